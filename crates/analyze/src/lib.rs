@@ -1,0 +1,1 @@
+//! Flame, latency and flow: from the timeline to findings and tables.

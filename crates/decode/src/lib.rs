@@ -1,0 +1,1 @@
+//! Raw payload to typed rows: packets, OTLP, Prometheus, log formats. One file per format; pure.

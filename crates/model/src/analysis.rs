@@ -1,0 +1,283 @@
+//! What `analyze` found, in plain types: the one thing that reports render.
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::Finding;
+use crate::loss::LossTotal;
+use crate::manifest::SourceEntry;
+use crate::table::Table;
+
+/// The whole result of analysing one bundle. Times are UTC nanoseconds, durations nanoseconds.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Analysis {
+    /// The bundle.
+    pub bundle: BundleSummary,
+    /// What was recorded, skipped, lost.
+    pub quality: Quality,
+    /// Flame graphs: folded stacks.
+    pub flames: Vec<Flame>,
+    /// Latency: one series per span name, block device, run queue.
+    pub latencies: Vec<Latency>,
+    /// Connections and services.
+    pub flow: Flow,
+    /// Metrics on the common time axis.
+    pub metrics: Vec<MetricSeries>,
+    /// The worst moment, and the log lines around it.
+    pub worst: Option<WorstMoment>,
+    /// Sentences that are true of this bundle, most important first.
+    pub summary: Vec<String>,
+    /// Findings with evidence.
+    pub findings: Vec<Finding>,
+    /// Further tables.
+    pub tables: Vec<Table>,
+}
+
+/// Which bundle it is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct BundleSummary {
+    /// Its id.
+    pub id: String,
+    /// The file's name, without its folder.
+    pub file: String,
+    /// Host name.
+    pub host: String,
+    /// Kernel.
+    pub kernel: String,
+    /// Program that recorded it.
+    pub tool: String,
+    /// Whether it was sealed.
+    pub complete: bool,
+    /// First moment.
+    pub first: i64,
+    /// Last moment.
+    pub last: i64,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Marks on the timeline.
+    pub marks: Vec<MarkPoint>,
+}
+
+/// A mark.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MarkPoint {
+    /// When.
+    pub time: i64,
+    /// The note.
+    pub text: String,
+}
+
+/// What the data is worth.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Quality {
+    /// Sources and their state.
+    pub sources: Vec<SourceEntry>,
+    /// Events per stream.
+    pub streams: Vec<(String, u64)>,
+    /// Losses.
+    pub losses: Vec<LossTotal>,
+    /// Bound on the error of derived UTC, nanoseconds; `None` when there are no anchors.
+    pub clock_uncertainty: Option<u64>,
+    /// NTP state in words.
+    pub clock: String,
+    /// Clock steps during the capture: when, and by how many nanoseconds.
+    pub clock_steps: Vec<(i64, i64)>,
+    /// What could not be read or decoded, in one line each.
+    pub problems: Vec<String>,
+    /// Share of stack frames that have a name, 0 to 1; `None` without stacks.
+    pub frames_named: Option<f64>,
+    /// The recorder's own cost: CPU seconds, peak RSS in bytes, nanoseconds inside BPF programs.
+    pub recorder_cpu: f64,
+    /// Peak RSS in bytes.
+    pub recorder_rss: u64,
+    /// Nanoseconds inside our BPF programs, estimated.
+    pub recorder_bpf: u64,
+}
+
+/// A flame graph.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Flame {
+    /// `on-cpu` or `off-cpu`.
+    pub kind: String,
+    /// What one unit of weight is: `samples` or `ns`.
+    pub unit: String,
+    /// Folded stacks, root first, frames separated by `;`, sorted: process, then frames. With their weight.
+    pub stacks: Vec<(String, u64)>,
+}
+
+/// Latency of one thing.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Latency {
+    /// `span`, `block`, `run_queue`, `off_cpu`.
+    pub group: String,
+    /// Span name with its service, device, or process.
+    pub name: String,
+    /// How many.
+    pub count: u64,
+    /// How many failed, where that is known.
+    pub errors: Option<u64>,
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// Maximum.
+    pub max: u64,
+    /// Sum.
+    pub total: u64,
+    /// Counts over time and duration.
+    pub heat: Heat,
+    /// Rows that show it: the slowest first, as evidence.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// One instance of a latency, cited.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exemplar {
+    /// When it began.
+    pub time: i64,
+    /// How long it took.
+    pub duration: u64,
+    /// Its row.
+    pub evidence: crate::finding::Evidence,
+    /// Trace id in hex, where it has one.
+    pub trace: Option<String>,
+}
+
+/// A heat map: columns of equal time, rows of logarithmic duration.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Heat {
+    /// Start of the first column.
+    pub start: i64,
+    /// Width of a column.
+    pub step: u64,
+    /// Lower bounds of the duration rows, ascending, nanoseconds; each row reaches to the next.
+    pub bounds: Vec<u64>,
+    /// Counts, `columns[x][y]`.
+    pub columns: Vec<Vec<u64>>,
+}
+
+/// Connections and services.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Flow {
+    /// Packets read.
+    pub packets: u64,
+    /// Their original bytes.
+    pub bytes: u64,
+    /// Packets that could not be decoded.
+    pub malformed: u64,
+    /// Connections.
+    pub connections: Vec<Connection>,
+    /// Services: processes, or addresses where the process is unknown, and who talks to whom.
+    pub edges: Vec<Edge>,
+}
+
+/// One connection: `a` opened it (or, unseen, is the side with the higher port).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Connection {
+    /// Opener, `ip:port`.
+    pub a: String,
+    /// Other side, `ip:port`.
+    pub b: String,
+    /// `tcp` or `udp`.
+    pub proto: String,
+    /// Process of side a, where known.
+    pub process_a: Option<String>,
+    /// Process of side b, where known.
+    pub process_b: Option<String>,
+    /// First packet.
+    pub first: i64,
+    /// Last packet.
+    pub last: i64,
+    /// Packets from a to b.
+    pub packets_ab: u64,
+    /// Packets from b to a.
+    pub packets_ba: u64,
+    /// Original bytes from a to b.
+    pub bytes_ab: u64,
+    /// Original bytes from b to a.
+    pub bytes_ba: u64,
+    /// TCP facts.
+    pub tcp: Option<TcpFacts>,
+}
+
+/// TCP facts of a connection.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TcpFacts {
+    /// Whether SYN, SYN-ACK and ACK were seen.
+    pub handshake: bool,
+    /// SYN to the ACK that ends the handshake.
+    pub rtt: Option<u64>,
+    /// Segments with bytes that were sent before, by packets.
+    pub retransmissions: u64,
+    /// Segments retransmitted, by the kernel's own events; `None` when they were not recorded.
+    pub kernel_retransmissions: Option<u64>,
+    /// Resets seen.
+    pub resets: u64,
+    /// SYNs that nobody answered.
+    pub unanswered_syns: u64,
+    /// Zero-window announcements.
+    pub zero_windows: u64,
+}
+
+/// Who talks to whom.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Edge {
+    /// Client.
+    pub from: String,
+    /// Server, with its port.
+    pub to: String,
+    /// Connections.
+    pub connections: u64,
+    /// Packets, both ways.
+    pub packets: u64,
+    /// Bytes, both ways.
+    pub bytes: u64,
+    /// Retransmitted segments.
+    pub retransmissions: u64,
+    /// Resets.
+    pub resets: u64,
+    /// Unanswered SYNs.
+    pub unanswered_syns: u64,
+    /// Median handshake RTT.
+    pub rtt: Option<u64>,
+}
+
+/// A metric over time.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MetricSeries {
+    /// Name with labels.
+    pub name: String,
+    /// Unit in words, for the axis.
+    pub unit: String,
+    /// Where it comes from: `host`, a scrape target, a service.
+    pub origin: String,
+    /// Time and value, in order.
+    pub points: Vec<(i64, f64)>,
+}
+
+/// The moment that was worst, and what was logged around it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct WorstMoment {
+    /// Start of the window.
+    pub from: i64,
+    /// End of the window.
+    pub to: i64,
+    /// Why this one, in a sentence.
+    pub why: String,
+    /// Log lines in it.
+    pub logs: Vec<LogEntry>,
+}
+
+/// A log line.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// When it was read.
+    pub time: i64,
+    /// Where it came from.
+    pub origin: String,
+    /// The line.
+    pub line: String,
+    /// Its row.
+    pub row: u64,
+}

@@ -1,0 +1,312 @@
+//! Columns: the rows of one stream, field by field. The same type is filled by the recorder and read by the reader.
+
+use std::collections::HashMap;
+
+use crate::event::{EventDef, Layout};
+use crate::field::{FieldType, Ip};
+
+/// The values of one field for a run of rows.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // the variants are the field types
+pub enum Column {
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    F64(Vec<f64>),
+    Ip(Vec<Ip>),
+    Text(TextColumn),
+    Stack(StackColumn),
+}
+
+impl Column {
+    /// An empty column for a field type.
+    pub fn new(ty: FieldType) -> Column {
+        match ty {
+            FieldType::U8 => Column::U8(Vec::new()),
+            FieldType::U16 => Column::U16(Vec::new()),
+            FieldType::U32 => Column::U32(Vec::new()),
+            FieldType::U64 => Column::U64(Vec::new()),
+            FieldType::I32 => Column::I32(Vec::new()),
+            FieldType::I64 => Column::I64(Vec::new()),
+            FieldType::F64 => Column::F64(Vec::new()),
+            FieldType::Ip => Column::Ip(Vec::new()),
+            FieldType::Comm | FieldType::Text => Column::Text(TextColumn::default()),
+            FieldType::Stack => Column::Stack(StackColumn::default()),
+        }
+    }
+
+    /// How many rows it holds.
+    pub fn len(&self) -> usize {
+        match self {
+            Column::U8(v) => v.len(),
+            Column::U16(v) => v.len(),
+            Column::U32(v) => v.len(),
+            Column::U64(v) => v.len(),
+            Column::I32(v) => v.len(),
+            Column::I64(v) => v.len(),
+            Column::F64(v) => v.len(),
+            Column::Ip(v) => v.len(),
+            Column::Text(c) => c.ids.len(),
+            Column::Stack(c) => c.ids.len(),
+        }
+    }
+
+    /// Whether it holds no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// An integer cell widened to `i128`, or `None` for what is not an integer.
+    pub fn int(&self, row: usize) -> Option<i128> {
+        Some(match self {
+            Column::U8(v) => i128::from(*v.get(row)?),
+            Column::U16(v) => i128::from(*v.get(row)?),
+            Column::U32(v) => i128::from(*v.get(row)?),
+            Column::U64(v) => i128::from(*v.get(row)?),
+            Column::I32(v) => i128::from(*v.get(row)?),
+            Column::I64(v) => i128::from(*v.get(row)?),
+            _ => return None,
+        })
+    }
+}
+
+/// Texts, interned: `ids[row]` indexes the entries.
+#[derive(Debug, Clone, Default)]
+pub struct TextColumn {
+    /// Per row, the index of its entry.
+    pub ids: Vec<u32>,
+    /// The distinct values, in order of first appearance.
+    pub entries: Vec<Box<[u8]>>,
+    seen: HashMap<Box<[u8]>, u32>,
+}
+
+impl PartialEq for TextColumn {
+    fn eq(&self, other: &Self) -> bool {
+        self.ids == other.ids && self.entries == other.entries
+    }
+}
+
+impl TextColumn {
+    /// A column as a reader gets it. Every id must index an entry: the caller checked.
+    pub fn from_parts(ids: Vec<u32>, entries: Vec<Box<[u8]>>) -> Self {
+        TextColumn { ids, entries, seen: HashMap::new() }
+    }
+
+    /// Appends a row.
+    pub fn push(&mut self, value: &[u8]) {
+        let id = match self.seen.get(value) {
+            Some(&id) => id,
+            None => {
+                let id = self.entries.len() as u32;
+                self.entries.push(value.into());
+                self.seen.insert(value.into(), id);
+                id
+            }
+        };
+        self.ids.push(id);
+    }
+
+    /// The bytes of a row; empty where the row does not exist.
+    pub fn get(&self, row: usize) -> &[u8] {
+        self.ids.get(row).and_then(|&id| self.entries.get(id as usize)).map_or(&[], |e| e)
+    }
+
+    /// The text of a row, with invalid UTF-8 replaced. Captured text is hostile: escape it before showing it.
+    pub fn text(&self, row: usize) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.get(row))
+    }
+}
+
+/// Stacks, interned: `ids[row]` indexes the entries.
+#[derive(Debug, Clone, Default)]
+pub struct StackColumn {
+    /// Per row, the index of its entry.
+    pub ids: Vec<u32>,
+    /// The distinct stacks, in order of first appearance; raw addresses, leaf first.
+    pub entries: Vec<Box<[u64]>>,
+    seen: HashMap<Box<[u64]>, u32>,
+}
+
+impl PartialEq for StackColumn {
+    fn eq(&self, other: &Self) -> bool {
+        self.ids == other.ids && self.entries == other.entries
+    }
+}
+
+impl StackColumn {
+    /// A column as a reader gets it. Every id must index an entry: the caller checked.
+    pub fn from_parts(ids: Vec<u32>, entries: Vec<Box<[u64]>>) -> Self {
+        StackColumn { ids, entries, seen: HashMap::new() }
+    }
+
+    /// Appends a row.
+    pub fn push(&mut self, frames: &[u64]) {
+        let id = match self.seen.get(frames) {
+            Some(&id) => id,
+            None => {
+                let id = self.entries.len() as u32;
+                self.entries.push(frames.into());
+                self.seen.insert(frames.into(), id);
+                id
+            }
+        };
+        self.ids.push(id);
+    }
+
+    /// The frames of a row; empty where there are none.
+    pub fn get(&self, row: usize) -> &[u64] {
+        self.ids.get(row).and_then(|&id| self.entries.get(id as usize)).map_or(&[], |e| e)
+    }
+}
+
+/// Why raw bytes are not rows of an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ColumnsError {
+    #[error("{stream}: kernel event of {got} bytes, expected at least {expected}")]
+    Short { stream: &'static str, got: usize, expected: usize },
+    #[error("{stream}: a stack claims {claimed} frames, {left} follow")]
+    Frames { stream: &'static str, claimed: usize, left: usize },
+    #[error("{stream}: no column {column} of the expected type")]
+    Missing { stream: &'static str, column: &'static str },
+    #[error("columns differ in length: {0}")]
+    Ragged(String),
+}
+
+/// Rows of one stream, column by column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Columns {
+    /// Field names in definition order; a newer writer may have appended some that this build does not know.
+    pub names: Vec<std::borrow::Cow<'static, str>>,
+    /// One column per name, all of one length.
+    pub columns: Vec<Column>,
+    rows: usize,
+}
+
+impl Columns {
+    /// No rows yet, the columns of `def`.
+    pub fn new(def: &EventDef) -> Columns {
+        Columns {
+            names: def.fields.iter().map(|f| f.name.into()).collect(),
+            columns: def.fields.iter().map(|f| Column::new(f.ty)).collect(),
+            rows: 0,
+        }
+    }
+
+    /// Columns as decoded; refuses columns of differing length.
+    pub fn from_parts(
+        names: Vec<std::borrow::Cow<'static, str>>,
+        columns: Vec<Column>,
+    ) -> Result<Columns, ColumnsError> {
+        let rows = columns.first().map_or(0, Column::len);
+        if names.len() != columns.len() {
+            return Err(ColumnsError::Ragged(format!("{} names, {} columns", names.len(), columns.len())));
+        }
+        if let Some(i) = columns.iter().position(|c| c.len() != rows) {
+            return Err(ColumnsError::Ragged(format!("{} has {}, the first has {rows}", names[i], columns[i].len())));
+        }
+        Ok(Columns { names, columns, rows })
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The column of a field.
+    pub fn get(&self, name: &str) -> Option<&Column> {
+        self.names.iter().position(|n| n == name).map(|i| &self.columns[i])
+    }
+
+    /// Called by [`crate::Event::push`] after it pushed one value into each column.
+    pub fn row_pushed(&mut self) {
+        self.rows += 1;
+    }
+
+    /// Appends one kernel event: the fixed part as `def` lays it out, then the frames of its stacks.
+    /// On an error nothing is appended.
+    pub fn push_kernel(&mut self, def: &EventDef, raw: &[u8]) -> Result<(), ColumnsError> {
+        let Layout::Kernel { size } = def.layout else {
+            return Err(ColumnsError::Missing { stream: def.stream, column: "a kernel layout" });
+        };
+        if raw.len() < size {
+            return Err(ColumnsError::Short { stream: def.stream, got: raw.len(), expected: size });
+        }
+        let frames_bytes = &raw[size..];
+        let claimed: usize = def
+            .fields
+            .iter()
+            .filter(|f| f.ty == FieldType::Stack)
+            .map(|f| u32::from_le_bytes(array(raw, f.offset)) as usize)
+            .sum();
+        if claimed > frames_bytes.len() / 8 {
+            return Err(ColumnsError::Frames { stream: def.stream, claimed, left: frames_bytes.len() / 8 });
+        }
+        let mut frames = frames_bytes.chunks_exact(8).map(|c| u64::from_le_bytes(array(c, 0)));
+        let mut stack = Vec::new();
+        for (field, column) in def.fields.iter().zip(&mut self.columns) {
+            let at = field.offset;
+            match column {
+                Column::U8(v) => v.push(raw[at]),
+                Column::U16(v) => v.push(u16::from_le_bytes(array(raw, at))),
+                Column::U32(v) => v.push(u32::from_le_bytes(array(raw, at))),
+                Column::U64(v) => v.push(u64::from_le_bytes(array(raw, at))),
+                Column::I32(v) => v.push(i32::from_le_bytes(array(raw, at))),
+                Column::I64(v) => v.push(i64::from_le_bytes(array(raw, at))),
+                Column::F64(v) => v.push(f64::from_le_bytes(array(raw, at))),
+                Column::Ip(v) => v.push(Ip(array(raw, at))),
+                Column::Text(c) => c.push(crate::field::Comm(array(raw, at)).as_bytes()),
+                Column::Stack(c) => {
+                    let depth = u32::from_le_bytes(array(raw, at)) as usize;
+                    stack.clear();
+                    stack.extend(frames.by_ref().take(depth));
+                    c.push(&stack);
+                }
+            }
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Empties the columns and keeps their shape, for the next batch.
+    pub fn take(&mut self) -> Columns {
+        let empty = Columns {
+            names: self.names.clone(),
+            columns: self.columns.iter().map(Column::empty_like).collect(),
+            rows: 0,
+        };
+        std::mem::replace(self, empty)
+    }
+}
+
+impl Column {
+    fn empty_like(&self) -> Column {
+        match self {
+            Column::U8(v) => Column::U8(Vec::with_capacity(v.len())),
+            Column::U16(v) => Column::U16(Vec::with_capacity(v.len())),
+            Column::U32(v) => Column::U32(Vec::with_capacity(v.len())),
+            Column::U64(v) => Column::U64(Vec::with_capacity(v.len())),
+            Column::I32(v) => Column::I32(Vec::with_capacity(v.len())),
+            Column::I64(v) => Column::I64(Vec::with_capacity(v.len())),
+            Column::F64(v) => Column::F64(Vec::with_capacity(v.len())),
+            Column::Ip(v) => Column::Ip(Vec::with_capacity(v.len())),
+            Column::Text(_) => Column::Text(TextColumn::default()),
+            Column::Stack(_) => Column::Stack(StackColumn::default()),
+        }
+    }
+}
+
+/// `N` bytes at `at`; the caller checked that they are there.
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}

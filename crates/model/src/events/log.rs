@@ -1,0 +1,22 @@
+//! Log lines.
+
+crate::event! {
+    /// One line of a log, raw.
+    host LogLine: kind 32, stream "log.lines", class Log {
+        /// When the recorder read it.
+        time: u64 [BootNs],
+        /// The same moment on the host's real-time clock.
+        read: i64 [RealNs],
+        /// Offset of its first byte in the file.
+        offset: u64 [Bytes],
+        /// Inode number of the file: tells rotated files of one path apart.
+        inode: u64 [Id],
+        /// Bit 0: cut at the line limit. Bit 1: no newline at its end (the file ended or was rotated).
+        /// Bit 2: first line after a gap.
+        flags: u32 [Flags],
+        /// Path of the file.
+        path: String [None],
+        /// The line without its newline; any bytes.
+        line: Vec<u8> [None],
+    }
+}

@@ -1,0 +1,27 @@
+//! The event definitions, one file a source.
+
+mod block;
+mod clock;
+mod host;
+mod log;
+mod metric;
+mod receipt;
+mod recorder;
+mod sample;
+mod sched;
+mod symbol;
+mod task;
+mod tcp;
+
+pub use block::BlockIo;
+pub use clock::Anchor;
+pub use host::{Cgroup, Mapping, Process, Socket};
+pub use log::LogLine;
+pub use metric::{HostMetric, Scrape};
+pub use receipt::Receipt;
+pub use recorder::{Backlog, Cost, Loss, Mark, SourceState};
+pub use sample::CpuSample;
+pub use sched::OffCpu;
+pub use symbol::Symbol;
+pub use task::Task;
+pub use tcp::{TcpRetransmit, TcpState};

@@ -1,0 +1,86 @@
+//! The recorder's own streams: losses, cost, marks, source states, backlog.
+
+crate::event! {
+    /// Evidence that was lost, counted.
+    host Loss: kind 49, stream "recorder.loss", class Recorder {
+        /// Start of the interval in which it was lost.
+        time: u64 [BootNs],
+        /// Length of the interval.
+        duration: u64 [DurNs],
+        /// Things lost.
+        count: u64 [Count],
+        /// Bytes lost, where known.
+        bytes: u64 [Bytes],
+        /// CPU on which it was lost; -1 when it does not belong to one.
+        cpu: i32 [Id],
+        /// The source.
+        source: String [None],
+        /// The signal class.
+        class: String [None],
+        /// Why: one of the reasons in `coldcase_model::loss::Reason`.
+        reason: String [None],
+    }
+}
+
+crate::event! {
+    /// What the recorder cost the host since the row before.
+    host Cost: kind 50, stream "recorder.cost", class Recorder {
+        /// When it was read: the end of the interval.
+        time: u64 [BootNs],
+        /// Length of the interval.
+        interval: u64 [DurNs],
+        /// CPU time in user mode, all threads.
+        user: u64 [DurNs],
+        /// CPU time in the kernel, all threads.
+        system: u64 [DurNs],
+        /// Resident memory.
+        rss: u64 [Bytes],
+        /// Bytes appended to the bundle.
+        written: u64 [Bytes],
+        /// Events taken in.
+        events: u64 [Count],
+        /// Time spent inside our BPF programs, estimated from sampled runs.
+        bpf: u64 [DurNs],
+    }
+}
+
+crate::event! {
+    /// A note that somebody put on the timeline with `coldcase mark`.
+    host Mark: kind 51, stream "recorder.mark", class Recorder {
+        /// When it was received.
+        time: u64 [BootNs],
+        /// User id of who sent it.
+        uid: u32 [Id],
+        /// Process that sent it.
+        pid: u32 [Id],
+        /// The note.
+        text: String [None],
+    }
+}
+
+crate::event! {
+    /// A source was started, skipped or stopped. The manifest repeats the last state of each; these rows are there
+    /// for bundles that were never sealed.
+    host SourceState: kind 52, stream "recorder.source", class Recorder {
+        /// When.
+        time: u64 [BootNs],
+        /// The source.
+        source: String [None],
+        /// `running`, `skipped`, `stopped` or `failed`.
+        status: String [None],
+        /// Why, in one line; empty when running.
+        reason: String [None],
+    }
+}
+
+crate::event! {
+    /// Age of the oldest event of a class that was not yet in the file.
+    host Backlog: kind 53, stream "recorder.backlog", class Recorder {
+        /// When it was measured.
+        time: u64 [BootNs],
+        /// The age.
+        age: u64 [DurNs],
+        /// The signal class.
+        class: String [None],
+    }
+}

@@ -1,0 +1,114 @@
+//! The manifest: who, when, where and how a bundle was made, and its table of contents. Written by the seal.
+
+use serde::{Deserialize, Serialize};
+
+use crate::loss::LossTotal;
+
+/// State of a source at the end of a capture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceStatus {
+    /// It ran until the end.
+    Recorded,
+    /// It never started; the reason says why.
+    Skipped,
+    /// It started and ended before its time.
+    Failed,
+}
+
+/// A source in the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceEntry {
+    /// Its name: `kernel.sched`, `packets`, `otlp`, `log`, `metrics`, `host`.
+    pub name: String,
+    /// Its state.
+    pub status: SourceStatus,
+    /// Why it was skipped or failed; empty otherwise.
+    #[serde(default)]
+    pub reason: String,
+    /// What would make it run; empty when nothing would.
+    #[serde(default)]
+    pub hint: String,
+}
+
+/// A stream in the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StreamEntry {
+    /// Its name.
+    pub name: String,
+    /// Its kind's number, 0 for raw streams.
+    pub kind: u16,
+    /// Rows (events) or, for raw streams, messages.
+    pub events: u64,
+    /// Bytes before compression.
+    pub bytes: u64,
+    /// Smallest time of a row, BOOTTIME.
+    pub first: Option<u64>,
+    /// Largest end of a row, BOOTTIME.
+    pub last: Option<u64>,
+}
+
+/// The host that was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HostEntry {
+    /// Host name.
+    pub name: String,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// `uname -sr`.
+    pub kernel: String,
+    /// Machine architecture.
+    pub arch: String,
+    /// CPUs online.
+    pub cpus: u32,
+    /// Model of the first CPU.
+    pub cpu_model: String,
+    /// Physical memory in bytes.
+    pub memory: u64,
+}
+
+/// The manifest, JSON in an MCAP metadata record `coldcase.manifest`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Manifest {
+    /// `coldcase/1`.
+    pub format: String,
+    /// The bundle's id: 16 hex digits, random.
+    pub id: String,
+    /// Name and version of the program that wrote it.
+    pub tool: String,
+    /// The host.
+    pub host: HostEntry,
+    /// The command line of the recorder, masked.
+    pub command: Vec<String>,
+    /// User id and name of who recorded.
+    pub user: String,
+    /// Sources and their state.
+    pub sources: Vec<SourceEntry>,
+    /// Streams.
+    pub streams: Vec<StreamEntry>,
+    /// The sum of the loss ledger.
+    pub losses: Vec<LossTotal>,
+    /// Policies applied to what was captured: `argv-mask/1`, `packet-headers/1`.
+    pub policies: Vec<String>,
+    /// Clock state at the end: `synchronised`, `not synchronised`, `unknown`.
+    pub clock: String,
+    /// Why the capture ended: `time limit`, `size limit`, `interrupted`, `command ended`, `disk full`.
+    pub ended: String,
+    /// The command that was recorded, if one was, and its exit code.
+    #[serde(default)]
+    pub child: Option<ChildEntry>,
+    /// Id of the bundle that this was made from, if it was.
+    #[serde(default)]
+    pub parent: Option<String>,
+    /// BLAKE3 chain over all chunks, hex.
+    pub root: String,
+}
+
+/// The command that was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ChildEntry {
+    /// Its arguments, masked.
+    pub command: Vec<String>,
+    /// Its exit code, 128 + n for a signal.
+    pub exit_code: i32,
+}

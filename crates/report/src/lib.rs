@@ -1,0 +1,1 @@
+//! Findings and tables to terminal text, HTML, SVG and JSON.

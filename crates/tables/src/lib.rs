@@ -1,0 +1,1 @@
+//! Columns to polars frames: the one place that compiles polars.

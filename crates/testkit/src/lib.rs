@@ -1,0 +1,1 @@
+//! Test support: bundle builders and corrupters. Not published.
