@@ -18,6 +18,8 @@ pub struct Analysis {
     pub flames: Vec<Flame>,
     /// Latency: one series per span name, block device, run queue.
     pub latencies: Vec<Latency>,
+    /// What threads waited for off the CPU, largest total first.
+    pub waits: Vec<Wait>,
     /// Connections and services.
     pub flow: Flow,
     /// Metrics on the common time axis.
@@ -53,6 +55,14 @@ pub struct BundleSummary {
     pub last: i64,
     /// Size of the file in bytes.
     pub bytes: u64,
+    /// CPUs online.
+    pub cpus: u32,
+    /// The recorder's command line, masked.
+    pub command: String,
+    /// Why the capture ended: `time limit`, `interrupted`…; empty when it is not known.
+    pub ended: String,
+    /// Policies applied to what was captured: `argv-mask/1`…
+    pub policies: Vec<String>,
     /// Marks on the timeline.
     pub marks: Vec<MarkPoint>,
 }
@@ -101,6 +111,7 @@ pub struct Flame {
     /// What one unit of weight is: `samples` or `ns`.
     pub unit: String,
     /// Folded stacks, root first, frames separated by `;`, sorted: process, then frames. With their weight.
+    /// A kernel frame ends in `_[k]`; a frame without a name is `[unknown]` or `[file+0xoffset]`.
     pub stacks: Vec<(String, u64)>,
 }
 
@@ -129,6 +140,25 @@ pub struct Latency {
     pub heat: Heat,
     /// Rows that show it: the slowest first, as evidence.
     pub exemplars: Vec<Exemplar>,
+}
+
+/// What the threads of a process waited for, added up.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Wait {
+    /// The process.
+    pub process: String,
+    /// In words: the system call (`futex`, `fsync`…), `page fault`, `preempted`, `run queue`.
+    pub reason: String,
+    /// Intervals.
+    pub count: u64,
+    /// Sum in nanoseconds.
+    pub total: u64,
+    /// The longest, nanoseconds.
+    pub max: u64,
+    /// Whether it is a thread with nothing to do (waits for work in epoll, accept, a timer): shown apart.
+    pub idle: bool,
+    /// The longest intervals.
+    pub evidence: Vec<crate::finding::Evidence>,
 }
 
 /// One instance of a latency, cited.

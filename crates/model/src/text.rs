@@ -20,9 +20,21 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn is_hidden(c: char) -> bool {
+/// Whether a character shows nothing by itself, or changes how its neighbours show.
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(
+            c,
+            '\u{00ad}'
+                | '\u{061c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{fffe}'..='\u{ffff}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 #[cfg(test)]
@@ -32,6 +44,7 @@ mod tests {
     #[test]
     fn terminal_escapes_and_direction_overrides_become_visible() {
         assert_eq!(visible("a\x1b[31mred\tb\u{202e}c\r\n"), "a\\x1b[31mred b\\u{202e}c\\x0d\\x0a");
+        assert_eq!(visible("\u{ad}\u{ffff}"), "\\xad\\u{ffff}");
         assert_eq!(visible("plain ünïcode"), "plain ünïcode");
     }
 }
