@@ -16,6 +16,7 @@ pub mod finding;
 pub mod header;
 pub mod loss;
 pub mod manifest;
+pub mod quantity;
 pub mod table;
 pub mod text;
 pub mod time;
