@@ -248,6 +248,21 @@ pub struct TcpFacts {
     pub unanswered_syns: u64,
     /// Zero-window announcements.
     pub zero_windows: u64,
+    /// Of `retransmissions`, those sent at once after duplicate acknowledgments.
+    #[serde(default)]
+    pub fast_retransmissions: u64,
+    /// Of `retransmissions`, those whose bytes had been acknowledged before.
+    #[serde(default)]
+    pub spurious_retransmissions: u64,
+    /// Segments that arrived late but not again.
+    #[serde(default)]
+    pub out_of_order: u64,
+    /// Acknowledgments that repeat the one before.
+    #[serde(default)]
+    pub duplicate_acks: u64,
+    /// Segments behind a hole: something before them was not captured.
+    #[serde(default)]
+    pub lost_segments: u64,
 }
 
 /// Who talks to whom.
