@@ -1,0 +1,129 @@
+"""kill -9 at random moments: `recover` gives everything that was older than two seconds, for every source.
+
+A generator per source numbers its events and writes down when each was done. After the kill, each event that ended more than two
+seconds before it must be in the recovered bundle. usage: kills.py [COUNT]
+"""
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from case import COLDCASE, Verdicts, boottime, rows, run  # noqa: E402
+
+BOUND = 2_000_000_000
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def journal(folder):
+    out = {}
+    for line in (folder / "journal").read_text().splitlines():
+        parts = line.split()
+        if len(parts) == 5:
+            source, number, started, ended, tid = parts[0], *map(int, parts[1:])
+            out.setdefault(source, []).append((number, started, ended, tid))
+    return out
+
+
+def spans_of(values, wanted):
+    """Those of `wanted` (started, ended) in which none of the sorted `values` falls."""
+    values, missing, at = sorted(values), [], 0
+    for started, ended in wanted:
+        while at < len(values) and values[at] < started:
+            at += 1
+        if at == len(values) or values[at] > ended:
+            missing.append((started, ended))
+    return missing
+
+
+def missing_in(bundle, made, live, killed, slack):
+    """Per source: how many events had to be there, and which are not."""
+    due = {s: [e for e in events if e[1] > live and e[2] < killed - BOUND] for s, events in made.items()}
+    out = {}
+    if "switch" in due:
+        tid = made["switch"][0][3]
+        ends = [r["time"] + r["duration"] for r in rows(bundle, "kernel.offcpu") if r["tid"] == tid]
+        out["switch"] = len(due["switch"]), spans_of(ends, [(e[1], e[2]) for e in due["switch"]])
+    if "disk" in due:
+        tid = made["disk"][0][3]
+        times = [r["time"] for r in rows(bundle, "kernel.block") if r["tid"] == tid]
+        out["disk"] = len(due["disk"]), spans_of(times, [(e[1], e[2]) for e in due["disk"]])
+    if "span" in due:
+        ids = {int(r["span_id"], 16) - 1 for r in rows(bundle, "otlp.traces") if r.get("span_id")}
+        out["span"] = len(due["span"]), [e[0] for e in due["span"] if e[0] not in ids]
+    if "log" in due:
+        numbers = {int(r["line"].split()[1]) for r in rows(bundle, "log.lines") if r["line"].startswith("line ")}
+        out["log"] = len(due["log"]), [e[0] for e in due["log"] if e[0] not in numbers]
+    if "metric" in due:
+        numbers = {int(r["value"]) for r in rows(bundle, "metrics.pages") if r.get("name") == "numbered_total"}
+        out["metric"] = len(due["metric"]), [e[0] for e in due["metric"] if e[0] not in numbers]
+    if "packet" in due:
+        # the length tells the number modulo 1000, the packet's UTC minus `slack` its BOOTTIME
+        seen = {(r["payload_length"] - 1, (r["utc"] - slack) // 10**9) for r in rows(bundle, "packets") if r.get("protocol") == "udp"}
+        out["packet"] = len(due["packet"]), [e[0] for e in due["packet"]
+                                            if not any((e[0] % 1000, t // 10**9 + d) in seen for t in (e[1], e[2]) for d in (-1, 0, 1))]
+    return out
+
+
+def once(folder, seed, verdicts):
+    rng = random.Random(seed)
+    ports = free_port(), free_port(), free_port()
+    case, fixed = folder / f"{seed}.case", folder / f"{seed}.recovered.case"
+    work = folder / str(seed)
+    work.mkdir()
+    (work / "numbered.log").touch()
+    generator = subprocess.Popen([sys.executable, pathlib.Path(__file__).with_name("generator.py"), work, str(ports[0]), str(ports[1])],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    generator.stdout.readline()
+    recorder = subprocess.Popen([COLDCASE, "record", "-o", case, "--quiet", "--log", work / "numbered.log", "--otlp-http", f"127.0.0.1:{ports[0]}",
+                                 "--otlp-grpc", f"127.0.0.1:{ports[2]}", "--scrape", f"http://127.0.0.1:{ports[1]}/metrics@500ms", "--interface", "lo"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # live once the first span was taken; two more seconds for the kernel sources
+    for _ in range(200):
+        time.sleep(0.1)
+        if recorder.poll() is not None:
+            sys.exit(f"recorder ended early: {recorder.stderr.read()[-800:]}")
+        if (work / "journal").exists() and "span " in (work / "journal").read_text():
+            break
+    time.sleep(2)
+    live = boottime()
+    time.sleep(2.5 + rng.random() * 3)
+    os.kill(recorder.pid, signal.SIGKILL)
+    killed = boottime()
+    recorder.wait()
+    generator.stdin.close()
+    generator.kill()
+    generator.wait()
+    run("recover", case, "-o", fixed, "--force", ok=(0, 3))
+    slack = time.time_ns() - boottime()
+    result = missing_in(fixed, journal(work), live, killed, slack)
+    for source, (due, missing) in sorted(result.items()):
+        verdicts.check(f"kill {seed}: {source}: nothing older than 2 s is missing", due > 0 and not missing, f"{len(missing)} of {due} missing {missing[:3] if missing else ''}")
+    for path in (case, fixed):
+        path.unlink(missing_ok=True)
+
+
+def main():
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    verdicts = Verdicts()
+    if os.geteuid() != 0:
+        verdicts.skip("kills", "needs root for the kernel and packet sources")
+        verdicts.end()
+    seed = int(os.environ.get("SEED", "1"))
+    with tempfile.TemporaryDirectory(dir=os.environ.get("WORK", "/var/tmp")) as d:
+        for n in range(count):
+            once(pathlib.Path(d), seed + n, verdicts)
+    verdicts.end()
+
+
+if __name__ == "__main__":
+    main()
