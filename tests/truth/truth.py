@@ -1,0 +1,228 @@
+"""Truth against other people's tools, in the same run: each figure of a bundle beside an independent count.
+
+Runs as root. Checks that need a tool that is not installed are skipped with the reason.
+"""
+import collections
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from case import COLDCASE, Verdicts, boottime, rows, run  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+NETNS = "coldcase-truth"
+
+
+@contextlib.contextmanager
+def recording(case, *args, prefix=()):
+    """A recording around the body, live before the body begins."""
+    err = open(f"{case}.err", "w+")
+    p = subprocess.Popen([*prefix, COLDCASE, "record", "-o", case, "--force", "--quiet", "--no-otlp", *map(str, args)], stdout=subprocess.DEVNULL, stderr=err)
+    time.sleep(3)
+    try:
+        if p.poll() is not None:
+            err.seek(0)
+            sys.exit(f"record ended early: {err.read()[-800:]}")
+        yield p
+    finally:
+        p.send_signal(signal.SIGINT)
+        if p.wait(60) not in (0, 3):
+            err.seek(0)
+            print(f"record exit {p.returncode}: {err.read()[-800:]}")
+
+
+def peer(argv, out):
+    return subprocess.Popen(argv, stdout=open(out, "w"), stderr=subprocess.STDOUT)
+
+
+def stop(p, sig=signal.SIGINT):
+    if p:
+        p.send_signal(sig)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            p.wait(30)
+
+
+def near(a, b, share):
+    return abs(a - b) <= share * max(abs(a), abs(b), 1e-9)
+
+
+def schedstat(pid, tid):
+    run_ns, wait_ns, _ = map(int, pathlib.Path(f"/proc/{pid}/task/{tid}/schedstat").read_text().split())
+    return run_ns, wait_ns
+
+
+def diskstats():
+    out = {}
+    for line in pathlib.Path("/proc/diskstats").read_text().splitlines():
+        f = line.split()
+        out[f"{f[0]}:{f[1]}"] = (int(f[3]) + int(f[7]), (int(f[5]) + int(f[9])) * 512)
+    return out
+
+
+def histogram_count(text):
+    return sum(int(m) for m in re.findall(r"^\s*\d+ -> \d+\s*: (\d+)", text, re.M))
+
+
+def cpu_and_scheduler(folder, v):
+    load = folder / "load"
+    subprocess.run(["cc", "-O2", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-pthread", "-o", load, HERE / "load.c"], check=True)
+    case = folder / "cpu.case"
+    with recording(case):
+        p = subprocess.Popen([load, "9"], stdout=subprocess.PIPE, text=True)
+        tids = dict(reversed(p.stdout.readline().split()) for _ in range(4))
+        tids = {name: int(tid) for name, tid in tids.items()}
+        time.sleep(0.5)
+        perf = shutil.which("perf") and peer(["perf", "record", "-q", "-F", "99", "-g", "-p", str(p.pid), "-o", folder / "perf.data"], folder / "perf.err")
+        offcpu = shutil.which("offcputime") and peer(["offcputime", "-p", str(p.pid), "--stack-storage-size", "16384", "6"], folder / "offcputime")
+        runq = shutil.which("runqlat") and peer(["runqlat", "-p", str(p.pid), "6", "1"], folder / "runqlat")
+        time.sleep(1)
+        before = boottime(), {n: schedstat(p.pid, t) for n, t in tids.items()}
+        time.sleep(5)
+        after = boottime(), {n: schedstat(p.pid, t) for n, t in tids.items()}
+        for q in (offcpu, runq):
+            if q:
+                q.wait(20)
+        p.wait()
+        stop(perf)
+    off = [r for r in rows(case, "kernel.offcpu") if r["pid"] == p.pid]
+    wall = after[0] - before[0]
+    for name, tid in tids.items():
+        on = after[1][name][0] - before[1][name][0]
+        mine = [r for r in off if r["tid"] == tid]
+        inside = sum(max(0, min(r["time"] + r["duration"], after[0]) - max(r["time"], before[0])) for r in mine)
+        # the kernel leaves steal out of a thread's run time: it is neither on nor off
+        v.check(f"{name}: off-CPU equals wall minus schedstat's run time", near(inside, wall - on, 0.02) or abs(inside - (wall - on)) < 0.02 * wall,
+                f"{inside / 1e6:.1f} ms against {(wall - on) / 1e6:.1f} ms of {wall / 1e6:.0f} ms")
+        waited = after[1][name][1] - before[1][name][1]
+        queue = sum(r["run_queue"] for r in mine if before[0] <= r["time"] + r["duration"] <= after[0])
+        v.check(f"{name}: run-queue time equals schedstat's", near(queue, waited, 0.02) or abs(queue - waited) < 0.01 * wall, f"{queue / 1e6:.1f} ms against {waited / 1e6:.1f} ms")
+    if offcpu:
+        text = (folder / "offcputime").read_text()
+        theirs = collections.Counter()
+        for comm, tid, us in re.findall(r"^\s+-\s+(\S+) \((\d+)\)\n\s+(\d+)$", text, re.M):
+            theirs[int(tid)] += int(us)
+        # the tool watched about 6 s of the 9; per second of its watch the shares must agree
+        for name in ("truth-sleep", "truth-fight-a"):
+            ours = sum(r["duration"] for r in off if r["tid"] == tids[name] and before[0] <= r["time"] <= after[0]) / wall
+            v.check(f"{name}: off-CPU share as offcputime", near(ours, theirs[tids[name]] / 6e6, 0.08), f"{ours:.3f} against {theirs[tids[name]] / 6e6:.3f}")
+    else:
+        v.skip("off-CPU against offcputime", "libbpf-tools is not installed")
+    if runq:
+        theirs = histogram_count((folder / "runqlat").read_text()) / 6
+        ours = sum(1 for r in off if before[0] <= r["time"] + r["duration"] <= after[0]) / (wall / 1e9)
+        v.check("waits for a CPU per second as runqlat", near(ours, theirs, 0.1), f"{ours:.1f} against {theirs:.1f}")
+    else:
+        v.skip("run queue against runqlat", "libbpf-tools is not installed")
+    if perf:
+        script = subprocess.run(["perf", "script", "-i", folder / "perf.data", "-F", "ip,sym", "-G"], capture_output=True, text=True).stdout
+        theirs = collections.Counter(m for m in re.findall(r"(work_[a-z]+)", script))
+        ours = collections.Counter()
+        folded = run("flame", case, "--folded", "on-cpu", "--pid", p.pid)
+        for line in folded.splitlines():
+            stack, _, weight = line.rpartition(" ")
+            leaf = re.findall(r"work_[a-z]+", stack)
+            if leaf:
+                ours[leaf[-1]] += int(weight)
+        total_o, total_t = sum(ours.values()) or 1, sum(theirs.values()) or 1
+        for name in sorted(theirs, key=lambda n: -theirs[n])[:5]:
+            a, b = 100 * ours[name] / total_o, 100 * theirs[name] / total_t
+            v.check(f"share of {name} within 5 points of perf record", abs(a - b) <= 5, f"{a:.1f}% against {b:.1f}%")
+    else:
+        v.skip("CPU samples against perf record", "perf is not installed")
+
+
+def block(folder, v):
+    case, target = folder / "block.case", folder / "written"
+    with recording(case):
+        bio = shutil.which("biolatency") and peer(["biolatency", "-D", "8", "1"], folder / "biolatency")
+        time.sleep(1.5)
+        before, t0 = diskstats(), boottime()
+        subprocess.run(["dd", "if=/dev/zero", f"of={target}", "bs=64k", "count=400", "oflag=direct", "conv=fsync"], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(["dd", f"if={target}", "of=/dev/null", "bs=32k", "iflag=direct"], check=True, stderr=subprocess.DEVNULL)
+        time.sleep(0.2)
+        after, t1 = diskstats(), boottime()
+        if bio:
+            bio.wait(20)
+    got = [r for r in rows(case, "kernel.block")]
+    devs = collections.Counter(r["dev"] for r in got)
+    if not devs:
+        v.check("block I/O was recorded", False, "no row")
+        return
+    dev = devs.most_common(1)[0][0]
+    key = f"{dev >> 20}:{dev & 0xFFFFF}"
+    mine = [r for r in got if r["dev"] == dev and t0 <= r["time"] + r["duration"] <= t1 and r["op"] & 0xFF in (0, 1)]
+    ios, size = after[key][0] - before[key][0], after[key][1] - before[key][1]
+    v.check(f"block I/O count of {key} as /proc/diskstats", near(len(mine), ios, 0.01), f"{len(mine)} against {ios}")
+    v.check(f"block I/O bytes of {key} as /proc/diskstats", near(sum(r["bytes"] for r in mine), size, 0.01), f"{sum(r['bytes'] for r in mine)} against {size}")
+    if bio:
+        theirs = histogram_count((folder / "biolatency").read_text())
+        v.check("block I/O completions as biolatency (its window is wider)", len(mine) <= theirs and near(len(mine), theirs, 0.15), f"{len(mine)} against {theirs}")
+    else:
+        v.skip("block I/O against biolatency", "libbpf-tools is not installed")
+
+
+def in_netns(*argv):
+    return ["ip", "netns", "exec", NETNS, *argv]
+
+
+def network(folder, v):
+    if not shutil.which("nft") or not shutil.which("ip"):
+        v.skip("packets and retransmits", "nftables or iproute2 is not installed")
+        return
+    subprocess.run(["ip", "netns", "del", NETNS], stderr=subprocess.DEVNULL)
+    subprocess.run(["ip", "netns", "add", NETNS], check=True)
+    try:
+        subprocess.run(in_netns("ip", "link", "set", "lo", "up"), check=True)
+        rule = "add table ip t; add chain ip t c { type filter hook input priority 0; }; add rule ip t c tcp dport 9999 numgen random mod 100 < 3 drop; add rule ip t c tcp sport 9999 numgen random mod 100 < 3 drop"
+        subprocess.run(in_netns("nft", rule), check=True)
+        traffic = HERE / "traffic.py"
+        case, pcap = folder / "net.case", folder / "net.pcap"
+        snmp = lambda: int(re.findall(r"^Tcp: (?:\S+ ){11}(\d+)", subprocess.run(in_netns("cat", "/proc/net/snmp"), capture_output=True, text=True).stdout, re.M)[-1])
+        inode = int(subprocess.run(in_netns("stat", "-Lc", "%i", "/proc/self/ns/net"), capture_output=True, text=True).stdout)
+        with recording(case, "--interface", "lo", prefix=in_netns()):
+            tcpdump = shutil.which("tcpdump") and peer(in_netns("tcpdump", "-Z", "root", "-i", "lo", "-Q", "in", "-s", "128", "-w", str(pcap), "-B", "16384"), folder / "tcpdump.err")
+            time.sleep(1.5)
+            before = snmp()
+            subprocess.run(in_netns(sys.executable, str(traffic)), check=True)
+            time.sleep(3)
+            after = snmp()
+            stop(tcpdump)
+            time.sleep(1)
+        segments = sum(r["segments"] for r in rows(case, "kernel.tcp_retransmit") if r["netns"] == inode and r["error"] == 0)
+        synacks = sum(1 for r in rows(case, "kernel.tcp_retransmit") if r["netns"] == inode and r["synack"])
+        v.check("retransmitted segments equal the change of TcpRetransSegs", after - before > 0 and segments == after - before, f"{segments} (of them {synacks} SYN-ACK) against {after - before}")
+        if tcpdump:
+            said = (folder / "tcpdump.err").read_text()
+            dropped = int(re.findall(r"(\d+) packets? dropped by kernel", said)[-1])
+            theirs = int(subprocess.run(["capinfos", "-c", "-M", "-T", "-r", pcap], capture_output=True, text=True).stdout.split()[-1]) if shutil.which("capinfos") else int(re.findall(r"(\d+) packets? captured", said)[-1])
+            first = subprocess.run(["tcpdump", "-r", pcap, "-c", "1", "-tt", "-n"], capture_output=True, text=True).stdout.split()
+            ours = sum(1 for r in rows(case, "packets") if first and r["utc"] / 1e9 >= float(first[0]) - 1e-6)
+            v.check("packets as tcpdump beside it, nothing dropped", dropped == 0 and ours == theirs, f"{ours} against {theirs}, {dropped} dropped")
+        else:
+            v.skip("packets against tcpdump", "tcpdump is not installed")
+    finally:
+        subprocess.run(["ip", "netns", "del", NETNS])
+
+
+def main():
+    v = Verdicts()
+    if os.geteuid() != 0:
+        v.skip("truth", "needs root for the kernel and packet sources")
+        v.end()
+    wanted = sys.argv[1:] or ["cpu_and_scheduler", "block", "network"]
+    with tempfile.TemporaryDirectory(dir=os.environ.get("WORK", "/var/tmp")) as d:
+        for name in wanted:
+            globals()[name](pathlib.Path(d), v)
+    v.end()
+
+
+if __name__ == "__main__":
+    main()
