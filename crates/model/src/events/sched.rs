@@ -4,7 +4,7 @@ use crate::StackDepth;
 
 crate::event! {
     /// One off-CPU interval of one thread, from the switch that took it off a CPU to the switch that put it back
-    /// (tracepoint `sched/sched_switch`, both ends; wake-up from `sched/sched_wakeup` and `sched_waking`).
+    /// (tracepoint `sched/sched_switch`, both ends; woken at `sched/sched_waking`). A new thread has one from its fork.
     kernel OffCpu: kind 1, stream "kernel.offcpu", class Sched {
         /// When the thread was switched out.
         time: u64 [BootNs],
@@ -30,6 +30,7 @@ crate::event! {
         cpu_in: u16 [Id],
         /// Bit 0: preempted. Bit 1: kernel thread. Bit 2: woken from interrupt context. Bit 3: the switch-out was
         /// before the capture began (`time` is then the start of the capture). Bit 4: still off-CPU when the capture ended.
+        /// Bit 5: the wait of a new thread for its first turn.
         flags: u32 [Flags],
         /// Zero.
         reserved: u32 [None],

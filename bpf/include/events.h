@@ -1,0 +1,197 @@
+/* Generated from crates/model/src/events by `cargo run -p xtask -- generate`. Do not edit. */
+#pragma once
+
+/* The common head of every kernel event (coldcase_model::event::KernelHead). */
+struct cc_head {
+	__u16 kind;
+	__u16 cpu;
+	__u32 seq;
+	__u64 reserved;
+};
+_Static_assert(sizeof(struct cc_head) == 16, "cc_head");
+
+/* One off-CPU interval of one thread, from the switch that took it off a CPU to the switch that put it back
+ * (tracepoint `sched/sched_switch`, both ends; woken at `sched/sched_waking`). A new thread has one from its fork. */
+#define CC_KIND_OFF_CPU 1
+struct cc_off_cpu {
+	struct cc_head head;
+	__u64 time; /* When the thread was switched out. */
+	__u64 duration; /* How long it was off the CPU: switch-in minus switch-out. */
+	__u64 run_queue; /* The last part of `duration`, in which it was runnable and waited for a CPU. Equal to `duration` when it was preempted. */
+	__u32 tid; /* The thread (kernel pid, initial PID namespace). */
+	__u32 pid; /* Its process (kernel tgid). */
+	__u32 state; /* Task state at switch-out: TASK_* bits as in `include/linux/sched.h`; 0 is runnable, hence preempted. */
+	__s32 syscall; /* System call number that the thread was in; -1 when in none (preempted or faulting in user code), -2 for a kernel thread. */
+	__u32 waker_tid; /* Thread that woke it; 0 when it was preempted or the wake-up was not seen. */
+	__u16 cpu_out; /* CPU that it left. */
+	__u16 cpu_in; /* CPU that it came back on. */
+	__u32 flags; /* Bit 0: preempted. Bit 1: kernel thread. Bit 2: woken from interrupt context. Bit 3: the switch-out was before the capture began (`time` is then the start of the capture). Bit 4: still off-CPU when the capture ended. Bit 5: the wait of a new thread for its first turn. */
+	__u32 reserved; /* Zero. */
+	__u32 kernel_stack; /* Kernel stack at switch-out, for intervals of at least the stack threshold (1 ms by default). (frames; they follow the struct, in order) */
+	__u32 user_stack; /* User stack at switch-out, likewise. (frames; they follow the struct, in order) */
+};
+_Static_assert(sizeof(struct cc_off_cpu) == 80, "cc_off_cpu");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, time) == 16, "cc_off_cpu.time");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, duration) == 24, "cc_off_cpu.duration");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, run_queue) == 32, "cc_off_cpu.run_queue");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, tid) == 40, "cc_off_cpu.tid");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, pid) == 44, "cc_off_cpu.pid");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, state) == 48, "cc_off_cpu.state");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, syscall) == 52, "cc_off_cpu.syscall");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, waker_tid) == 56, "cc_off_cpu.waker_tid");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, cpu_out) == 60, "cc_off_cpu.cpu_out");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, cpu_in) == 62, "cc_off_cpu.cpu_in");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, flags) == 64, "cc_off_cpu.flags");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, reserved) == 68, "cc_off_cpu.reserved");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, kernel_stack) == 72, "cc_off_cpu.kernel_stack");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, user_stack) == 76, "cc_off_cpu.user_stack");
+
+/* A sample of what a CPU ran (perf event: hardware cycles where there is a PMU, else `cpu-clock`). The idle
+ * task is not sampled. */
+#define CC_KIND_CPU_SAMPLE 2
+struct cc_cpu_sample {
+	struct cc_head head;
+	__u64 time; /* When. */
+	__u32 tid; /* The thread that ran. */
+	__u32 pid; /* Its process. */
+	__u16 cpu; /* The CPU. */
+	__u16 flags; /* Bit 0: the CPU was in the kernel. Bit 1: kernel thread. */
+	__u32 reserved; /* Zero. */
+	__u32 kernel_stack; /* Kernel stack; empty when in user code. (frames; they follow the struct, in order) */
+	__u32 user_stack; /* User stack; empty for kernel threads. (frames; they follow the struct, in order) */
+};
+_Static_assert(sizeof(struct cc_cpu_sample) == 48, "cc_cpu_sample");
+_Static_assert(__builtin_offsetof(struct cc_cpu_sample, time) == 16, "cc_cpu_sample.time");
+_Static_assert(__builtin_offsetof(struct cc_cpu_sample, tid) == 24, "cc_cpu_sample.tid");
+_Static_assert(__builtin_offsetof(struct cc_cpu_sample, pid) == 28, "cc_cpu_sample.pid");
+_Static_assert(__builtin_offsetof(struct cc_cpu_sample, cpu) == 32, "cc_cpu_sample.cpu");
+_Static_assert(__builtin_offsetof(struct cc_cpu_sample, flags) == 34, "cc_cpu_sample.flags");
+_Static_assert(__builtin_offsetof(struct cc_cpu_sample, reserved) == 36, "cc_cpu_sample.reserved");
+_Static_assert(__builtin_offsetof(struct cc_cpu_sample, kernel_stack) == 40, "cc_cpu_sample.kernel_stack");
+_Static_assert(__builtin_offsetof(struct cc_cpu_sample, user_stack) == 44, "cc_cpu_sample.user_stack");
+
+/* One block request from its insertion to its completion (tracepoints `block/block_rq_insert`,
+ * `block_rq_issue`, `block_rq_complete`). */
+#define CC_KIND_BLOCK_IO 3
+struct cc_block_io {
+	struct cc_head head;
+	__u64 time; /* When it was inserted into the queue; equal to the issue time when it was issued directly. */
+	__u64 duration; /* Insertion to completion. */
+	__u64 queue; /* Insertion to issue: the part of `duration` spent in the queue. */
+	__u64 sector; /* First sector, in units of 512 bytes. */
+	__u64 cgroup; /* Cgroup id of the issuing thread (cgroup v2 id; 1 is the root). */
+	__u32 bytes; /* Bytes asked for. */
+	__u32 dev; /* The device: major << 20 | minor. */
+	__u32 op; /* `cmd_flags`: operation in the low 8 bits (REQ_OP_*: 0 read, 1 write, 2 flush, 3 discard), flags above. */
+	__s32 error; /* Error of the completion as a negative errno; 0 when fine. */
+	__u32 pid; /* Process that was running at insertion: the one that caused it, unless it is writeback. */
+	__u32 tid; /* Thread, likewise. */
+	char comm[16]; /* Its name. */
+};
+_Static_assert(sizeof(struct cc_block_io) == 96, "cc_block_io");
+_Static_assert(__builtin_offsetof(struct cc_block_io, time) == 16, "cc_block_io.time");
+_Static_assert(__builtin_offsetof(struct cc_block_io, duration) == 24, "cc_block_io.duration");
+_Static_assert(__builtin_offsetof(struct cc_block_io, queue) == 32, "cc_block_io.queue");
+_Static_assert(__builtin_offsetof(struct cc_block_io, sector) == 40, "cc_block_io.sector");
+_Static_assert(__builtin_offsetof(struct cc_block_io, cgroup) == 48, "cc_block_io.cgroup");
+_Static_assert(__builtin_offsetof(struct cc_block_io, bytes) == 56, "cc_block_io.bytes");
+_Static_assert(__builtin_offsetof(struct cc_block_io, dev) == 60, "cc_block_io.dev");
+_Static_assert(__builtin_offsetof(struct cc_block_io, op) == 64, "cc_block_io.op");
+_Static_assert(__builtin_offsetof(struct cc_block_io, error) == 68, "cc_block_io.error");
+_Static_assert(__builtin_offsetof(struct cc_block_io, pid) == 72, "cc_block_io.pid");
+_Static_assert(__builtin_offsetof(struct cc_block_io, tid) == 76, "cc_block_io.tid");
+_Static_assert(__builtin_offsetof(struct cc_block_io, comm) == 80, "cc_block_io.comm");
+
+/* A TCP socket changed state (tracepoint `sock/inet_sock_set_state`). */
+#define CC_KIND_TCP_STATE 4
+struct cc_tcp_state {
+	struct cc_head head;
+	__u64 time; /* When. */
+	__u64 socket; /* Identity of the socket while it lives (its kernel address, hashed per capture). */
+	__u32 pid; /* Process that was running. Only for changes made by the process itself (connect, close); others run in interrupt context, where `on_behalf` is 0. */
+	__u32 tid; /* Thread, likewise. */
+	__u32 netns; /* Network namespace inode number. */
+	__u16 local_port; /* Local port. */
+	__u16 remote_port; /* Remote port. */
+	__u8 old_state; /* State before (TCP_ESTABLISHED = 1 … TCP_NEW_SYN_RECV = 12, `include/net/tcp_states.h`). */
+	__u8 new_state; /* State after. */
+	__u16 family; /* Address family: 2 IPv4, 10 IPv6. */
+	__u32 on_behalf; /* 1 when `pid` acted itself, 0 when it was merely interrupted. */
+	__u8 local_addr[16]; /* Local address. */
+	__u8 remote_addr[16]; /* Remote address. */
+};
+_Static_assert(sizeof(struct cc_tcp_state) == 88, "cc_tcp_state");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, time) == 16, "cc_tcp_state.time");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, socket) == 24, "cc_tcp_state.socket");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, pid) == 32, "cc_tcp_state.pid");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, tid) == 36, "cc_tcp_state.tid");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, netns) == 40, "cc_tcp_state.netns");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, local_port) == 44, "cc_tcp_state.local_port");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, remote_port) == 46, "cc_tcp_state.remote_port");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, old_state) == 48, "cc_tcp_state.old_state");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, new_state) == 49, "cc_tcp_state.new_state");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, family) == 50, "cc_tcp_state.family");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, on_behalf) == 52, "cc_tcp_state.on_behalf");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, local_addr) == 56, "cc_tcp_state.local_addr");
+_Static_assert(__builtin_offsetof(struct cc_tcp_state, remote_addr) == 72, "cc_tcp_state.remote_addr");
+
+/* TCP retransmitted segments (tracepoints `tcp/tcp_retransmit_skb` and `tcp_retransmit_synack`). */
+#define CC_KIND_TCP_RETRANSMIT 5
+struct cc_tcp_retransmit {
+	struct cc_head head;
+	__u64 time; /* When. */
+	__u64 socket; /* Identity of the socket, as in `kernel.tcp_state`; 0 for a SYN-ACK of a request socket. */
+	__u32 netns; /* Network namespace inode number. */
+	__u32 seq; /* Sequence number of the first byte. */
+	__u32 segments; /* Segments sent again: `gso_segs` of the buffer, at least 1. */
+	__s32 error; /* Result of the transmission as a negative errno. Only rows with 0 count in TcpRetransSegs. */
+	__u16 local_port; /* Local port. */
+	__u16 remote_port; /* Remote port. */
+	__u8 state; /* State of the connection. */
+	__u8 synack; /* 1 for a SYN-ACK. */
+	__u16 family; /* Address family: 2 IPv4, 10 IPv6. */
+	__u8 local_addr[16]; /* Local address. */
+	__u8 remote_addr[16]; /* Remote address. */
+};
+_Static_assert(sizeof(struct cc_tcp_retransmit) == 88, "cc_tcp_retransmit");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, time) == 16, "cc_tcp_retransmit.time");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, socket) == 24, "cc_tcp_retransmit.socket");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, netns) == 32, "cc_tcp_retransmit.netns");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, seq) == 36, "cc_tcp_retransmit.seq");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, segments) == 40, "cc_tcp_retransmit.segments");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, error) == 44, "cc_tcp_retransmit.error");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, local_port) == 48, "cc_tcp_retransmit.local_port");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, remote_port) == 50, "cc_tcp_retransmit.remote_port");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, state) == 52, "cc_tcp_retransmit.state");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, synack) == 53, "cc_tcp_retransmit.synack");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, family) == 54, "cc_tcp_retransmit.family");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, local_addr) == 56, "cc_tcp_retransmit.local_addr");
+_Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, remote_addr) == 72, "cc_tcp_retransmit.remote_addr");
+
+/* A thread or process began, became another program, changed its name, or ended (tracepoints
+ * `sched/sched_process_fork`, `sched_process_exec`, `sched_process_exit`, `task/task_rename`). */
+#define CC_KIND_TASK 6
+struct cc_task {
+	struct cc_head head;
+	__u64 time; /* When. */
+	__u32 what; /* What happened: 1 fork, 2 exec, 3 exit, 4 rename. */
+	__u32 tid; /* The thread (for a fork: the new one). */
+	__u32 pid; /* Its process; equal to `tid` for the first thread. */
+	__u32 ppid; /* Parent process. */
+	__u64 started; /* Start time of the process: with `pid` it is unique even when pids are reused. */
+	__u64 cgroup; /* Cgroup id (cgroup v2 id; 1 is the root). */
+	__s32 exit_code; /* On exit: the code as in `wait(2)` (status << 8 | signal). */
+	__u32 flags; /* Bit 1: kernel thread. */
+	char comm[16]; /* The name after the event. */
+};
+_Static_assert(sizeof(struct cc_task) == 80, "cc_task");
+_Static_assert(__builtin_offsetof(struct cc_task, time) == 16, "cc_task.time");
+_Static_assert(__builtin_offsetof(struct cc_task, what) == 24, "cc_task.what");
+_Static_assert(__builtin_offsetof(struct cc_task, tid) == 28, "cc_task.tid");
+_Static_assert(__builtin_offsetof(struct cc_task, pid) == 32, "cc_task.pid");
+_Static_assert(__builtin_offsetof(struct cc_task, ppid) == 36, "cc_task.ppid");
+_Static_assert(__builtin_offsetof(struct cc_task, started) == 40, "cc_task.started");
+_Static_assert(__builtin_offsetof(struct cc_task, cgroup) == 48, "cc_task.cgroup");
+_Static_assert(__builtin_offsetof(struct cc_task, exit_code) == 56, "cc_task.exit_code");
+_Static_assert(__builtin_offsetof(struct cc_task, flags) == 60, "cc_task.flags");
+_Static_assert(__builtin_offsetof(struct cc_task, comm) == 64, "cc_task.comm");
