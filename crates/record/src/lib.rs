@@ -4,7 +4,9 @@
 //! (anchors, losses, cost, source states, marks) and seals the bundle.
 #![cfg(target_os = "linux")]
 
+pub mod caps;
 pub mod clock;
 pub mod config;
 pub mod loss;
+pub mod mask;
 pub mod source;

@@ -1,0 +1,101 @@
+//! Arguments that several verbs share, and how their values are read.
+
+use std::time::Duration;
+
+use coldcase_model::quantity::{parse_duration, parse_size};
+use coldcase_model::time::Utc;
+
+/// Reads `30s`, `5m`, `1h30m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|e| e.to_string())
+}
+
+/// Reads `64MiB`, `2GB`, `4096`.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    parse_size(text).map_err(|e| e.to_string())
+}
+
+/// A moment on the timeline: absolute, or relative to the start of the bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "full"), allow(dead_code))]
+pub(crate) enum Moment {
+    /// UTC.
+    At(Utc),
+    /// After the bundle's start, in nanoseconds; negative before it.
+    After(i64),
+}
+
+#[cfg_attr(not(feature = "full"), allow(dead_code))]
+impl Moment {
+    /// The moment in UTC, of a bundle that starts at `start`.
+    pub(crate) fn resolve(self, start: Utc) -> Utc {
+        match self {
+            Moment::At(utc) => utc,
+            Moment::After(ns) => Utc(start.0.saturating_add(ns)),
+        }
+    }
+}
+
+/// Reads `+2s`, `-500ms`, or RFC 3339 such as `2026-11-22T13:00:00Z`.
+#[cfg_attr(not(feature = "full"), allow(dead_code))]
+pub(crate) fn moment(text: &str) -> Result<Moment, String> {
+    let relative = |text: &str| duration(text).map(|d| d.as_nanos().min(i64::MAX as u128) as i64);
+    if let Some(rest) = text.strip_prefix('+') {
+        return relative(rest).map(Moment::After);
+    }
+    if let Some(rest) = text.strip_prefix('-') {
+        return relative(rest).map(|ns| Moment::After(-ns));
+    }
+    let stamp: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| format!("'{text}' is not a time: write +2s (after the start) or 2026-11-22T13:00:00Z"))?;
+    i64::try_from(stamp.as_nanosecond()).map(|ns| Moment::At(Utc(ns))).map_err(|_| format!("'{text}' is out of range"))
+}
+
+/// UTC as RFC 3339 with the given number of decimals of a second.
+pub(crate) fn rfc3339(utc: Utc, decimals: u8) -> String {
+    match jiff::Timestamp::from_nanosecond(i128::from(utc.0)) {
+        Ok(stamp) => format!("{stamp:.prec$}", prec = usize::from(decimals)),
+        Err(_) => format!("{} ns", utc.0),
+    }
+}
+
+/// Which part of a bundle is read. Flattened into the read verbs.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[cfg_attr(not(feature = "full"), allow(dead_code))]
+pub(crate) struct Scope {
+    /// From this time on: +2s after the start, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
+    pub(crate) from: Option<Moment>,
+    /// Up to this time
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
+    pub(crate) to: Option<Moment>,
+    /// Only these processes
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub(crate) pid: Vec<u32>,
+    /// Only tasks of these names
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) comm: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_relative_or_absolute() {
+        assert_eq!(moment("+2s"), Ok(Moment::After(2_000_000_000)));
+        assert_eq!(moment("-500ms"), Ok(Moment::After(-500_000_000)));
+        assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(Moment::At(Utc(1_000_000_000))));
+        assert_eq!(moment("1970-01-01T01:00:01+01:00"), Ok(Moment::At(Utc(1_000_000_000))));
+        assert!(moment("yesterday").is_err());
+        assert!(moment("+2").is_err());
+        assert_eq!(Moment::After(5).resolve(Utc(10)), Utc(15));
+    }
+
+    #[test]
+    fn times_are_printed_as_rfc_3339() {
+        assert_eq!(rfc3339(Utc(1_500_000_000), 3), "1970-01-01T00:00:01.500Z");
+        assert_eq!(rfc3339(Utc(0), 0), "1970-01-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,107 @@
+//! Where output goes: results on stdout, all else on stderr; colour only on a terminal.
+
+use std::io::{IsTerminal, Write};
+
+use coldcase_model::text::visible;
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// The way in which this run prints.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Out {
+    /// Results as JSON.
+    pub(crate) json: bool,
+    /// Nothing but results and errors.
+    pub(crate) quiet: bool,
+    colour_out: bool,
+    colour_err: bool,
+}
+
+/// What a piece of text means, which decides how it looks on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// A heading.
+    Bold,
+    /// Of minor weight.
+    Dim,
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Warn,
+    /// Wrong.
+    Bad,
+}
+
+impl Style {
+    fn code(self) -> &'static str {
+        match self {
+            Style::Bold => "1",
+            Style::Dim => "2",
+            Style::Good => "32",
+            Style::Warn => "33",
+            Style::Bad => "31",
+        }
+    }
+}
+
+impl Out {
+    pub(crate) fn new(json: bool, quiet: bool) -> Out {
+        // https://no-color.org
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        Out {
+            json,
+            quiet,
+            colour_out: wanted && std::io::stdout().is_terminal(),
+            colour_err: wanted && std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Prints a result as it is, on stdout.
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        Ok(stdout.flush()?)
+    }
+
+    /// Prints a result as one JSON document, on stdout.
+    pub(crate) fn document<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        let mut text = serde_json::to_string_pretty(value)?;
+        text.push('\n');
+        self.text(&text)
+    }
+
+    /// The text in the style for stdout. Captured text is made [`visible`] before it comes here.
+    pub(crate) fn style(&self, style: Style, text: &str) -> String {
+        paint(self.colour_out, style, text)
+    }
+
+    /// A remark on stderr, unless quiet. The text may hold captured text: it is made visible.
+    pub(crate) fn remark(&self, text: &str) {
+        if !self.quiet {
+            self.err(&visible(text));
+        }
+    }
+
+    /// A warning on stderr, even when quiet: something is not as it was asked for.
+    pub(crate) fn warning(&self, text: &str) {
+        self.err(&format!("{} {}", paint(self.colour_err, Style::Warn, "warning:"), visible(text)));
+    }
+
+    /// A failure on stderr, with its hint.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        self.err(&format!("{} {}", paint(self.colour_err, Style::Bad, "error:"), visible(&failure.line)));
+        if let Some(hint) = &failure.hint {
+            self.err(&format!("{} {}", paint(self.colour_err, Style::Dim, "hint:"), visible(hint)));
+        }
+    }
+
+    fn err(&self, line: &str) {
+        // When stderr is gone there is nobody left to tell.
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+    }
+}
+
+fn paint(on: bool, style: Style, text: &str) -> String {
+    if on { format!("\x1b[{}m{text}\x1b[0m", style.code()) } else { text.to_owned() }
+}

@@ -1,0 +1,138 @@
+//! `argv-mask/1`: takes secrets out of command lines before they are stored.
+//!
+//! What is masked: the value of an option or of `NAME=VALUE` whose name says that it is a secret; the password in
+//! `scheme://user:password@host`; the value of an `Authorization`, `Cookie` or `X-Api-Key` header; the password of
+//! `-u user:password` (curl) and of `-pPASSWORD` (MySQL's and MariaDB's tools). A secret that nothing names cannot be known.
+
+/// The name of this policy in the manifest.
+pub const POLICY: &str = "argv-mask/1";
+
+const MASK: &str = "***";
+
+/// Words that make the name of an option or variable a secret's, compared in lower case without `-` and `_`.
+const SECRET_WORDS: &[&str] = &[
+    "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey", "privatekey", "credential",
+    "auth", "cookie", "signature", "connectionstring", "dsn",
+];
+
+/// Names with such a word in them that are not secrets.
+const HARMLESS: &[&str] = &["author", "authority", "authors", "passwordfile", "tokenfile", "secretname"];
+
+/// The arguments, secrets replaced by `***`. The first is the program.
+pub fn mask(argv: &[String]) -> Vec<String> {
+    let program = argv.first().map_or("", |p| p.rsplit('/').next().unwrap_or(p));
+    let mysql = program.starts_with("mysql") || program.starts_with("mariadb");
+    let mut out = Vec::with_capacity(argv.len());
+    let mut next_is_secret = false;
+    let mut next_is_login = false;
+    for (i, arg) in argv.iter().enumerate() {
+        let masked = if i == 0 {
+            mask_urls(arg)
+        } else if std::mem::take(&mut next_is_secret) && !arg.starts_with("--") {
+            MASK.to_owned()
+        } else if std::mem::take(&mut next_is_login) {
+            mask_login(arg)
+        } else if mysql && arg.starts_with("-p") && arg.len() > 2 {
+            format!("-p{MASK}")
+        } else if let Some((name, value)) = arg.split_once('=').filter(|(n, v)| is_secret(n) && !v.is_empty()) {
+            // A URL as value keeps its host: `--auth-url=http://…` is an address with perhaps a password in it.
+            if value.contains("://") { format!("{name}={}", mask_urls(value)) } else { format!("{name}={MASK}") }
+        } else if let Some((name, _)) = arg.split_once(':').filter(|(n, _)| is_secret_header(n)) {
+            format!("{name}: {MASK}")
+        } else {
+            next_is_secret = arg.starts_with('-') && !arg.contains('=') && is_secret(arg);
+            next_is_login = arg == "-u" || arg == "--user" || arg == "--proxy-user";
+            if arg.starts_with("-u") && program == "curl" && arg.len() > 2 { mask_login(arg) } else { mask_urls(arg) }
+        };
+        out.push(masked);
+    }
+    out
+}
+
+fn is_secret(name: &str) -> bool {
+    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    SECRET_WORDS.iter().any(|w| plain.contains(w)) && !HARMLESS.iter().any(|h| plain.ends_with(h))
+}
+
+fn is_secret_header(name: &str) -> bool {
+    let name = name.trim().to_ascii_lowercase();
+    // A header's name is a word with dashes: `token:` in a sentence is not one.
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        && (matches!(name.as_str(), "authorization" | "proxy-authorization" | "cookie")
+            || name.starts_with("x-") && is_secret(&name))
+}
+
+/// `user:password` to `user:***`.
+fn mask_login(text: &str) -> String {
+    match text.split_once(':') {
+        Some((user, password)) if !password.is_empty() && !password.starts_with("//") => format!("{user}:{MASK}"),
+        _ => mask_urls(text),
+    }
+}
+
+/// Every `://user:password@` in a text to `://user:***@`, and query parameters with a secret's name.
+fn mask_urls(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = after.find(['/', '?', '#', ' ', '"', '\'']).unwrap_or(after.len());
+        let (authority, tail) = after.split_at(end);
+        match authority.rsplit_once('@').and_then(|(login, host)| Some((login.split_once(':')?.0, host))) {
+            Some((user, host)) => out.push_str(&format!("{user}:{MASK}@{host}")),
+            None => out.push_str(authority),
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    mask_query(&out)
+}
+
+fn mask_query(text: &str) -> String {
+    let Some((base, query)) = text.split_once('?').filter(|(base, _)| base.contains("://")) else {
+        return text.to_owned();
+    };
+    let parts: Vec<String> = query
+        .split('&')
+        .map(|part| match part.split_once('=') {
+            Some((name, value)) if is_secret(name) && !value.is_empty() => format!("{name}={MASK}"),
+            _ => part.to_owned(),
+        })
+        .collect();
+    format!("{base}?{}", parts.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(line: &str) -> String {
+        mask(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).join(" ")
+    }
+
+    #[test]
+    fn named_secrets_are_masked_and_the_rest_is_not() {
+        for (line, expected) in [
+            ("app --password hunter2 --port 80", "app --password *** --port 80"),
+            ("app --db-password=hunter2", "app --db-password=***"),
+            ("env AWS_SECRET_ACCESS_KEY=abc PATH=/bin x", "env AWS_SECRET_ACCESS_KEY=*** PATH=/bin x"),
+            ("psql postgres://me:pw@db:5432/x", "psql postgres://me:***@db:5432/x"),
+            ("curl -u me:pw http://h/", "curl -u me:*** http://h/"),
+            ("curl -ume:pw http://h/?token=x&a=1", "curl -ume:*** http://h/?token=***&a=1"),
+            ("mysql -phunter2 -h db", "mysql -p*** -h db"),
+            ("ssh -p22 host", "ssh -p22 host"),
+            ("app --token --verbose", "app --token --verbose"),
+            ("git log --author=me", "git log --author=me"),
+            ("redis-server *:6379", "redis-server *:6379"),
+        ] {
+            assert_eq!(masked(line), expected);
+        }
+    }
+
+    #[test]
+    fn headers_lose_their_value() {
+        let argv = ["curl", "-H", "Authorization: Bearer abc", "-H", "Accept: text/html"].map(str::to_owned);
+        assert_eq!(mask(&argv).join("|"), "curl|-H|Authorization: ***|-H|Accept: text/html");
+    }
+}
