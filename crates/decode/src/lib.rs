@@ -1,1 +1,10 @@
 //! Raw payload to typed rows: packets, OTLP, Prometheus, log formats. One file per format; pure.
+//!
+//! Every decoder takes bytes and returns rows and what could not be read. None panics, whatever the bytes; none
+//! allocates more than a small multiple of its input.
+
+pub mod log;
+pub mod otlp;
+pub mod packet;
+pub mod pcapng;
+pub mod prometheus;

@@ -1,0 +1,23 @@
+//! OTLP requests (protobuf) to rows: spans, log records, metric points.
+//!
+//! Row k of request n is cited as `otlp.traces#n`; k stays in the row as `index`.
+
+mod logs;
+mod metrics;
+mod traces;
+mod value;
+
+pub use logs::{LogRecord, logs};
+pub use metrics::{MetricKind, MetricPoint, PointValue, metrics};
+pub use traces::{Span, SpanEvent, SpanKind, SpanStatus, traces};
+pub use value::{Attributes, Resource, SpanId, TraceId, Value};
+
+/// Why a request could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an OTLP {what} request: {why}")]
+pub struct OtlpError {
+    /// `trace`, `metrics` or `logs`.
+    pub what: &'static str,
+    /// What the protobuf decoder said.
+    pub why: String,
+}
