@@ -1,8 +1,11 @@
 //! What to record: one small configuration for each source, made from flags and `coldcase.toml`.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
+
+pub use crate::logs::LogsConfig;
+pub use crate::metrics::{MetricsConfig, ScrapeTarget};
+pub use crate::otlp::OtlpConfig;
+pub use crate::packets::PacketsConfig;
 
 /// Which processes were asked for. All lists empty: all processes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,57 +39,6 @@ pub struct KernelConfig {
 impl Default for KernelConfig {
     fn default() -> Self {
         KernelConfig { sample_hz: 99, stack_threshold: Duration::from_millis(1), ring_cpus: 8, ring_bytes: 4 << 20 }
-    }
-}
-
-/// The packet tap.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PacketsConfig {
-    /// Interfaces by name; empty for all that are up.
-    pub interfaces: Vec<String>,
-    /// A filter in tcpdump's syntax; empty for all packets.
-    pub filter: String,
-    /// Keep payloads too.
-    pub payload: bool,
-}
-
-/// The OTLP receiver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OtlpConfig {
-    /// Where gRPC listens; `None` for nowhere.
-    pub grpc: Option<SocketAddr>,
-    /// Where HTTP listens; `None` for nowhere.
-    pub http: Option<SocketAddr>,
-}
-
-impl Default for OtlpConfig {
-    fn default() -> Self {
-        let local = |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        OtlpConfig { grpc: local(4317), http: local(4318) }
-    }
-}
-
-/// Log files.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LogConfig {
-    /// Paths and globs. Empty: nothing is followed.
-    pub files: Vec<PathBuf>,
-    /// Take each file from its beginning; otherwise from its end at the start of the capture.
-    pub from_start: bool,
-}
-
-/// Prometheus targets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MetricsConfig {
-    /// URLs: `http://127.0.0.1:9100/metrics`. Empty: nothing is scraped.
-    pub targets: Vec<String>,
-    /// Time between two scrapes of a target.
-    pub interval: Duration,
-}
-
-impl Default for MetricsConfig {
-    fn default() -> Self {
-        MetricsConfig { targets: Vec::new(), interval: Duration::from_secs(1) }
     }
 }
 

@@ -7,6 +7,10 @@
 pub mod caps;
 pub mod clock;
 pub mod config;
+pub mod logs;
 pub mod loss;
 pub mod mask;
+pub mod metrics;
+pub mod otlp;
+pub mod packets;
 pub mod source;

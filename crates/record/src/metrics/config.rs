@@ -5,19 +5,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Options of the metrics source. `[metrics]` in `coldcase.toml`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MetricsConfig {
     /// Prometheus targets, `URL` or `URL@SECONDS` (`--scrape`).
     pub targets: Vec<ScrapeTarget>,
-    /// Whether host metrics are read from `/proc` each second.
-    pub host: bool,
-}
-
-impl Default for MetricsConfig {
-    fn default() -> Self {
-        MetricsConfig { targets: Vec::new(), host: true }
-    }
 }
 
 /// A Prometheus target and how often to scrape it.
