@@ -97,16 +97,19 @@ impl TextColumn {
 
     /// Appends a row.
     pub fn push(&mut self, value: &[u8]) {
-        let id = match self.seen.get(value) {
-            Some(&id) => id,
-            None => {
-                let id = self.entries.len() as u32;
-                self.entries.push(value.into());
-                self.seen.insert(value.into(), id);
-                id
-            }
-        };
+        let id = self.intern(value);
         self.ids.push(id);
+    }
+
+    /// The id of a value, which becomes an entry if it is none yet.
+    fn intern(&mut self, value: &[u8]) -> u32 {
+        if let Some(&id) = self.seen.get(value) {
+            return id;
+        }
+        let id = self.entries.len() as u32;
+        self.entries.push(value.into());
+        self.seen.insert(value.into(), id);
+        id
     }
 
     /// The bytes of a row; empty where the row does not exist.
@@ -144,16 +147,19 @@ impl StackColumn {
 
     /// Appends a row.
     pub fn push(&mut self, frames: &[u64]) {
-        let id = match self.seen.get(frames) {
-            Some(&id) => id,
-            None => {
-                let id = self.entries.len() as u32;
-                self.entries.push(frames.into());
-                self.seen.insert(frames.into(), id);
-                id
-            }
-        };
+        let id = self.intern(frames);
         self.ids.push(id);
+    }
+
+    /// The id of a stack, which becomes an entry if it is none yet.
+    fn intern(&mut self, frames: &[u64]) -> u32 {
+        if let Some(&id) = self.seen.get(frames) {
+            return id;
+        }
+        let id = self.entries.len() as u32;
+        self.entries.push(frames.into());
+        self.seen.insert(frames.into(), id);
+        id
     }
 
     /// The frames of a row; empty where there are none.
@@ -276,6 +282,36 @@ impl Columns {
         Ok(())
     }
 
+    /// Appends the rows of `other`, whose columns must have the same names and types. On an error nothing is appended.
+    pub fn append(&mut self, other: Columns) -> Result<(), ColumnsError> {
+        if self.names != other.names {
+            return Err(ColumnsError::Ragged("other column names".into()));
+        }
+        if let Some(i) = (0..self.columns.len()).find(|&i| !self.columns[i].same_type(&other.columns[i])) {
+            return Err(ColumnsError::Ragged(format!("{} is of another type", self.names[i])));
+        }
+        for (to, from) in self.columns.iter_mut().zip(other.columns) {
+            to.append(from);
+        }
+        self.rows += other.rows;
+        Ok(())
+    }
+
+    /// The rows of a range, within the rows that there are. Dictionaries keep only what the rows use.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Columns {
+        let range = range.start.min(self.rows)..range.end.min(self.rows);
+        Columns {
+            names: self.names.clone(),
+            columns: self.columns.iter().map(|c| c.slice(range.clone())).collect(),
+            rows: range.len(),
+        }
+    }
+
+    /// Bytes that the values take in memory, dictionaries included.
+    pub fn bytes(&self) -> usize {
+        self.columns.iter().map(Column::bytes).sum()
+    }
+
     /// Empties the columns and keeps their shape, for the next batch.
     pub fn take(&mut self) -> Columns {
         let empty = Columns {
@@ -288,6 +324,71 @@ impl Columns {
 }
 
 impl Column {
+    fn same_type(&self, other: &Column) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// Appends the rows of a column of the same type.
+    fn append(&mut self, other: Column) {
+        match (self, other) {
+            (Column::U8(a), Column::U8(b)) => a.extend(b),
+            (Column::U16(a), Column::U16(b)) => a.extend(b),
+            (Column::U32(a), Column::U32(b)) => a.extend(b),
+            (Column::U64(a), Column::U64(b)) => a.extend(b),
+            (Column::I32(a), Column::I32(b)) => a.extend(b),
+            (Column::I64(a), Column::I64(b)) => a.extend(b),
+            (Column::F64(a), Column::F64(b)) => a.extend(b),
+            (Column::Ip(a), Column::Ip(b)) => a.extend(b),
+            (Column::Text(a), Column::Text(b)) => {
+                let ids: Vec<u32> = b.entries.iter().map(|e| a.intern(e)).collect();
+                a.ids.extend(b.ids.iter().map(|&id| ids[id as usize]));
+            }
+            (Column::Stack(a), Column::Stack(b)) => {
+                let ids: Vec<u32> = b.entries.iter().map(|e| a.intern(e)).collect();
+                a.ids.extend(b.ids.iter().map(|&id| ids[id as usize]));
+            }
+            _ => {}
+        }
+    }
+
+    fn slice(&self, range: std::ops::Range<usize>) -> Column {
+        match self {
+            Column::U8(v) => Column::U8(v[range].to_vec()),
+            Column::U16(v) => Column::U16(v[range].to_vec()),
+            Column::U32(v) => Column::U32(v[range].to_vec()),
+            Column::U64(v) => Column::U64(v[range].to_vec()),
+            Column::I32(v) => Column::I32(v[range].to_vec()),
+            Column::I64(v) => Column::I64(v[range].to_vec()),
+            Column::F64(v) => Column::F64(v[range].to_vec()),
+            Column::Ip(v) => Column::Ip(v[range].to_vec()),
+            Column::Text(c) => {
+                let mut out = TextColumn::default();
+                range.for_each(|row| out.push(c.get(row)));
+                Column::Text(out)
+            }
+            Column::Stack(c) => {
+                let mut out = StackColumn::default();
+                range.for_each(|row| out.push(c.get(row)));
+                Column::Stack(out)
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Column::U8(v) => v.len(),
+            Column::U16(v) => v.len() * 2,
+            Column::U32(v) => v.len() * 4,
+            Column::U64(v) => v.len() * 8,
+            Column::I32(v) => v.len() * 4,
+            Column::I64(v) => v.len() * 8,
+            Column::F64(v) => v.len() * 8,
+            Column::Ip(v) => v.len() * 16,
+            Column::Text(c) => c.ids.len() * 4 + c.entries.iter().map(|e| e.len() + 4).sum::<usize>(),
+            Column::Stack(c) => c.ids.len() * 4 + c.entries.iter().map(|e| e.len() * 8 + 4).sum::<usize>(),
+        }
+    }
+
     fn empty_like(&self) -> Column {
         match self {
             Column::U8(v) => Column::U8(Vec::with_capacity(v.len())),
