@@ -1,0 +1,193 @@
+//! Flow: connections and services, from packets, sockets and the kernel's TCP events.
+
+mod owner;
+mod tap;
+mod tcp;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+
+use coldcase_model::analysis::{Connection, Edge, Flow};
+use coldcase_model::entity::Protocol;
+
+pub use owner::Owners;
+pub use tap::{Connected, Tap};
+
+use crate::quantile::quantile;
+
+/// Segments that the kernel said it sent again, by local and remote address, with the times.
+#[derive(Debug, Default)]
+pub struct KernelRetransmits(HashMap<(SocketAddr, SocketAddr), Vec<(i64, u64)>>);
+
+impl KernelRetransmits {
+    /// `segments` were sent again from `local` to `remote`.
+    pub fn add(&mut self, local: SocketAddr, remote: SocketAddr, time: i64, segments: u64) {
+        self.0.entry((local, remote)).or_default().push((time, segments));
+    }
+
+    /// How many while the connection lived, from both its ends. A retransmission is told a moment before its packet.
+    fn of(&self, c: &Connected) -> u64 {
+        const SLACK: i64 = 100_000_000;
+        let [a, b] = c.ends;
+        let lived = c.first.saturating_sub(SLACK)..=c.last.saturating_add(SLACK);
+        [(a, b), (b, a)]
+            .iter()
+            .filter_map(|k| self.0.get(k))
+            .flatten()
+            .filter(|(time, _)| lived.contains(time))
+            .map(|&(_, segments)| segments)
+            .sum()
+    }
+}
+
+/// What the flow is made of.
+pub struct Parts<'a> {
+    /// The packets.
+    pub tap: &'a Tap,
+    /// Whose sockets they are.
+    pub owners: &'a Owners,
+    /// The kernel's retransmissions; `None` when they were not recorded.
+    pub kernel: Option<&'a KernelRetransmits>,
+    /// Name of a process at a time.
+    pub name: &'a dyn Fn(u32, i64) -> Option<String>,
+}
+
+/// One end of a connection, as far as it is known.
+struct End {
+    /// With its pid, where one process is known.
+    process: Option<String>,
+    /// Name alone: several processes of one name are one service.
+    service: Option<String>,
+}
+
+impl Parts<'_> {
+    /// Connections in the order in which they were first seen, and edges by bytes.
+    pub fn finish(&self) -> Flow {
+        let mut edges = BTreeMap::<(String, String), (Edge, Vec<u64>)>::new();
+        let mut connections = Vec::new();
+        for connected in self.tap.finish() {
+            let ends = [self.end(&connected, 0), self.end(&connected, 1)];
+            let mut tcp = connected.tcp.clone();
+            if let (Some(tcp), Some(kernel)) = (&mut tcp, self.kernel) {
+                tcp.kernel_retransmissions = Some(kernel.of(&connected));
+            }
+            let [a, b] = connected.ends;
+            let from = ends[0].service.clone().unwrap_or_else(|| a.ip().to_string());
+            let to = match &ends[1].service {
+                Some(s) => format!("{s}:{}", b.port()),
+                None => b.to_string(),
+            };
+            let (edge, rtts) = edges.entry((from.clone(), to.clone())).or_insert_with(|| {
+                (Edge { from, to, ..Edge::default() }, Vec::new())
+            });
+            edge.connections += 1;
+            edge.packets += connected.packets.iter().sum::<u64>();
+            edge.bytes += connected.bytes.iter().sum::<u64>();
+            if let Some(tcp) = &tcp {
+                edge.retransmissions += tcp.retransmissions.max(tcp.kernel_retransmissions.unwrap_or(0));
+                edge.resets += tcp.resets;
+                edge.unanswered_syns += tcp.unanswered_syns;
+                rtts.extend(tcp.rtt);
+            }
+            let [process_a, process_b] = ends.map(|e| e.process);
+            connections.push(Connection {
+                a: a.to_string(),
+                b: b.to_string(),
+                proto: match connected.proto {
+                    Protocol::Tcp => "tcp".to_owned(),
+                    Protocol::Udp => "udp".to_owned(),
+                },
+                process_a,
+                process_b,
+                first: connected.first,
+                last: connected.last,
+                packets_ab: connected.packets[0],
+                packets_ba: connected.packets[1],
+                bytes_ab: connected.bytes[0],
+                bytes_ba: connected.bytes[1],
+                tcp,
+            });
+        }
+        let mut edges: Vec<Edge> = edges
+            .into_values()
+            .map(|(mut edge, mut rtts)| {
+                rtts.sort_unstable();
+                edge.rtt = (!rtts.is_empty()).then(|| quantile(&rtts, 50));
+                edge
+            })
+            .collect();
+        edges.sort_by(|x, y| y.bytes.cmp(&x.bytes).then_with(|| (&x.from, &x.to).cmp(&(&y.from, &y.to))));
+        Flow {
+            packets: self.tap.packets,
+            bytes: self.tap.bytes,
+            malformed: self.tap.malformed,
+            connections,
+            edges,
+            ..Flow::default()
+        }
+    }
+
+    fn end(&self, c: &Connected, side: usize) -> End {
+        let pids = self.owners.of(c.proto, c.ends[side], c.ends[1 - side], c.first, c.last);
+        let mut names = pids.iter().map(|&pid| (self.name)(pid, c.first));
+        let Some(service) = names.next().flatten() else { return End { process: None, service: None } };
+        if names.any(|n| n.as_ref() != Some(&service)) {
+            return End { process: None, service: None };
+        }
+        let process = match pids[..] {
+            [pid] => format!("{service}[{pid}]"),
+            _ => service.clone(),
+        };
+        End { process: Some(process), service: Some(service) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coldcase_decode::packet::{Decoded, Headers, TCP, Tcp};
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap_or_else(|_| SocketAddr::from(([0; 4], 0)))
+    }
+
+    fn syn(tap: &mut Tap, from: SocketAddr, to: SocketAddr) {
+        let headers = Headers {
+            src: from.ip().into(),
+            dst: to.ip().into(),
+            protocol: TCP,
+            src_port: from.port(),
+            dst_port: to.port(),
+            tcp: Some(Tcp { flags: Tcp::SYN, ..Tcp::default() }),
+            ..Headers::default()
+        };
+        tap.push(1_000, 60, &Decoded::Ip(headers));
+    }
+
+    #[test]
+    fn connections_of_one_service_to_another_are_one_edge() {
+        let mut tap = Tap::default();
+        let server = addr("10.0.0.2:80");
+        for port in [4000, 4001] {
+            syn(&mut tap, addr(&format!("10.0.0.1:{port}")), server);
+        }
+        syn(&mut tap, addr("10.0.0.9:5000"), server);
+        let mut owners = Owners::default();
+        owners.listens(Protocol::Tcp, addr("0.0.0.0:80"), 0, 10);
+        owners.listens(Protocol::Tcp, addr("0.0.0.0:80"), 0, 11);
+        owners.connected(Protocol::Tcp, addr("10.0.0.1:4000"), server, 0, 20);
+        owners.connected(Protocol::Tcp, addr("10.0.0.1:4001"), server, 0, 20);
+        owners.sort();
+        let mut kernel = KernelRetransmits::default();
+        kernel.add(addr("10.0.0.1:4000"), server, 1_500, 3);
+        kernel.add(addr("10.0.0.1:4000"), server, 900_000_000_000, 5);
+        let name = |pid: u32, _| Some(if pid < 20 { "nginx".to_owned() } else { "orders".to_owned() });
+        let flow = Parts { tap: &tap, owners: &owners, kernel: Some(&kernel), name: &name }.finish();
+        let edges: Vec<_> = flow.edges.iter().map(|e| (e.from.as_str(), e.to.as_str(), e.connections)).collect();
+        assert_eq!(edges, [("orders", "nginx:80", 2), ("10.0.0.9", "nginx:80", 1)]);
+        assert_eq!(flow.edges[0].unanswered_syns, 2);
+        assert_eq!(flow.edges[0].retransmissions, 3, "those after the connection's end are not its own");
+        let c = &flow.connections[0];
+        assert_eq!((c.process_a.as_deref(), c.process_b.as_deref()), (Some("orders[20]"), Some("nginx")));
+    }
+}
