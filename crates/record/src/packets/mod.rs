@@ -1,5 +1,106 @@
 //! Packets: AF_PACKET taps on the interfaces, cut behind the headers.
 
 mod config;
+mod cut;
+mod filter;
+mod links;
+mod plan;
+mod ring;
+mod section;
+mod tap;
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use coldcase_model::Class;
+use coldcase_model::loss::Reason;
 
 pub use config::PacketsConfig;
+
+use crate::caps::{Cap, grant};
+use crate::source::{Context, Running, Skip, Source, Started};
+use filter::Filter;
+use tap::{Taps, Wanted};
+
+/// The source's name.
+const NAME: &str = "packets";
+
+/// The packets source.
+pub struct Packets {
+    config: PacketsConfig,
+}
+
+impl Packets {
+    /// With these options.
+    pub fn new(config: PacketsConfig) -> Packets {
+        Packets { config }
+    }
+}
+
+impl Source for Packets {
+    fn names(&self) -> Vec<&'static str> {
+        vec![NAME]
+    }
+
+    fn start(self: Box<Self>, context: Context) -> Result<Started, Skip> {
+        let wanted = Wanted::new(self.config, context.own.listening());
+        let mut taps = Taps::new(wanted, context.clone());
+        taps.check_filter().map_err(|e| Skip::new(format!("the packet filter is not valid: {e}"), FILTER_HINT))?;
+        taps.refresh(true)?;
+        if taps.is_empty() {
+            return Err(Skip::new("no network interface is up", ""));
+        }
+        context.losses.watch(NAME, Class::Packet, Reason::PacketDrop);
+        let remark = format!("packets on {}", taps.describe());
+        let failure = Arc::new(Mutex::new(None));
+        let thread = std::thread::Builder::new()
+            .name("cc-packets".into())
+            .spawn({
+                let failure = failure.clone();
+                move || {
+                    if let Err(error) = taps.run() {
+                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    }
+                }
+            })
+            .map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
+        let running = RunningPackets { thread, failure };
+        Ok(Started { remarks: vec![remark], ..Started::all(running) })
+    }
+}
+
+const FILTER_HINT: &str = "the syntax is tcpdump's: man 7 pcap-filter";
+
+struct RunningPackets {
+    thread: JoinHandle<()>,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Running for RunningPackets {
+    fn failures(&mut self) -> Vec<(&'static str, String)> {
+        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.into_iter().map(|why| (NAME, why)).collect()
+    }
+
+    fn stop(self: Box<Self>) {
+        // A panic of the thread was reported by the panic hook; there is nothing left to write.
+        let _ = self.thread.join();
+    }
+}
+
+/// Checks a filter without capturing: what `record` does before it creates a file. The error is libpcap's.
+pub fn check_filter(expression: &str) -> Result<(), String> {
+    let filter = Filter { expression: expression.to_owned(), own: Vec::new(), snap: 512 };
+    filter.compile(links::LinkType::Ethernet).map(|_| ())
+}
+
+fn cannot_open(error: &io::Error, name: &str) -> Skip {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            Skip::new("no permission to open packet sockets (CAP_NET_RAW is missing)", grant(&[Cap::NetRaw]))
+        }
+        Some(libc::ENOMEM) => Skip::new(format!("no memory for the packet ring of {name}"), "lower ring-bytes"),
+        _ => Skip::new(format!("cannot tap {name}: {error}"), ""),
+    }
+}
