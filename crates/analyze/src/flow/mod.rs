@@ -1,5 +1,6 @@
 //! Flow: connections and services, from packets, sockets and the kernel's TCP events.
 
+pub mod capture;
 mod owner;
 mod tap;
 mod tcp;

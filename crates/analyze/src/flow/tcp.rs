@@ -173,7 +173,8 @@ impl Tracker {
     fn classify_sequence(&mut self, from: usize, segment: &Segment) {
         let Segment { time, tcp, payload } = *segment;
         let (me, peer) = (self.sides[from], self.sides[1 - from]);
-        if payload == 0 && tcp.flags & (Tcp::SYN | Tcp::FIN) == 0 {
+        let control = tcp.flags & (Tcp::SYN | Tcp::FIN) != 0;
+        if payload == 0 && !control {
             return;
         }
         let Some(next) = me.next else { return };
@@ -193,7 +194,7 @@ impl Tracker {
         if asked && time.saturating_sub(peer.ack_time) < FAST {
             self.facts.retransmissions += 1;
             self.facts.fast_retransmissions += 1;
-        } else if time.saturating_sub(me.next_time) < late && next != end {
+        } else if time.saturating_sub(me.next_time) < late && next != end.wrapping_add(u32::from(control)) {
             self.facts.out_of_order += 1;
         } else {
             self.facts.retransmissions += 1;
