@@ -1,18 +1,87 @@
-//! What to record: one small configuration for each source, made from flags and `coldcase.toml`.
+//! What to record: made from flags and `coldcase.toml`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use coldcase_model::quantity::{parse_duration, parse_size};
+use serde::{Deserialize, Deserializer};
+
+use crate::error::RecordError;
 pub use crate::logs::LogsConfig;
 pub use crate::metrics::{MetricsConfig, ScrapeTarget};
 pub use crate::otlp::OtlpConfig;
 pub use crate::packets::PacketsConfig;
 
-/// Which processes were asked for. All lists empty: all processes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Everything that a recording can be told. `coldcase.toml` is this, key by key; a flag overrides its key.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RecordConfig {
+    /// The bundle to write (`-o`).
+    pub output: Option<PathBuf>,
+    /// How long to record (`--for`).
+    #[serde(rename = "for", deserialize_with = "duration")]
+    pub time_limit: Option<Duration>,
+    /// How large the bundle may become (`--max-size`), in bytes.
+    #[serde(deserialize_with = "size")]
+    pub max_size: Option<u64>,
+    /// Sources that must start, or nothing is recorded (`--require`).
+    pub require: Vec<String>,
+    /// Only these sources (`--only`); empty: all.
+    pub only: Vec<String>,
+    /// Not these sources (`--without`).
+    pub without: Vec<String>,
+    /// Which processes (`--pid`, `--comm`).
+    pub scope: Scope,
+    /// The kernel sources.
+    pub kernel: KernelConfig,
+    /// The packet taps.
+    pub packets: PacketsConfig,
+    /// The OTLP receiver.
+    pub otlp: OtlpConfig,
+    /// Log files.
+    pub logs: LogsConfig,
+    /// Prometheus targets and host metrics.
+    pub metrics: MetricsConfig,
+}
+
+impl RecordConfig {
+    /// Reads a file. An unknown key or a value of the wrong kind is an error that names it.
+    pub fn read(path: &Path) -> Result<RecordConfig, RecordError> {
+        let fail = |reason: String| RecordError::Config { path: path.to_owned(), reason };
+        let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+        toml::from_str(&text).map_err(|e| {
+            let line = e.span().map(|s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+            let at = line.map_or(String::new(), |n| format!("line {n}: "));
+            fail(format!("{at}{}", e.message().replace('\n', " ")))
+        })
+    }
+
+    /// Whether the source of this name is wanted. `kernel` stands for every `kernel.…`.
+    pub fn wants(&self, name: &str) -> bool {
+        (self.only.is_empty() || names(&self.only, name)) && !names(&self.without, name)
+    }
+
+    /// Whether the source of this name must start.
+    pub fn requires(&self, name: &str) -> bool {
+        names(&self.require, name)
+    }
+}
+
+/// Whether a list names a source, by its own name or by its family's.
+fn names(list: &[String], name: &str) -> bool {
+    list.iter().any(|n| n == name || name.strip_prefix(n.as_str()).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// Which processes were asked for. All lists empty: all processes. It narrows the sources that know processes
+/// (kernel.sched, kernel.sample, kernel.block); packets, spans, logs and metrics are not narrowed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scope {
     /// Processes, by kernel tgid.
+    #[serde(rename = "pid")]
     pub pids: Vec<u32>,
     /// Names of tasks, exact (at most 15 bytes, as the kernel cuts them).
+    #[serde(rename = "comm")]
     pub comms: Vec<String>,
 }
 
@@ -24,11 +93,13 @@ impl Scope {
 }
 
 /// The kernel sources.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KernelConfig {
-    /// CPU samples per second and CPU.
+    /// CPU samples per second and CPU (`--sample-hz`).
     pub sample_hz: u64,
-    /// Off-CPU intervals from this length on carry stacks.
+    /// Off-CPU intervals from this length on carry stacks (`--stack-threshold`).
+    #[serde(deserialize_with = "required_duration")]
     pub stack_threshold: Duration,
     /// CPUs that share a ring of a class.
     pub ring_cpus: u32,
@@ -42,15 +113,60 @@ impl Default for KernelConfig {
     }
 }
 
-/// Host metrics from `/proc`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostConfig {
-    /// Time between two readings.
-    pub interval: Duration,
+fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+    required_duration(d).map(Some)
 }
 
-impl Default for HostConfig {
-    fn default() -> Self {
-        HostConfig { interval: Duration::from_secs(1) }
+fn required_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    parse_duration(&String::deserialize(d)?).map_err(serde::de::Error::custom)
+}
+
+fn size<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+    parse_size(&String::deserialize(d)?).map(Some).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(text: &str) -> Result<RecordConfig, String> {
+        let file = std::env::temp_dir().join(format!("coldcase-config-{}-{}.toml", std::process::id(), text.len()));
+        std::fs::write(&file, text).unwrap();
+        let read = RecordConfig::read(&file).map_err(|e| e.to_string());
+        std::fs::remove_file(&file).unwrap();
+        read
+    }
+
+    #[test]
+    fn a_file_sets_what_the_flags_set() {
+        let c = read(
+            "for = '30s'\nmax-size = '64MiB'\nrequire = ['kernel']\n[logs]\npaths = ['/var/log/*.log']\n\
+             [packets]\nfilter = 'tcp port 80'\n[scope]\npid = [1]\n[kernel]\nstack-threshold = '5ms'\n",
+        )
+        .unwrap();
+        assert_eq!(c.time_limit, Some(Duration::from_secs(30)));
+        assert_eq!(c.max_size, Some(64 << 20));
+        assert_eq!(c.logs.paths, ["/var/log/*.log"]);
+        assert_eq!(c.packets.filter.as_deref(), Some("tcp port 80"));
+        assert_eq!(c.kernel.stack_threshold, Duration::from_millis(5));
+        assert!(c.requires("kernel.sched") && !c.requires("packets"));
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_bad_value_are_named_with_their_line() {
+        let e = read("for = '30s'\nfro = 1\n").unwrap_err();
+        assert!(e.contains("line 2") && e.contains("fro"), "{e}");
+        let e = read("for = '30 parsecs'\n").unwrap_err();
+        assert!(e.contains("line 1") && e.contains("parsecs"), "{e}");
+    }
+
+    #[test]
+    fn a_family_name_stands_for_its_sources() {
+        let c = RecordConfig { only: vec!["kernel".into()], without: vec!["kernel.tcp".into()], ..Default::default() };
+        assert!(c.wants("kernel.sched"));
+        assert!(!c.wants("kernel.tcp"));
+        assert!(!c.wants("packets"));
+        assert!(!c.wants("kernelish"));
     }
 }

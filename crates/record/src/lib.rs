@@ -5,12 +5,23 @@
 #![cfg(target_os = "linux")]
 
 pub mod caps;
+mod child;
 pub mod clock;
+mod clock_watch;
 pub mod config;
+pub mod control;
+mod cost;
+pub mod error;
+pub mod host_entry;
 pub mod logs;
 pub mod loss;
 pub mod mask;
 pub mod metrics;
 pub mod otlp;
 pub mod packets;
+mod roster;
+pub mod session;
+mod signals;
 pub mod source;
+pub mod sources;
+pub mod summary;

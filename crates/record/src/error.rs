@@ -1,0 +1,65 @@
+//! Why a recording could not start or could not be brought to its end.
+
+use std::path::PathBuf;
+
+use coldcase_bundle::WriteError;
+
+/// Why a recording failed as a whole. A single source that cannot start is no such error unless it is required.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The bundle cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A source that was required cannot start.
+    #[error("{source_name}: required, but {reason}")]
+    Required {
+        /// The source.
+        source_name: String,
+        /// Why.
+        reason: String,
+        /// What would make it start.
+        hint: String,
+    },
+    /// `--require`, `--only` or `--without` name something that is no source.
+    #[error("{flag}: there is no source '{name}'")]
+    UnknownSource {
+        /// The flag.
+        flag: &'static str,
+        /// What it names.
+        name: String,
+        /// The sources there are.
+        known: Vec<&'static str>,
+    },
+    /// Every source was skipped.
+    #[error("nothing to record: no source could start")]
+    Nothing,
+    /// The configuration file is wrong.
+    #[error("{}: {reason}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        reason: String,
+    },
+    /// The operating system refused something that every recording needs.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+}
+
+impl RecordError {
+    /// What to do about it; empty when there is nothing.
+    pub fn hint(&self) -> String {
+        match self {
+            RecordError::Write(WriteError::Exists { .. }) => "choose another name, or --force to replace it".into(),
+            RecordError::Required { hint, .. } => hint.clone(),
+            RecordError::UnknownSource { known, .. } => format!("sources: {}", known.join(" ")),
+            RecordError::Nothing => "`coldcase doctor` says what each source needs".into(),
+            _ => String::new(),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Writes the settings of an object (`const volatile` in `bpf/include/coldcase.bpf.h`) before it is loaded.
+
+use libbpf_rs::btf::types::{DataSec, FuncProto, Ptr, Typedef, Var};
+use libbpf_rs::btf::{Btf, BtfType};
+use libbpf_rs::{OpenMapMut, OpenObject};
+
+use super::objects::Object;
+
+/// What the programs are told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    values: Vec<(&'static str, u64)>,
+}
+
+impl Settings {
+    /// Of these names and values. A name that an object does not have is no error: not every one uses all.
+    pub fn new(values: Vec<(&'static str, u64)>) -> Settings {
+        Settings { values }
+    }
+
+    /// Writes them into the object's `.rodata`.
+    pub fn write(&self, object: &Object, open: &mut OpenObject, kernel: Option<&Btf<'_>>) {
+        let Some(btf) = object.btf() else { return };
+        let Some(section) = btf.type_by_name::<DataSec<'_>>(".rodata") else { return };
+        let Some(mut map) = open.maps_mut().find(|m| m.name().to_string_lossy().ends_with(".rodata")) else { return };
+        for variable in section.iter() {
+            let Some(named) = btf.type_by_id::<Var<'_>>(variable.ty) else { continue };
+            let name = named.name().unwrap_or_default().to_string_lossy();
+            if let Some(value) = self.value(&name, kernel) {
+                put(&mut map, variable.offset as usize, variable.size, value);
+            }
+        }
+    }
+
+    fn value(&self, name: &str, kernel: Option<&Btf<'_>>) -> Option<u64> {
+        match name.strip_prefix("cc_args_") {
+            Some(tracepoint) => arguments(kernel?, tracepoint),
+            None => self.values.iter().find(|(n, _)| *n == name).map(|&(_, v)| v),
+        }
+    }
+}
+
+fn put(map: &mut OpenMapMut<'_>, offset: usize, size: usize, value: u64) {
+    if let Some(slot) = map.initial_value_mut().and_then(|v| v.get_mut(offset..offset + size)) {
+        let bytes = value.to_ne_bytes();
+        // Little endian, as everywhere BPF objects of ours run: the low bytes come first.
+        slot.copy_from_slice(&bytes[..size.min(8)]);
+    }
+}
+
+/// How many arguments the running kernel gives a tracepoint: they were added over the years (sched_switch got the
+/// state in 5.18). `btf_trace_<name>` is a pointer to a function whose first argument is the tracer's own.
+fn arguments(kernel: &Btf<'_>, tracepoint: &str) -> Option<u64> {
+    let typedef: Typedef<'_> = kernel.type_by_name(&format!("btf_trace_{tracepoint}"))?;
+    let pointer = Ptr::try_from(BtfType::from(typedef).next_type()?).ok()?;
+    let function = FuncProto::try_from(BtfType::from(pointer).next_type()?).ok()?;
+    Some(function.iter().count().saturating_sub(1) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_a_tracepoint_are_counted() {
+        let Ok(kernel) = Btf::from_vmlinux() else {
+            eprintln!("skipped: this kernel has no BTF");
+            return;
+        };
+        assert_eq!(arguments(&kernel, "sched_process_fork"), Some(2));
+        assert!(matches!(arguments(&kernel, "sched_switch"), Some(3 | 4)));
+        assert_eq!(arguments(&kernel, "no_such_tracepoint"), None);
+    }
+}

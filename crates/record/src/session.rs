@@ -1,0 +1,555 @@
+//! A recording from its start to its seal: starts the sources, keeps the recorder's own streams, and ends in order.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use coldcase_bundle::{WriteError, Writer, WriterOptions};
+use coldcase_model::clock::ClockMap;
+use coldcase_model::events::{Anchor, Backlog, Mark};
+use coldcase_model::loss::{LossTotal, Reason};
+use coldcase_model::manifest::{ChildEntry, Manifest};
+use coldcase_model::{Class, Columns, Event};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use crate::child::Child;
+use crate::config::RecordConfig;
+use crate::control::Note;
+use crate::cost::CostMeter;
+use crate::error::RecordError;
+use crate::loss::LossLedger;
+use crate::roster::Roster;
+use crate::source::{Context, Intake, Own, Running, Source, StopToken};
+use crate::summary::{Ended, Progress, Summary};
+use crate::{child, clock, clock_watch, control, cost, host_entry, mask, signals};
+
+/// Time between two readings of losses, costs and backlog.
+const TICK: Duration = Duration::from_secs(1);
+/// Time between two looks at the limits.
+const GLANCE: Duration = Duration::from_millis(200);
+/// Anchors are taken every so many ticks.
+const ANCHOR_TICKS: u64 = 2;
+
+/// Where the bundle goes.
+pub enum Output {
+    /// A file, which must not exist unless `force`.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Replace it.
+        force: bool,
+    },
+    /// A stream that is written once from beginning to end.
+    Stream(Box<dyn Write + Send>),
+}
+
+/// What to record, and how.
+pub struct Plan {
+    /// Where to.
+    pub output: Output,
+    /// What, for how long, how large.
+    pub config: RecordConfig,
+    /// A command to run meanwhile: the recording ends with it.
+    pub child: Option<Vec<OsString>>,
+    /// The recorder's own command line, as it was given; it is masked before it is stored.
+    pub command: Vec<String>,
+}
+
+/// Who watches a recording.
+pub trait Observer {
+    /// A source says something, or something is not as it was asked for.
+    fn remark(&mut self, text: &str);
+    /// All sources that can be are live: time zero. `sources` are their names.
+    fn live(&mut self, sources: &[String]);
+    /// Each second.
+    fn tick(&mut self, progress: &Progress);
+}
+
+/// What interrupts the session's sleep.
+#[derive(Debug)]
+pub(crate) enum Wake {
+    /// A signal arrived; `sent` by a process rather than by the terminal.
+    Signal { number: i32, sent: bool },
+    /// The recorded command ended with this code.
+    ChildEnded(i32),
+    /// Somebody sent a note.
+    Note(Note),
+    /// CLOCK_REALTIME was set.
+    ClockSet,
+}
+
+/// Records until a limit, a signal or the end of the command, and seals the bundle.
+///
+/// Sources are started in the order given (the CPU sampler belongs last) and stopped in the reverse order.
+/// Blocks the calling thread, which keeps the recorder's own streams. Fails only when nothing can be recorded or the
+/// bundle cannot be written at all; whatever else goes wrong is in the [`Summary`].
+pub fn record(
+    plan: Plan,
+    sources: Vec<Box<dyn Source>>,
+    observer: &mut dyn Observer,
+) -> Result<Summary, RecordError> {
+    check_names(&plan.config, &sources)?;
+    let (wake, wakes) = crossbeam_channel::unbounded();
+    let system = |what| move |source| RecordError::System { what, source };
+    let _signals = signals::SignalWatch::start(wake.clone()).map_err(system("signal handlers"))?;
+    let stop = StopToken::new().map_err(system("stop event"))?;
+    let (writer, path) = match plan.output {
+        Output::File { path, force } => (Writer::create(&path, force, WriterOptions::default())?, Some(path)),
+        Output::Stream(sink) => (Writer::to_stream(sink, WriterOptions::default())?, None),
+    };
+    let mut session = Session {
+        writer,
+        path,
+        config: plan.config,
+        command: mask::mask(&plan.command),
+        stop,
+        losses: LossLedger::default(),
+        own: Own::new(),
+        roster: Roster::default(),
+        running: Vec::new(),
+        cost: CostMeter::start(),
+        started: Instant::now(),
+        started_at: clock::realtime().0,
+        offset: 0,
+        interval_start: clock::boottime().0,
+        ntp_state: -1,
+        ticks: 0,
+        child: None,
+        child_argv: plan.child.unwrap_or_default(),
+        child_code: None,
+        last_events: 0,
+        failure: None,
+        observer,
+    };
+    session.losses.watch("recorder", Class::Recorder, Reason::DiskFull);
+    session.anchor("start");
+    if let Err(failure) = session.start_sources(sources) {
+        session.abandon();
+        return Err(failure);
+    }
+    session.watch(&wake);
+    session.go_live(wake);
+    let ended = session.run(&wakes);
+    let child = session.child.take();
+    let mut summary = session.finish(ended)?;
+    if let Some(child) = child {
+        summary.child_code = Some(outlive(&child, &wakes));
+    }
+    Ok(summary)
+}
+
+/// Waits for a command that runs on after its recording, and passes signals on to it.
+fn outlive(child: &Child, wakes: &Receiver<Wake>) -> i32 {
+    for wake in wakes {
+        match wake {
+            Wake::ChildEnded(code) => return code,
+            Wake::Signal { number, sent: true } => child.signal(number),
+            _ => {}
+        }
+    }
+    255
+}
+
+/// A name on `--require`, `--only` or `--without` that no source has is a typing error, not a wish to ignore.
+fn check_names(config: &RecordConfig, sources: &[Box<dyn Source>]) -> Result<(), RecordError> {
+    let known: Vec<&'static str> = sources.iter().flat_map(|s| s.names()).collect();
+    let lists = [("--require", &config.require), ("--only", &config.only), ("--without", &config.without)];
+    for (flag, list) in lists {
+        let family = |k: &str, n: &str| k == n || k.strip_prefix(n).is_some_and(|rest| rest.starts_with('.'));
+        if let Some(name) = list.iter().find(|n| !known.iter().any(|k| family(k, n))) {
+            return Err(RecordError::UnknownSource { flag, name: name.clone(), known });
+        }
+    }
+    Ok(())
+}
+
+struct Session<'a> {
+    writer: Writer,
+    path: Option<PathBuf>,
+    config: RecordConfig,
+    command: Vec<String>,
+    stop: StopToken,
+    losses: LossLedger,
+    own: Own,
+    roster: Roster,
+    running: Vec<(Box<dyn Running>, Intake)>,
+    cost: CostMeter,
+    started: Instant,
+    /// UTC of the start, nanoseconds.
+    started_at: i64,
+    /// REALTIME minus BOOTTIME at the last anchor, nanoseconds.
+    offset: i64,
+    /// Start of the interval whose losses are not yet written, BOOTTIME.
+    interval_start: u64,
+    ntp_state: i32,
+    ticks: u64,
+    child: Option<Child>,
+    child_argv: Vec<OsString>,
+    child_code: Option<i32>,
+    last_events: u64,
+    /// The first error of the writer: nothing more can be recorded.
+    failure: Option<WriteError>,
+    observer: &'a mut dyn Observer,
+}
+
+impl Session<'_> {
+    fn start_sources(&mut self, sources: Vec<Box<dyn Source>>) -> Result<(), RecordError> {
+        let scope = Arc::new(self.config.scope.clone());
+        for source in sources {
+            let names = source.names();
+            if !names.iter().any(|n| self.config.wants(n)) {
+                continue;
+            }
+            let intake = Intake::default();
+            let context = Context {
+                writer: self.writer.clone(),
+                losses: self.losses.clone(),
+                stop: self.stop.clone(),
+                intake: intake.clone(),
+                scope: scope.clone(),
+                own: self.own.clone(),
+            };
+            match source.start(context) {
+                Ok(started) => {
+                    for name in names.iter().filter(|n| self.config.wants(n)) {
+                        match started.skipped.iter().find(|(n, _)| n == name) {
+                            Some((_, skip)) => self.roster.skipped(name, skip),
+                            None => self.roster.running(name, intake.clone()),
+                        }
+                    }
+                    for remark in &started.remarks {
+                        self.observer.remark(remark);
+                    }
+                    self.running.push((started.running, intake));
+                }
+                Err(skip) => {
+                    for name in names.iter().filter(|n| self.config.wants(n)) {
+                        self.roster.skipped(name, &skip);
+                    }
+                }
+            }
+        }
+        let entries = self.roster.entries();
+        let skipped = |e: &&coldcase_model::manifest::SourceEntry| !e.reason.is_empty();
+        if let Some(entry) = entries.iter().filter(skipped).find(|e| self.config.requires(&e.name)) {
+            return Err(RecordError::Required {
+                source_name: entry.name.clone(),
+                reason: entry.reason.clone(),
+                hint: entry.hint.clone(),
+            });
+        }
+        if self.running.is_empty() { Err(RecordError::Nothing) } else { Ok(()) }
+    }
+
+    /// The recording cannot start: takes back what was begun.
+    fn abandon(mut self) {
+        self.stop.stop();
+        while let Some((running, _)) = self.running.pop() {
+            running.stop();
+        }
+        let path = self.path.take();
+        // The bundle holds nothing, and an empty file in the way of the next try helps nobody.
+        let _ = self.writer.seal(Manifest::default());
+        if let Some(path) = path {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Starts what watches beside the sources. A recording without them is poorer, not impossible.
+    fn watch(&mut self, wake: &Sender<Wake>) {
+        if let Err(e) = control::listen(wake.clone(), self.stop.clone()) {
+            self.observer.remark(&format!("`coldcase mark` will not reach this recording: {e}"));
+        }
+        if let Err(e) = clock_watch::start(wake.clone(), self.stop.clone()) {
+            self.observer.remark(&format!("steps of the clock are noticed within a second, not at once: {e}"));
+        }
+    }
+
+    /// Time zero: every source is live. The command starts after it, so that its first moment is recorded.
+    fn go_live(&mut self, wake: Sender<Wake>) {
+        self.started = Instant::now();
+        self.started_at = clock::realtime().0;
+        self.roster.live();
+        let rows = self.roster.take_rows();
+        self.append(rows);
+        let missed: Vec<String> = self.roster.missed().map(|e| missed_line(&e.name, &e.reason, &e.hint)).collect();
+        for line in missed {
+            self.observer.remark(&line);
+        }
+        let names = self.roster.live_names();
+        self.observer.live(&names);
+        if self.child_argv.is_empty() {
+            return;
+        }
+        match Child::spawn(&self.child_argv, wake.clone()) {
+            Ok(child) => self.child = Some(child),
+            Err(e) => {
+                self.observer.remark(&format!("{}: {e}", self.child_argv[0].to_string_lossy()));
+                // We hold the receiving end: it cannot be gone.
+                let _ = wake.send(Wake::ChildEnded(child::spawn_failure_code(&e)));
+            }
+        }
+    }
+
+    fn run(&mut self, wakes: &Receiver<Wake>) -> Ended {
+        let mut next_tick = self.started + TICK;
+        loop {
+            let now = Instant::now();
+            if let Some(ended) = self.limit_reached(now) {
+                return ended;
+            }
+            if now >= next_tick {
+                self.tick();
+                next_tick += TICK;
+                // After a suspension or a stall there is nothing to catch up on.
+                next_tick = next_tick.max(now);
+                continue;
+            }
+            let mut until = next_tick.min(now + GLANCE);
+            if let Some(limit) = self.config.time_limit {
+                until = until.min(self.started + limit);
+            }
+            match wakes.recv_timeout(until.saturating_duration_since(now)) {
+                Ok(wake) => {
+                    if let Some(ended) = self.woken(wake) {
+                        return ended;
+                    }
+                }
+                // Disconnected cannot be while the signal watch holds a sender; the clock goes on either way.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+        }
+    }
+
+    fn woken(&mut self, wake: Wake) -> Option<Ended> {
+        match wake {
+            Wake::Signal { number, sent } => match &self.child {
+                None => return Some(Ended::Interrupted),
+                // A terminal signals its whole foreground group: the command has it already.
+                Some(child) if sent => child.signal(number),
+                Some(_) => {}
+            },
+            Wake::ChildEnded(code) => {
+                self.child = None;
+                self.child_code = Some(code);
+                return Some(Ended::CommandEnded);
+            }
+            Wake::Note(note) => self.note(note),
+            Wake::ClockSet => self.anchor("step"),
+        }
+        None
+    }
+
+    fn limit_reached(&self, now: Instant) -> Option<Ended> {
+        let stats = self.writer.stats();
+        if stats.disk_full || matches!(self.failure, Some(WriteError::DiskFull { .. })) {
+            return Some(Ended::DiskFull);
+        }
+        if self.failure.is_some() {
+            return Some(Ended::WriteError);
+        }
+        if self.config.time_limit.is_some_and(|limit| now >= self.started + limit) {
+            return Some(Ended::TimeLimit);
+        }
+        self.config.max_size.is_some_and(|limit| stats.bytes_written >= limit).then_some(Ended::SizeLimit)
+    }
+
+    /// What is done each second.
+    fn tick(&mut self) {
+        self.ticks += 1;
+        self.poll_sources();
+        self.write_losses(false);
+        if self.clock_moved() {
+            self.anchor("step");
+        } else if self.ticks.is_multiple_of(ANCHOR_TICKS) {
+            self.anchor("periodic");
+        }
+        self.write_cost();
+        self.write_backlog();
+        let progress = self.progress();
+        self.observer.tick(&progress);
+    }
+
+    fn poll_sources(&mut self) {
+        for (running, _) in &mut self.running {
+            running.poll();
+            for (name, reason) in running.failures() {
+                self.roster.failed(name, &reason);
+                self.observer.remark(&format!("{name}: stopped recording: {reason}"));
+            }
+        }
+        let rows = self.roster.take_rows();
+        self.append(rows);
+    }
+
+    fn write_losses(&mut self, last: bool) {
+        let end = clock::boottime().0;
+        let rows = self.losses.drain(self.interval_start, end, last);
+        self.interval_start = end;
+        self.append(rows);
+    }
+
+    fn write_cost(&mut self) {
+        let (events, bpf) = self.taken_in();
+        let row = self.cost.read(self.writer.stats().bytes_written, events, bpf);
+        self.append([row]);
+    }
+
+    /// The age of what is not yet in the file: what waits in the writer, and what sources report from before it.
+    fn write_backlog(&mut self) {
+        let time = clock::boottime().0;
+        let mut ages = std::collections::BTreeMap::new();
+        for (_, intake) in &self.running {
+            for (class, age) in intake.take_backlog() {
+                let worst: &mut u64 = ages.entry(class).or_default();
+                *worst = age.max(*worst);
+            }
+        }
+        for waiting in self.writer.stats().backlog {
+            let age = u64::try_from(waiting.age.as_nanos()).unwrap_or(u64::MAX);
+            let worst = ages.entry(waiting.class.name()).or_default();
+            *worst = age.max(*worst);
+        }
+        self.append(ages.into_iter().map(|(class, age)| Backlog { time, age, class: class.to_owned() }));
+    }
+
+    fn note(&mut self, note: Note) {
+        self.append([Mark { time: note.time, uid: note.uid, pid: note.pid, text: note.text }]);
+        self.flush();
+    }
+
+    fn anchor(&mut self, reason: &str) {
+        let anchor = clock::anchor(reason);
+        self.ntp_state = anchor.ntp_state;
+        self.offset = anchor_offset(&anchor);
+        self.append([anchor]);
+    }
+
+    /// Whether REALTIME has moved against BOOTTIME since the last anchor by more than drift can.
+    fn clock_moved(&self) -> bool {
+        let (boot, real) = clock::now();
+        let offset = real.0.wrapping_sub(boot.0 as i64);
+        offset.wrapping_sub(self.offset).unsigned_abs() > ClockMap::STEP.0
+    }
+
+    fn progress(&mut self) -> Progress {
+        let (events, _) = self.taken_in();
+        let rate = events.saturating_sub(self.last_events);
+        self.last_events = events;
+        Progress {
+            elapsed: self.started.elapsed(),
+            events,
+            events_per_second: rate,
+            bytes: self.writer.stats().bytes_written,
+            resident: cost::resident(),
+            losses: self.lost(),
+        }
+    }
+
+    fn lost(&self) -> Vec<LossTotal> {
+        self.losses.totals().into_iter().filter(|l| l.count > 0 || l.bytes > 0).collect()
+    }
+
+    /// Events, and nanoseconds in BPF programs, since the start.
+    fn taken_in(&self) -> (u64, u64) {
+        self.running.iter().fold((0, 0), |(events, bpf), (_, i)| (events + i.events(), bpf + i.bpf()))
+    }
+
+    fn finish(mut self, ended: Ended) -> Result<Summary, RecordError> {
+        let elapsed = self.started.elapsed();
+        let progress = self.progress();
+        self.poll_sources();
+        self.stop.stop();
+        self.roster.stopped();
+        let intakes: Vec<Intake> = self.running.iter().map(|(_, i)| i.clone()).collect();
+        // The sampler first, the receivers last: as they came, backwards.
+        while let Some((mut running, _)) = self.running.pop() {
+            for (name, reason) in running.failures() {
+                self.roster.failed(name, &reason);
+            }
+            running.stop();
+        }
+        if ended == Ended::DiskFull {
+            // How much the sources could not write is in their own counts; this says that the capture was cut short.
+            self.losses.add("recorder", Class::Recorder, Reason::DiskFull, 1, 0);
+        }
+        let rows = self.roster.take_rows();
+        self.append(rows);
+        self.write_losses(true);
+        let events = intakes.iter().map(Intake::events).sum();
+        let bpf = intakes.iter().map(Intake::bpf).sum();
+        let cost = self.cost.read(self.writer.stats().bytes_written, events, bpf);
+        self.append([cost]);
+        self.anchor("end");
+        let manifest = self.manifest(ended);
+        let manifest = self.writer.seal(manifest)?;
+        let bytes = self.path.as_ref().and_then(|p| std::fs::metadata(p).ok()).map(|m| m.len());
+        Ok(Summary {
+            bundle: self.path,
+            bytes: bytes.unwrap_or(progress.bytes),
+            started: self.started_at,
+            elapsed,
+            events,
+            ended,
+            child_code: self.child_code,
+            manifest,
+        })
+    }
+
+    fn manifest(&self, ended: Ended) -> Manifest {
+        let packets = &self.config.packets;
+        let headers_only = packets.payload == 0 && packets.payload_ports.is_empty();
+        let mut policies = vec![mask::POLICY.to_owned()];
+        policies.extend(headers_only.then(|| "packet-headers/1".to_owned()));
+        let argv: Vec<String> = self.child_argv.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+        Manifest {
+            tool: concat!("coldcase ", env!("CARGO_PKG_VERSION")).to_owned(),
+            host: host_entry::read(),
+            command: self.command.clone(),
+            user: host_entry::user(),
+            sources: self.roster.entries(),
+            losses: self.losses.totals(),
+            policies,
+            clock: clock::ntp_words(self.ntp_state).to_owned(),
+            ended: ended.words().to_owned(),
+            child: self.child_code.map(|exit_code| ChildEntry { command: mask::mask(&argv), exit_code }),
+            ..Manifest::default()
+        }
+    }
+
+    /// Appends rows of the recorder's own; the first failure ends the recording.
+    fn append<E: Event>(&mut self, rows: impl IntoIterator<Item = E>) {
+        let mut columns = Columns::new(&E::DEF);
+        for row in rows {
+            row.push(&mut columns);
+        }
+        if columns.is_empty() {
+            return;
+        }
+        let written = self.writer.append(E::DEF.stream, columns);
+        self.keep_failure(written);
+    }
+
+    fn flush(&mut self) {
+        let flushed = self.writer.flush();
+        self.keep_failure(flushed);
+    }
+
+    fn keep_failure(&mut self, result: Result<(), WriteError>) {
+        if let Err(e) = result
+            && self.failure.is_none()
+        {
+            self.failure = Some(e);
+        }
+    }
+}
+
+fn anchor_offset(anchor: &Anchor) -> i64 {
+    anchor.realtime.wrapping_sub(anchor.time as i64)
+}
+
+fn missed_line(name: &str, reason: &str, hint: &str) -> String {
+    if hint.is_empty() { format!("not recorded: {name}: {reason}") } else { format!("not recorded: {name}: {reason} ({hint})") }
+}

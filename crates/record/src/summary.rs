@@ -1,0 +1,83 @@
+//! How a recording goes, and how it went.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use coldcase_model::loss::LossTotal;
+use coldcase_model::manifest::Manifest;
+
+/// A recording under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Since time zero.
+    pub elapsed: Duration,
+    /// Events taken in.
+    pub events: u64,
+    /// Events in the last second.
+    pub events_per_second: u64,
+    /// Bytes in the file.
+    pub bytes: u64,
+    /// Resident memory of the recorder, bytes.
+    pub resident: u64,
+    /// What was lost; empty when nothing was.
+    pub losses: Vec<LossTotal>,
+}
+
+/// Why a recording ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// `--for`.
+    TimeLimit,
+    /// `--max-size`.
+    SizeLimit,
+    /// A signal.
+    Interrupted,
+    /// The command that was recorded ended.
+    CommandEnded,
+    /// The disk was full.
+    DiskFull,
+    /// The bundle could not be written on.
+    WriteError,
+}
+
+impl Ended {
+    /// In words, as in the manifest.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Ended::TimeLimit => "time limit",
+            Ended::SizeLimit => "size limit",
+            Ended::Interrupted => "interrupted",
+            Ended::CommandEnded => "command ended",
+            Ended::DiskFull => "disk full",
+            Ended::WriteError => "write error",
+        }
+    }
+}
+
+/// A recording that was sealed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// The bundle; `None` when it went to a stream.
+    pub bundle: Option<PathBuf>,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// UTC of time zero, nanoseconds.
+    pub started: i64,
+    /// From time zero to the end.
+    pub elapsed: Duration,
+    /// Events taken in.
+    pub events: u64,
+    /// Why it ended.
+    pub ended: Ended,
+    /// Exit code of the command, if one was recorded.
+    pub child_code: Option<i32>,
+    /// The manifest as sealed.
+    pub manifest: Manifest,
+}
+
+impl Summary {
+    /// What was lost; empty when nothing was.
+    pub fn lost(&self) -> Vec<&LossTotal> {
+        self.manifest.losses.iter().filter(|l| l.count > 0 || l.bytes > 0).collect()
+    }
+}
