@@ -17,6 +17,7 @@ pub mod header;
 pub mod loss;
 pub mod manifest;
 pub mod quantity;
+pub mod syscall;
 pub mod table;
 pub mod text;
 pub mod time;
