@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Builds the recorder: the same command line without its reading half, as one static file, target/recorder/coldcase.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=$(rustc -vV | awk '/^host:/ {print $2}')
+case $target in
+	*-linux-gnu) ;;
+	*) echo "recorder: builds on GNU/Linux only, this is $target" >&2; exit 1 ;;
+esac
+# Static libelf and zlib stand in the multiarch folder, where the linker looks by itself. Named as `--target`, so that the flags do not
+# reach build scripts and procedural macros, which cannot be static.
+export RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static -C force-frame-pointers=yes"
+cargo build --quiet --profile recorder --target "$target" -p coldcase --no-default-features
+mkdir -p target/recorder
+# Copied aside and renamed: a recorder that is running is not disturbed.
+cp "target/$target/recorder/coldcase" target/recorder/coldcase.new
+mv target/recorder/coldcase.new target/recorder/coldcase
+size=$(stat -c %s target/recorder/coldcase)
+echo "recorder: target/recorder/coldcase, $((size / 1024)) KiB, $(file -bL target/recorder/coldcase 2> /dev/null | grep -oE 'static(ally linked|-pie linked)' || echo 'linkage unknown')"
+[ "$size" -lt $((15 * 1000 * 1000)) ] || { echo "recorder: larger than 15 MB" >&2; exit 1; }

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# `make test`: every part of the tests, each with its time and verdict, and one verdict at the end. A part that fails does not stop
+# the others; a check that needs what this machine lacks prints `skipped:` and why. usage: run.sh [PART...]
+set -uo pipefail
+cd "$(dirname "$0")/.."
+# Python with the packages of tests/requirements.txt comes first, if it could be installed.
+[ -x .venv/bin/python ] && export PATH="$PWD/.venv/bin:$PATH"
+export COLDCASE="$PWD/target/debug/coldcase" RECORDER="$PWD/target/recorder/coldcase" DEMO="$PWD/target/debug/coldcase-demo"
+wanted=("$@")
+names=() verdicts=() times=() failed=0
+
+# part NAME COMMAND...: runs one part and notes how it ended.
+part() {
+	local name=$1 start=$SECONDS verdict=ok
+	shift
+	if [ ${#wanted[@]} != 0 ] && [[ " ${wanted[*]} " != *" $name "* ]]; then return; fi
+	echo "=== $name"
+	"$@" < /dev/null || { verdict=FAILED; failed=$((failed + 1)); }
+	names+=("$name") verdicts+=("$verdict") times+=($((SECONDS - start)))
+}
+
+# part_as_root NAME COMMAND...: the same, where root is needed; sudo is used when it asks for no password.
+part_as_root() {
+	local name=$1
+	shift
+	if [ "$(id -u)" = 0 ]; then
+		part "$name" "$@"
+	elif sudo -n true 2> /dev/null; then
+		part "$name" sudo -n -E "PATH=$PATH" "$@"
+	else
+		part "$name" echo "skipped: $name needs root, or sudo without a password"
+	fi
+}
+
+# Kernel tests skip themselves without root; an ordinary user with sudo runs them again with only the test binaries elevated.
+elevated_kernel_tests() {
+	local host
+	host=$(rustc -vV | awk '/^host:/ {print toupper($2)}' | tr - _)
+	env "CARGO_TARGET_${host}_RUNNER=sudo -n -E" cargo test -p coldcase-record
+}
+
+part build cargo build --workspace --bins
+part rust cargo test --workspace --no-fail-fast
+if [ "$(id -u)" != 0 ] && sudo -n true 2> /dev/null; then part kernel elevated_kernel_tests; fi
+part recorder tests/recorder.sh
+part_as_root recorder-chroot tests/recorder-chroot.sh
+
+echo "=== verdict"
+for i in "${!names[@]}"; do printf '%-18s %-7s %5d s\n' "${names[$i]}" "${verdicts[$i]}" "${times[$i]}"; done
+echo "$((${#names[@]} - failed)) passed, $failed failed"
+[ "$failed" = 0 ]
