@@ -1,0 +1,148 @@
+//! From a request's bytes to the bundle: checked, queued, written, and only then acknowledged.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use coldcase_bundle::{RawMessage, WriteError};
+use coldcase_model::events::Receipt;
+use coldcase_model::loss::Reason;
+use coldcase_model::{Boottime, Class, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::{NAME, protobuf};
+use crate::clock;
+use crate::source::Context;
+
+/// What a request carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Traces,
+    Metrics,
+    Logs,
+}
+
+impl Signal {
+    fn stream(self) -> &'static str {
+        match self {
+            Signal::Traces => "otlp.traces",
+            Signal::Metrics => "otlp.metrics",
+            Signal::Logs => "otlp.logs",
+        }
+    }
+}
+
+/// How a request came.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Origin {
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) transport: &'static str,
+    pub(super) content_type: String,
+    pub(super) compression: &'static str,
+}
+
+/// Why a request was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// It is not what it says.
+    #[error("{0}")]
+    Malformed(#[from] protobuf::Malformed),
+    /// More waits to be written than may: try again.
+    #[error("the recorder is behind: try again")]
+    Behind,
+    /// The bundle takes no more.
+    #[error("the recording ended: {0}")]
+    Ended(String),
+}
+
+/// Requests that may wait for the writer, and their bytes.
+const WAITING: usize = 256;
+
+struct Job {
+    signal: Signal,
+    message: RawMessage,
+    receipt: Receipt,
+    done: oneshot::Sender<Result<(), WriteError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Takes requests. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Intake {
+    queue: mpsc::Sender<Job>,
+    /// KiB that may wait.
+    room: Arc<Semaphore>,
+    room_kib: usize,
+    context: Context,
+}
+
+impl Intake {
+    /// Starts the thread that hands requests to the writer; it ends when the last clone is gone.
+    pub(super) fn start(context: Context, max_request: usize) -> std::io::Result<(Intake, JoinHandle<()>)> {
+        let (queue, jobs) = mpsc::channel(WAITING);
+        let writer = context.clone();
+        let thread = std::thread::Builder::new().name("cc-otlp-write".into()).spawn(move || write(jobs, &writer))?;
+        let room_kib = (2 * max_request).div_ceil(1024);
+        Ok((Intake { queue, room: Arc::new(Semaphore::new(room_kib)), room_kib, context }, thread))
+    }
+
+    /// Takes a request; returns when it is in the writer's hands.
+    pub(super) async fn take(&self, signal: Signal, bytes: Bytes, origin: Origin) -> Result<(), Refusal> {
+        let (boot, real) = clock::now();
+        protobuf::check(&bytes)?;
+        let kib = (bytes.len().div_ceil(1024)).clamp(1, self.room_kib) as u32;
+        let room = self.room.clone().try_acquire_many_owned(kib).map_err(|_| Refusal::Behind)?;
+        let (done, written) = oneshot::channel();
+        let job = Job {
+            signal,
+            receipt: receipt(boot, real, bytes.len(), origin),
+            message: RawMessage { bytes: bytes.into(), log_time: real, publish_time: real, first: boot, last: boot },
+            done,
+            _room: room,
+        };
+        self.queue.try_send(job).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => Refusal::Behind,
+            mpsc::error::TrySendError::Closed(_) => Refusal::Ended("stopped".into()),
+        })?;
+        match written.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Refusal::Ended(error.to_string())),
+            Err(_) => Err(Refusal::Ended("stopped".into())),
+        }
+    }
+
+    /// Counts a request that was not taken. `retry`: the sender was asked to send it again, and may or may not.
+    pub(super) fn refused(&self, retry: bool, bytes: u64) {
+        let reason = if retry { Reason::RateLimited } else { Reason::OtlpRejected };
+        self.context.losses.add(NAME, Class::Otlp, reason, 1, bytes);
+    }
+}
+
+fn receipt(boot: Boottime, real: Utc, bytes: usize, origin: Origin) -> Receipt {
+    Receipt {
+        time: boot.0,
+        read: real.0,
+        bytes: bytes as u64,
+        items: 0,
+        origin: origin.peer.map_or(String::new(), |p| p.to_string()),
+        transport: origin.transport.into(),
+        content_type: origin.content_type,
+        compression: origin.compression.into(),
+    }
+}
+
+fn write(mut jobs: mpsc::Receiver<Job>, context: &Context) {
+    while let Some(job) = jobs.blocking_recv() {
+        let (bytes, since) = (job.message.bytes.len() as u64, job.message.first.0);
+        let result = context.writer.append_raw(job.signal.stream(), job.message, job.receipt).map(|_| ());
+        context.intake.backlog(Class::Otlp, clock::boottime().0.saturating_sub(since));
+        match &result {
+            Ok(()) => context.intake.add(1, bytes),
+            Err(WriteError::DiskFull { .. }) => context.losses.add(NAME, Class::Otlp, Reason::DiskFull, 1, bytes),
+            Err(_) => {}
+        }
+        // A sender that hung up meanwhile was stored all the same.
+        let _ = job.done.send(result);
+    }
+}
