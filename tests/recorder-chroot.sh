@@ -2,7 +2,7 @@
 # The recorder build, alone in an empty chroot: as root with the kernel's files in reach and without them, and as an ordinary user.
 # What it cannot record it skips with a reason that names what is missing; what it writes is intact.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 recorder=${RECORDER:-target/recorder/coldcase}
 [ "$(id -u)" = 0 ] || { echo "skipped: chroot needs root"; exit 0; }
 [ -x "$recorder" ] || { echo "FAILED no recorder at $recorder (make recorder)"; exit 1; }

@@ -2,7 +2,7 @@
 # `make test`: every part of the tests, each with its time and verdict, and one verdict at the end. A part that fails does not stop
 # the others; a check that needs what this machine lacks prints `skipped:` and why. usage: run.sh [PART...]
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 # Python with the packages of tests/requirements.txt comes first, if it could be installed.
 [ -x .venv/bin/python ] && export PATH="$PWD/.venv/bin:$PATH"
 export COLDCASE="$PWD/target/debug/coldcase" RECORDER="$PWD/target/recorder/coldcase" DEMO="$PWD/target/debug/coldcase-demo"
