@@ -19,21 +19,15 @@ impl Client {
         Self { peer, connection: None }
     }
 
-    /// Sends a request and waits for the answer. After an error the next call connects again; nothing is sent twice.
-    pub(crate) fn send(
-        &mut self,
-        method: &str,
-        target: &str,
-        traceparent: &str,
-        body: &[u8],
-    ) -> Result<(u16, Vec<u8>)> {
+    /// Sends a request and waits for the answer. `headers` are whole lines, each with its line end.
+    /// After an error the next call connects again; nothing is sent twice.
+    pub(crate) fn send(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        let trace = if traceparent.is_empty() { String::new() } else { format!("traceparent: {traceparent}\r\n") };
         let mut message = format!(
-            "{method} {target} HTTP/1.1\r\nhost: {}\r\n{trace}content-length: {}\r\n\r\n",
+            "{method} {target} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\n\r\n",
             self.peer,
             body.len()
         )

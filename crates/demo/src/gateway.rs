@@ -121,7 +121,8 @@ impl Gateway {
             if request.query.is_empty() { request.path.clone() } else { format!("{}?{}", request.path, request.query) };
         let client = &self.orders[worker % self.orders.len()];
         let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = client.send(&request.method, &target, &self.telemetry.traceparent(&span), &request.body);
+        let traceparent = format!("traceparent: {}\r\n", self.telemetry.traceparent(&span));
+        let answer = client.send(&request.method, &target, &traceparent, &request.body);
         if answer.is_err() {
             span.fail("no answer");
         }

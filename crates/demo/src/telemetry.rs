@@ -1,11 +1,12 @@
 //! Spans through the OpenTelemetry SDK, exported as OTLP over HTTP with protobuf.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -18,6 +19,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider};
 
+use crate::client::Client;
 use crate::log::Log;
 
 /// How often finished spans are sent.
@@ -113,12 +115,11 @@ impl Drop for Step {
     }
 }
 
-/// Carries the SDK's requests; says once in the log when nobody listens.
-#[derive(Clone)]
+/// Carries the SDK's requests over one connection; says once in the log when nobody listens.
 struct Sender {
-    agent: ureq::Agent,
+    client: Mutex<Option<Client>>,
     log: Arc<Log>,
-    complained: Arc<AtomicBool>,
+    complained: AtomicBool,
 }
 
 impl std::fmt::Debug for Sender {
@@ -129,31 +130,46 @@ impl std::fmt::Debug for Sender {
 
 impl Sender {
     fn new(log: Arc<Log>) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(2)))
-            .build();
-        Self { agent: config.into(), log, complained: Arc::default() }
+        Self { client: Mutex::default(), log, complained: AtomicBool::new(false) }
     }
+
+    fn send(&self, request: &Request<Bytes>) -> Result<Response<Bytes>> {
+        let mut slot = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut client = match slot.take() {
+            Some(client) => client,
+            None => Client::new(address(request.uri())?),
+        };
+        let mut headers = String::new();
+        for (name, value) in request.headers() {
+            headers += &format!("{name}: {}\r\n", value.to_str()?);
+        }
+        let (status, body) = client.send(request.method().as_str(), request.uri().path(), &headers, request.body())?;
+        *slot = Some(client);
+        Ok(Response::builder().status(status).body(Bytes::from(body))?)
+    }
+}
+
+/// Where an endpoint listens. Only plain HTTP: the shop and its recorder share a machine.
+fn address(uri: &http::Uri) -> Result<SocketAddr> {
+    if uri.scheme_str() != Some("http") {
+        bail!("{uri} is not an http:// address");
+    }
+    let host = uri.host().with_context(|| format!("{uri} names no host"))?;
+    let found = (host, uri.port_u16().unwrap_or(80)).to_socket_addrs()?;
+    // The receiver listens on IPv4 loopback unless told otherwise, and `localhost` often means IPv6 first.
+    let all: Vec<SocketAddr> = found.collect();
+    all.iter().find(|a| a.is_ipv4()).or(all.first()).copied().with_context(|| format!("{host} has no address"))
 }
 
 #[async_trait]
 impl HttpClient for Sender {
     // The SDK's batch thread blocks on this and does nothing else, so a blocking client is fine.
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let (parts, body) = request.into_parts();
-        let uri = parts.uri.clone();
-        match self.agent.run(Request::from_parts(parts, &body[..])) {
-            Ok(answer) => {
-                let (parts, mut body) = answer.into_parts();
-                Ok(Response::from_parts(parts, Bytes::from(body.read_to_vec()?)))
+        self.send(&request).map_err(|error| {
+            if !self.complained.swap(true, Ordering::Relaxed) {
+                self.log.note("WARN", &format!("spans cannot be sent to {}: {error:#}", request.uri()));
             }
-            Err(error) => {
-                if !self.complained.swap(true, Ordering::Relaxed) {
-                    self.log.note("WARN", &format!("spans cannot be sent to {uri}: {error}"));
-                }
-                Err(error.into())
-            }
-        }
+            error.into()
+        })
     }
 }
