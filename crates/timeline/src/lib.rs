@@ -1,1 +1,44 @@
 //! Aligns clocks, loads streams in parallel into typed columns, resolves entities, merges in order.
+//!
+//! ```no_run
+//! use coldcase_model::events::OffCpu;
+//! use coldcase_timeline::{Options, Timeline};
+//!
+//! let t = Timeline::open("incident.case".as_ref(), &Options::default())?;
+//! for part in t.rows::<OffCpu>() {
+//!     for i in 0..part.len() {
+//!         let began = t.utc_of(part.cols.time[i]);
+//!         let who = t.processes().label(part.cols.pid[i], part.cols.time[i].into_boot());
+//!         println!("{} {who} {}ns, row {}", began.0, part.cols.duration[i], part.row(i));
+//!     }
+//! }
+//! for s in t.spans() {
+//!     println!("{} {} {}ns, otlp.traces#{}", s.span.name, s.span.service(), s.span.duration(), s.row);
+//! }
+//! # use coldcase_timeline::IntoBoot;
+//! # Ok::<(), coldcase_timeline::TimelineError>(())
+//! ```
+//!
+//! [`Timeline`] holds the streams that were asked for in memory, typed. [`Merge`] reads any streams in time order
+//! with bounded memory, whatever the size of the bundle.
+
+mod decoded;
+mod error;
+mod load;
+mod merge;
+mod options;
+mod processes;
+mod segment;
+mod sockets;
+mod symbols;
+mod timeline;
+
+pub use decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
+pub use error::TimelineError;
+pub use merge::{Body, Entry, Merge};
+pub use options::{Options, StreamSet, When, WhenError};
+pub use processes::{Process, Processes};
+pub use segment::{Rows, Segment};
+pub use sockets::{Owner, OwnerHow, Sockets};
+pub use symbols::{Frame, Symbols, SymbolsError};
+pub use timeline::{IntoBoot, Timeline};

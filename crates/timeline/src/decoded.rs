@@ -1,0 +1,136 @@
+//! Rows decoded from raw streams, each with the number of its message: `stream#row` is its evidence.
+
+use std::sync::Arc;
+
+use coldcase_decode::log::LogFields;
+use coldcase_decode::otlp::{LogRecord, MetricPoint, Span};
+use coldcase_decode::packet;
+use coldcase_decode::pcapng::PacketRow;
+use coldcase_decode::prometheus::Sample;
+use coldcase_model::{Boottime, Utc};
+
+/// A span, from `otlp.traces`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanRow {
+    /// Number of its request in `otlp.traces`; [`Span::index`] is its place in it.
+    pub row: u64,
+    /// When the request was received, UTC.
+    pub received: Utc,
+    /// The span.
+    pub span: Span,
+}
+
+/// A log record, from `otlp.logs`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordRow {
+    /// Number of its request in `otlp.logs`.
+    pub row: u64,
+    /// When: its own time, else when it was observed, else when the request was received.
+    pub utc: Utc,
+    /// The record.
+    pub record: LogRecord,
+}
+
+/// A metric point, from `otlp.metrics`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricRow {
+    /// Number of its request in `otlp.metrics`.
+    pub row: u64,
+    /// When: its own time, else when the request was received.
+    pub utc: Utc,
+    /// The point.
+    pub point: MetricPoint,
+}
+
+/// A sample of a scraped page, from `metrics.pages`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleRow {
+    /// Number of its page in `metrics.pages`.
+    pub row: u64,
+    /// When: the time on the page, else when the page was received.
+    pub utc: Utc,
+    /// The target's URL.
+    pub target: Arc<str>,
+    /// The sample.
+    pub sample: Sample,
+}
+
+/// A packet, from `packets`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Packet {
+    /// Number of its section in `packets`.
+    pub row: u64,
+    /// When: the kernel's stamp, CLOCK_REALTIME of the host; when its section was received, where it has none.
+    pub utc: Utc,
+    /// Name of its interface.
+    pub interface: Arc<str>,
+    /// The packet; [`PacketRow::index`] is its place in the section.
+    pub packet: PacketRow,
+}
+
+impl Packet {
+    /// Its headers, if it is an IP packet.
+    pub fn headers(&self) -> Option<&packet::Headers> {
+        self.packet.decoded.headers()
+    }
+}
+
+/// A log line, from `log.lines`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRow {
+    /// Its row in `log.lines`.
+    pub row: u64,
+    /// When: the line's own time where it names its zone and is credible (at most ten minutes before it was read,
+    /// and not after), else when it was read.
+    pub utc: Utc,
+    /// Whether `utc` is the line's own.
+    pub own_time: bool,
+    /// When it was read, BOOTTIME.
+    pub read: Boottime,
+    /// Path of its file.
+    pub path: Arc<str>,
+    /// The line: any bytes, hostile.
+    pub line: Box<[u8]>,
+    /// What it tells of itself.
+    pub fields: LogFields,
+}
+
+impl LogRow {
+    /// The line as text, invalid UTF-8 replaced. Hostile: escape before showing.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.line)
+    }
+}
+
+/// Everything decoded from raw streams, each list ordered by row and place in it.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// Spans.
+    pub spans: Vec<SpanRow>,
+    /// Log records.
+    pub records: Vec<RecordRow>,
+    /// Metric points.
+    pub metrics: Vec<MetricRow>,
+    /// Samples of scraped pages.
+    pub samples: Vec<SampleRow>,
+    /// Packets.
+    pub packets: Vec<Packet>,
+    /// Log lines.
+    pub lines: Vec<LogRow>,
+    /// What could not be decoded, in one line each.
+    pub problems: Vec<String>,
+}
+
+/// The time of a log line: its own, if credible.
+pub(crate) fn line_time(fields: &LogFields, read: Utc) -> (Utc, bool) {
+    /// Lines are read within seconds; a day-old time means a wrong zone or an old file.
+    const OLDEST: i64 = 600_000_000_000;
+    /// Clocks of one host do not differ; the slack covers rounding to the next millisecond.
+    const AHEAD: i64 = 1_000_000;
+    match fields.time {
+        Some(t) if fields.zoned && t >= read.0.saturating_sub(OLDEST) && t <= read.0.saturating_add(AHEAD) => {
+            (Utc(t), true)
+        }
+        _ => (read, false),
+    }
+}

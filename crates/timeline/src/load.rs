@@ -1,0 +1,229 @@
+//! Loading: chunks in parallel to segments and decoded rows, joined in the order of the bundle.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use coldcase_bundle::{Batch, BatchBody, Bundle, ChunkStream};
+use coldcase_decode::{log, otlp, pcapng, prometheus};
+use coldcase_model::{Boottime, Columns, Event, Utc, catalogue, events};
+use rayon::prelude::*;
+
+use crate::decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow, line_time};
+use crate::segment::Segment;
+
+/// Problems of one kind that are told one by one; the rest is counted.
+const TOLD: usize = 50;
+
+/// Segments by stream, and what was decoded.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) segments: BTreeMap<Arc<str>, Vec<Segment>>,
+    pub(crate) decoded: Decoded,
+}
+
+/// What turns batches into rows; shared by all threads.
+#[derive(Default)]
+pub(crate) struct Decoder {
+    /// By page number of `metrics.pages`: target and content type.
+    pub(crate) pages: HashMap<u64, (Arc<str>, String)>,
+}
+
+/// Reads the wanted streams of the wanted chunks.
+pub(crate) fn load(
+    bundle: &Bundle,
+    decoder: &Decoder,
+    want: &(dyn Fn(&str) -> bool + Sync),
+    within: &(dyn Fn(&ChunkStream) -> bool + Sync),
+) -> Loaded {
+    let parts: Vec<Loaded> = bundle
+        .chunks()
+        .par_iter()
+        .map(|chunk| {
+            let mut out = Loaded::default();
+            let here: Vec<&str> =
+                chunk.streams.iter().filter(|s| want(&s.stream) && within(s)).map(|s| &*s.stream).collect();
+            if here.is_empty() {
+                return out;
+            }
+            match bundle.read_chunk(chunk.index, &|s| here.contains(&s)) {
+                Ok(batches) => batches.into_iter().for_each(|b| decoder.batch(b, &mut out)),
+                Err(e) => out.decoded.problems.push(e.to_string()),
+            }
+            out
+        })
+        .collect();
+    let mut all = Loaded::default();
+    for part in parts {
+        all.append(part);
+    }
+    all.order();
+    all
+}
+
+impl Loaded {
+    fn append(&mut self, part: Loaded) {
+        for (stream, segments) in part.segments {
+            self.segments.entry(stream).or_default().extend(segments);
+        }
+        let (to, from) = (&mut self.decoded, part.decoded);
+        to.spans.extend(from.spans);
+        to.records.extend(from.records);
+        to.metrics.extend(from.metrics);
+        to.samples.extend(from.samples);
+        to.packets.extend(from.packets);
+        to.lines.extend(from.lines);
+        to.problems.extend(from.problems);
+    }
+
+    /// Rows in order of their numbers: chunks of one stream may stand in the file in another order, since they are
+    /// compressed side by side.
+    fn order(&mut self) {
+        for segments in self.segments.values_mut() {
+            segments.sort_by_key(|s| s.row(0));
+        }
+        let d = &mut self.decoded;
+        d.spans.sort_by_key(|s| (s.row, s.span.index));
+        d.records.sort_by_key(|r| (r.row, r.record.index));
+        d.metrics.sort_by_key(|m| (m.row, m.point.index));
+        d.samples.sort_by_key(|s| (s.row, s.sample.line));
+        d.packets.sort_by_key(|p| (p.row, p.packet.index));
+        d.lines.sort_by_key(|l| l.row);
+        if d.problems.len() > TOLD {
+            let more = d.problems.len() - TOLD;
+            d.problems.truncate(TOLD);
+            d.problems.push(format!("and {more} more problems while decoding"));
+        }
+    }
+}
+
+impl Decoder {
+    /// One batch to rows.
+    pub(crate) fn batch(&self, batch: Batch, out: &mut Loaded) {
+        match batch.body {
+            BatchBody::Columns(columns) => {
+                if *batch.stream == *events::LogLine::DEF.stream {
+                    self.lines(batch.first_row, &columns, &mut out.decoded);
+                }
+                out.segments.entry(batch.stream).or_default().push(Segment::new(batch.first_row, columns));
+            }
+            BatchBody::Raw(bytes) => {
+                if let Err(why) = self.raw(&batch.stream, batch.first_row, batch.log_time, &bytes, &mut out.decoded) {
+                    out.decoded.problems.push(format!("{}#{}: {why}", batch.stream, batch.first_row));
+                }
+            }
+        }
+    }
+
+    fn lines(&self, first_row: u64, columns: &Columns, out: &mut Decoded) {
+        let Ok(cols) = events::LogLine::cols(columns) else { return };
+        let paths: Vec<Arc<str>> = cols.path.entries.iter().map(|p| String::from_utf8_lossy(p).into()).collect();
+        for i in 0..columns.len() {
+            let line = cols.line.get(i);
+            let fields = log::parse(line);
+            let (utc, own_time) = line_time(&fields, Utc(cols.read[i]));
+            out.lines.push(LogRow {
+                row: first_row + i as u64,
+                utc,
+                own_time,
+                read: Boottime(cols.time[i]),
+                path: paths.get(cols.path.ids[i] as usize).cloned().unwrap_or_default(),
+                line: line.into(),
+                fields,
+            });
+        }
+    }
+
+    fn raw(&self, stream: &str, row: u64, received: Utc, bytes: &[u8], out: &mut Decoded) -> Result<(), String> {
+        match stream {
+            "otlp.traces" => {
+                let spans = otlp::traces(bytes).map_err(|e| e.to_string())?;
+                out.spans.extend(spans.into_iter().map(|span| SpanRow { row, received, span }));
+            }
+            "otlp.logs" => {
+                let records = otlp::logs(bytes).map_err(|e| e.to_string())?;
+                out.records.extend(records.into_iter().map(|record| {
+                    let utc = record.time.or(record.observed).map_or(received, Utc);
+                    RecordRow { row, utc, record }
+                }));
+            }
+            "otlp.metrics" => {
+                let points = otlp::metrics(bytes).map_err(|e| e.to_string())?;
+                out.metrics.extend(points.into_iter().map(|point| {
+                    let utc = point.time.map_or(received, Utc);
+                    MetricRow { row, utc, point }
+                }));
+            }
+            "metrics.pages" => {
+                let (target, content_type) = self.pages.get(&row).cloned().unwrap_or_default();
+                let page = prometheus::parse(bytes, &content_type);
+                out.samples.extend(page.samples.into_iter().map(|sample| {
+                    let utc = sample.time.map_or(received, Utc);
+                    SampleRow { row, utc, target: target.clone(), sample }
+                }));
+                if let Some((line, why)) = page.errors.first() {
+                    return Err(format!(
+                        "{} bad lines in a page of {target}, the first {line}: {why}",
+                        page.errors.len()
+                    ));
+                }
+            }
+            "packets" => {
+                let section = pcapng::decode(bytes);
+                let names: Vec<Arc<str>> = section.interfaces.iter().map(|i| i.name.as_str().into()).collect();
+                out.packets.extend(section.packets.into_iter().map(|packet| Packet {
+                    row,
+                    utc: packet.time.map_or(received, Utc),
+                    interface: names.get(packet.interface as usize).cloned().unwrap_or_default(),
+                    packet,
+                }));
+                if let Some(why) = section.problem {
+                    return Err(why.into());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Target and content type of each scraped page, from the receipts.
+pub(crate) fn pages(receipts: &[Segment]) -> HashMap<u64, (Arc<str>, String)> {
+    let mut out = HashMap::new();
+    for segment in receipts {
+        let Ok(cols) = events::Receipt::cols(&segment.columns) else { continue };
+        for i in 0..segment.len() {
+            out.insert(segment.row(i), (cols.origin.text(i).into(), cols.content_type.text(i).into_owned()));
+        }
+    }
+    out
+}
+
+/// Where a row stands on the timeline: its time field and, for intervals, its length.
+pub(crate) struct TimeFields<'a> {
+    times: &'a [u64],
+    durations: Option<&'a [u64]>,
+}
+
+impl<'a> TimeFields<'a> {
+    /// Of the columns of a stream: by its definition, or, for a kind that this build does not know, by the names
+    /// `time` and `duration`.
+    pub(crate) fn of(stream: &str, columns: &'a Columns) -> Option<TimeFields<'a>> {
+        let def = catalogue::by_stream(stream);
+        let time = def.map_or(Some("time"), |d| d.time_field().map(|i| d.fields[i].name))?;
+        let duration = def.map_or(Some("duration"), |d| d.duration_field().map(|i| d.fields[i].name));
+        let u64s = |name: &str| match columns.get(name) {
+            Some(coldcase_model::Column::U64(v)) => Some(v.as_slice()),
+            _ => None,
+        };
+        Some(TimeFields { times: u64s(time)?, durations: duration.and_then(u64s) })
+    }
+
+    pub(crate) fn start(&self, i: usize) -> Boottime {
+        Boottime(self.times.get(i).copied().unwrap_or(0))
+    }
+
+    pub(crate) fn end(&self, i: usize) -> Boottime {
+        let long = self.durations.and_then(|d| d.get(i)).copied().unwrap_or(0);
+        Boottime(self.start(i).0.saturating_add(long))
+    }
+}

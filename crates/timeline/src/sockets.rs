@@ -1,0 +1,140 @@
+//! Whose connection it is: from the snapshot of sockets and the kernel's TCP state changes.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use coldcase_model::{Boottime, Event, Ip, events};
+
+use crate::segment::Segment;
+
+/// How an owner was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OwnerHow {
+    /// The process itself connected, accepted or closed the socket, seen by the kernel's events.
+    Acted,
+    /// The snapshot found the socket among the process's files.
+    Held,
+    /// The process listens on the connection's local port. Inferred: it may have passed the connection on.
+    Listens,
+}
+
+/// The process at one end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// Its pid.
+    pub pid: u32,
+    /// How it was found.
+    pub how: OwnerHow,
+}
+
+type End = (Ip, u16);
+
+/// Owners of sockets over time.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// By local and remote end: since when, and who. In order of time.
+    connections: HashMap<(End, End), Vec<(Boottime, Owner)>>,
+    /// By protocol and local port: local address (all zero or unspecified for any), since when, and who.
+    listeners: HashMap<(u8, u16), Vec<(Ip, Boottime, u32)>>,
+}
+
+/// TCP_LISTEN.
+const LISTEN: u8 = 10;
+
+impl Sockets {
+    /// Learns from segments of `host.socket` and `kernel.tcp_state`.
+    pub(crate) fn new(snapshot: &[Segment], states: &[Segment]) -> Sockets {
+        let mut out = Sockets::default();
+        for cols in snapshot.iter().filter_map(|s| events::Socket::cols(&s.columns).ok()) {
+            for i in 0..cols.time.len() {
+                if cols.pid[i] == 0 {
+                    continue;
+                }
+                let (time, pid) = (Boottime(cols.time[i]), cols.pid[i]);
+                if cols.state[i] == LISTEN || (cols.protocol[i] == 17 && cols.remote_port[i] == 0) {
+                    let port = (cols.protocol[i], cols.local_port[i]);
+                    out.listeners.entry(port).or_default().push((cols.local_addr[i], time, pid));
+                } else {
+                    let ends = ((cols.local_addr[i], cols.local_port[i]), (cols.remote_addr[i], cols.remote_port[i]));
+                    let owner = Owner { pid, how: OwnerHow::Held };
+                    out.connections.entry(ends).or_default().push((time, owner));
+                }
+            }
+        }
+        for cols in states.iter().filter_map(|s| events::TcpState::cols(&s.columns).ok()) {
+            for i in 0..cols.time.len() {
+                if cols.on_behalf[i] == 0 || cols.pid[i] == 0 {
+                    continue;
+                }
+                let (time, pid) = (Boottime(cols.time[i]), cols.pid[i]);
+                if cols.new_state[i] == LISTEN {
+                    let port = (6, cols.local_port[i]);
+                    out.listeners.entry(port).or_default().push((cols.local_addr[i], time, pid));
+                } else if cols.remote_port[i] != 0 {
+                    let ends = ((cols.local_addr[i], cols.local_port[i]), (cols.remote_addr[i], cols.remote_port[i]));
+                    let owner = Owner { pid, how: OwnerHow::Acted };
+                    out.connections.entry(ends).or_default().push((time, owner));
+                }
+            }
+        }
+        for owners in out.connections.values_mut() {
+            owners.sort_by_key(|&(t, o)| (t, o.how, o.pid));
+        }
+        for owners in out.listeners.values_mut() {
+            owners.sort_by_key(|&(a, t, pid)| (t, a, pid));
+        }
+        out
+    }
+
+    /// The process at the local end of a connection, as it was around a time. `protocol` is IP's: 6 TCP, 17 UDP.
+    pub fn owner(&self, protocol: u8, local: (IpAddr, u16), remote: (IpAddr, u16), at: Boottime) -> Option<Owner> {
+        let ends = ((Ip::from(local.0), local.1), (Ip::from(remote.0), remote.1));
+        if let Some(owners) = self.connections.get(&ends) {
+            // A process is often known only by its close; so the next owner after `at` is as good as the last before
+            // it, and the nearer one is taken.
+            let nearest = owners.iter().min_by_key(|(t, _)| t.0.abs_diff(at.0));
+            if let Some(&(_, owner)) = nearest {
+                return Some(owner);
+            }
+        }
+        let any = |ip: Ip| ip.addr().is_unspecified() || ip == Ip([0; 16]);
+        let owners = self.listeners.get(&(protocol, local.1))?;
+        let fits = |a: Ip| any(a) || a.addr() == local.0;
+        let before = owners.iter().rev().find(|&&(a, t, _)| fits(a) && t <= at);
+        before
+            .or_else(|| owners.iter().find(|&&(a, _, _)| fits(a)))
+            .map(|&(_, _, pid)| Owner { pid, how: OwnerHow::Listens })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coldcase_model::Columns;
+
+    #[test]
+    fn both_ends_of_an_accepted_connection_find_their_process() {
+        let ip = |a: [u8; 4]| Ip::from(IpAddr::from(a));
+        let mut snapshot = Columns::new(&events::Socket::DEF);
+        events::Socket { time: 1, pid: 100, protocol: 6, state: LISTEN, local_port: 80, ..Default::default() }
+            .push(&mut snapshot);
+        let mut states = Columns::new(&events::TcpState::DEF);
+        events::TcpState {
+            time: 5,
+            pid: 200,
+            on_behalf: 1,
+            local_port: 4000,
+            remote_port: 80,
+            local_addr: ip([127, 0, 0, 1]),
+            remote_addr: ip([127, 0, 0, 1]),
+            new_state: 2,
+            ..Default::default()
+        }
+        .push(&mut states);
+        let s = Sockets::new(&[Segment::new(0, snapshot)], &[Segment::new(0, states)]);
+        let (client, server) = ((IpAddr::from([127, 0, 0, 1]), 4000), (IpAddr::from([127, 0, 0, 1]), 80));
+        assert_eq!(s.owner(6, client, server, Boottime(6)), Some(Owner { pid: 200, how: OwnerHow::Acted }));
+        assert_eq!(s.owner(6, server, client, Boottime(6)), Some(Owner { pid: 100, how: OwnerHow::Listens }));
+        assert_eq!(s.owner(17, server, client, Boottime(6)), None);
+    }
+}

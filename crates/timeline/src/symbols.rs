@@ -1,0 +1,437 @@
+//! Names of addresses: through the mappings of the process at that time to build-id and offset, and from there to the
+//! symbol slices that the bundle carries, or to debug files of the same build-id. No host is needed.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use blazesym::symbolize::source::{Elf, Source};
+use blazesym::symbolize::{Input, Symbolizer};
+use coldcase_model::{Boottime, Event, events};
+
+use crate::segment::Segment;
+
+/// Why a folder of debug files cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: cannot read the folder of debug files: {why}", path.display())]
+pub struct SymbolsError {
+    /// The folder.
+    pub path: PathBuf,
+    /// What the system said.
+    pub why: String,
+}
+
+/// One frame of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Frame {
+    /// The function; `module+0xoffset` where it has no name.
+    pub name: Arc<str>,
+    /// Its module: file name of the binary or library, `[kernel]`, or `[unknown]`.
+    pub module: Arc<str>,
+    /// Whether `name` is a function's.
+    pub named: bool,
+}
+
+/// Named ranges of one module, by start.
+#[derive(Debug, Default)]
+struct Names {
+    ranges: Vec<(u64, u64, Arc<str>)>,
+}
+
+impl Names {
+    fn find(&self, at: u64) -> Option<&Arc<str>> {
+        let after = self.ranges.partition_point(|r| r.0 <= at);
+        let (start, size, name) = self.ranges.get(after.checked_sub(1)?)?;
+        (*size == 0 || at - start < *size).then_some(name)
+    }
+}
+
+/// A mapping of a process.
+#[derive(Debug, Clone)]
+struct Map {
+    time: Boottime,
+    start: u64,
+    end: u64,
+    offset: u64,
+    module: u32,
+}
+
+/// What a pid had mapped between two program starts.
+#[derive(Debug, Default)]
+struct Space {
+    from: Boottime,
+    /// The pid that this one was forked from: its mappings are inherited until the next exec.
+    parent: Option<u32>,
+    /// By start.
+    maps: Vec<Map>,
+    /// Largest end of the maps up to each.
+    reach: Vec<u64>,
+}
+
+impl Space {
+    /// The mapping of an address: the latest before `at`, else the earliest after.
+    fn find(&self, addr: u64, at: Boottime) -> Option<&Map> {
+        let mut best: Option<&Map> = None;
+        let mut i = self.maps.partition_point(|m| m.start <= addr);
+        while i > 0 && self.reach[i - 1] > addr {
+            i -= 1;
+            let m = &self.maps[i];
+            if addr >= m.end {
+                continue;
+            }
+            let better = match best {
+                None => true,
+                Some(b) if m.time <= at => b.time > at || b.time < m.time,
+                Some(b) => b.time > at && m.time < b.time,
+            };
+            if better {
+                best = Some(m);
+            }
+        }
+        best
+    }
+}
+
+/// A module that mappings name.
+#[derive(Debug)]
+struct Module {
+    /// As in the stream `symbols`: `build-id:<hex>` or `path:<path>`.
+    key: String,
+    /// File name.
+    short: Arc<str>,
+    /// A debug file of the same build-id.
+    debug: Option<PathBuf>,
+}
+
+/// Names for addresses.
+#[derive(Debug, Default)]
+pub struct Symbols {
+    names: HashMap<String, Names>,
+    modules: Vec<Module>,
+    spaces: HashMap<u32, Vec<Space>>,
+    /// Names from debug files: module and offset to the functions there, innermost first.
+    from_debug: Mutex<HashMap<(u32, u64), Arc<[Arc<str>]>>>,
+}
+
+const KERNEL: &str = "kernel";
+/// How many forks back mappings are looked for.
+const ANCESTORS: usize = 16;
+/// `exec` renames the task, maps the new program, and only then reports itself; all within this.
+const EXEC_TAKES: u64 = 50_000_000;
+
+impl Symbols {
+    /// Learns from segments of `symbols`, `host.mapping` and `kernel.task`, and files in `debug_dir`.
+    pub(crate) fn new(
+        symbols: &[Segment],
+        mappings: &[Segment],
+        tasks: &[Segment],
+        debug_dir: Option<&Path>,
+    ) -> Result<Symbols, SymbolsError> {
+        let mut out = Symbols::default();
+        for cols in symbols.iter().filter_map(|s| events::Symbol::cols(&s.columns).ok()) {
+            for i in 0..cols.start.len() {
+                let module = cols.module.text(i).into_owned();
+                let name: Arc<str> = cols.name.text(i).into();
+                out.names.entry(module).or_default().ranges.push((cols.start[i], cols.size[i], name));
+            }
+        }
+        for names in out.names.values_mut() {
+            names.ranges.sort();
+            names.ranges.dedup_by_key(|r| r.0);
+        }
+        out.learn_spaces(tasks);
+        out.learn_mappings(mappings);
+        if let Some(dir) = debug_dir {
+            out.offer(dir)?;
+        }
+        Ok(out)
+    }
+
+    /// Where the address spaces of each pid begin: at forks and execs.
+    fn learn_spaces(&mut self, tasks: &[Segment]) {
+        let mut facts: Vec<(u64, u32, u32, u32, u32)> = Vec::new();
+        for cols in tasks.iter().filter_map(|s| events::Task::cols(&s.columns).ok()) {
+            for i in 0..cols.time.len() {
+                if cols.tid[i] == cols.pid[i] || cols.what[i] == 2 {
+                    facts.push((cols.time[i], cols.what[i], cols.pid[i], cols.ppid[i], cols.tid[i]));
+                }
+            }
+        }
+        facts.sort_unstable();
+        let mut renamed: HashMap<u32, u64> = HashMap::new();
+        for (time, what, pid, ppid, _) in facts {
+            let spaces = self.spaces.entry(pid).or_default();
+            match what {
+                1 => spaces.push(Space { from: Boottime(time), parent: Some(ppid), ..Space::default() }),
+                2 => {
+                    // The new program's mappings are made between the rename and the report.
+                    let began = renamed.get(&pid).copied().filter(|r| time - r <= EXEC_TAKES);
+                    spaces.push(Space { from: Boottime(began.unwrap_or(time)), ..Space::default() });
+                }
+                4 => _ = renamed.insert(pid, time),
+                _ => {}
+            }
+        }
+    }
+
+    fn learn_mappings(&mut self, mappings: &[Segment]) {
+        let mut known: HashMap<String, u32> = HashMap::new();
+        for cols in mappings.iter().filter_map(|s| events::Mapping::cols(&s.columns).ok()) {
+            for i in 0..cols.time.len() {
+                let (build_id, path) = (cols.build_id.text(i), cols.path.text(i));
+                let key = if build_id.is_empty() { format!("path:{path}") } else { format!("build-id:{build_id}") };
+                let next = self.modules.len() as u32;
+                let module = *known.entry(key).or_insert_with_key(|key| {
+                    let short = path.rsplit('/').next().unwrap_or("");
+                    let short = if short.is_empty() { "[anonymous]" } else { short };
+                    self.modules.push(Module { key: key.clone(), short: short.into(), debug: None });
+                    next
+                });
+                let time = Boottime(cols.time[i]);
+                let spaces = self.spaces.entry(cols.pid[i]).or_default();
+                let map = Map { time, start: cols.start[i], end: cols.end[i], offset: cols.offset[i], module };
+                let after = spaces.partition_point(|s| s.from <= time);
+                match after.checked_sub(1) {
+                    Some(at) => spaces[at].maps.push(map),
+                    None => {
+                        // Before anything that was seen of this pid: it was there at the start.
+                        spaces.insert(0, Space { maps: vec![map], ..Space::default() });
+                    }
+                }
+            }
+        }
+        for space in self.spaces.values_mut().flatten() {
+            space.maps.sort_by_key(|m| (m.start, m.time));
+            let mut reach = 0;
+            space.reach = space
+                .maps
+                .iter()
+                .map(|m| {
+                    reach = reach.max(m.end);
+                    reach
+                })
+                .collect();
+        }
+    }
+
+    /// Offers the files of a folder, and of the folders in it, as sources of names by their build-id.
+    fn offer(&mut self, dir: &Path) -> Result<(), SymbolsError> {
+        let mut wanted: HashMap<String, u32> =
+            self.modules.iter().enumerate().map(|(i, m)| (m.key.clone(), i as u32)).collect();
+        let mut folders = vec![(dir.to_path_buf(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            let entries = std::fs::read_dir(&folder);
+            let entries = match entries {
+                Ok(entries) => entries,
+                Err(e) if depth == 0 => return Err(SymbolsError { path: folder, why: e.to_string() }),
+                Err(_) => continue,
+            };
+            let mut paths: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+            paths.sort();
+            for path in paths {
+                if path.is_dir() && depth < 8 && !path.is_symlink() {
+                    folders.push((path, depth + 1));
+                } else if path.is_file()
+                    && let Ok(Some(id)) = blazesym::helper::read_elf_build_id(&path)
+                {
+                    let key = format!("build-id:{}", id.iter().map(|b| format!("{b:02x}")).collect::<String>());
+                    if let Some(i) = wanted.remove(&key) {
+                        self.modules[i as usize].debug = Some(path);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The frames of a whole stack, innermost first: kernel, then user. Addresses that no executable mapping holds
+    /// are dropped: they are no frames (a function without frame pointer left data in their place).
+    pub fn stack(&self, pid: u32, at: Boottime, kernel: &[u64], user: &[u64]) -> Vec<Frame> {
+        let mut out = Vec::with_capacity(kernel.len() + user.len());
+        for (i, &addr) in kernel.iter().enumerate() {
+            self.kernel(addr, i == 0, &mut out);
+        }
+        for (i, &addr) in user.iter().enumerate() {
+            self.user(pid, at, addr, i == 0, &mut out);
+        }
+        out
+    }
+
+    /// The frame of a kernel address. `leaf`: the address is the instruction itself, not where a call returns to.
+    pub fn kernel(&self, addr: u64, leaf: bool, out: &mut Vec<Frame>) {
+        let at = if leaf { addr } else { addr.saturating_sub(1) };
+        out.push(match self.names.get(KERNEL).and_then(|n| n.find(at)) {
+            Some(name) => Frame { name: name.clone(), module: "[kernel]".into(), named: true },
+            None => Frame { name: format!("[kernel]+{addr:#x}").into(), module: "[kernel]".into(), named: false },
+        });
+    }
+
+    /// The frames of a user address of a process at a time: several where functions were inlined (innermost first),
+    /// none where the address is in no executable mapping.
+    pub fn user(&self, pid: u32, at: Boottime, addr: u64, leaf: bool, out: &mut Vec<Frame>) {
+        let look = if leaf { addr } else { addr.saturating_sub(1) };
+        let Some((map, known)) = self.mapping(pid, at, look) else {
+            if let Some(name) = self.jit(pid, look) {
+                out.push(Frame { name, module: "[jit]".into(), named: true });
+            }
+            return;
+        };
+        let Some(map) = map else {
+            if !known {
+                out.push(Frame { name: "[unknown]".into(), module: "[unknown]".into(), named: false });
+            }
+            return;
+        };
+        let module = &self.modules[map.module as usize];
+        let offset = look - map.start + map.offset;
+        if let Some(path) = &module.debug {
+            let functions = self.debug(map.module, path, offset);
+            if !functions.is_empty() {
+                out.extend(functions.iter().map(|f| Frame {
+                    name: f.clone(),
+                    module: module.short.clone(),
+                    named: true,
+                }));
+                return;
+            }
+        }
+        let found = self.names.get(&module.key).and_then(|n| n.find(offset)).cloned().or_else(|| self.jit(pid, look));
+        out.push(match found {
+            Some(name) => Frame { name, module: module.short.clone(), named: true },
+            None => {
+                let shown = offset + u64::from(!leaf);
+                Frame {
+                    name: format!("{}+{shown:#x}", module.short).into(),
+                    module: module.short.clone(),
+                    named: false,
+                }
+            }
+        });
+    }
+
+    fn jit(&self, pid: u32, addr: u64) -> Option<Arc<str>> {
+        self.names.get(&format!("jit:{pid}")).and_then(|n| n.find(addr)).cloned()
+    }
+
+    /// The mapping of an address, and whether any mapping of the process is known. `None`: known, but none fits.
+    fn mapping(&self, pid: u32, at: Boottime, addr: u64) -> Option<(Option<&Map>, bool)> {
+        let (mut pid, mut known) = (pid, false);
+        for _ in 0..ANCESTORS {
+            let Some(spaces) = self.spaces.get(&pid) else { break };
+            let after = spaces.partition_point(|s| s.from <= at);
+            let Some(space) = spaces.get(after.saturating_sub(1)) else { break };
+            known |= !space.maps.is_empty();
+            if let Some(map) = space.find(addr, at) {
+                return Some((Some(map), true));
+            }
+            match space.parent {
+                Some(parent) if parent != pid => pid = parent,
+                _ => break,
+            }
+        }
+        if known { None } else { Some((None, false)) }
+    }
+
+    /// Functions at a file offset by a debug file, innermost first; empty when it names none.
+    fn debug(&self, module: u32, path: &Path, offset: u64) -> Arc<[Arc<str>]> {
+        if let Ok(cache) = self.from_debug.lock()
+            && let Some(found) = cache.get(&(module, offset))
+        {
+            return found.clone();
+        }
+        let found: Arc<[Arc<str>]> = SYMBOLIZER.with_borrow_mut(|s| {
+            let symbolizer = s.get_or_insert_with(Symbolizer::new);
+            let source = Source::Elf(Elf::new(path));
+            match symbolizer.symbolize_single(&source, Input::FileOffset(offset)) {
+                Ok(symbolized) => match symbolized.as_sym() {
+                    Some(sym) => {
+                        sym.inlined.iter().rev().map(|f| Arc::from(&*f.name)).chain([Arc::from(&*sym.name)]).collect()
+                    }
+                    None => Arc::from([]),
+                },
+                Err(_) => Arc::from([]),
+            }
+        });
+        if let Ok(mut cache) = self.from_debug.lock() {
+            cache.insert((module, offset), found.clone());
+        }
+        found
+    }
+}
+
+thread_local! {
+    /// blazesym's symbolizer keeps its files open in cells of one thread.
+    static SYMBOLIZER: RefCell<Option<Symbolizer>> = const { RefCell::new(None) };
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use coldcase_model::Columns;
+
+    fn symbols(rows: &[(&str, u64, u64, &str)]) -> Vec<Segment> {
+        let mut c = Columns::new(&events::Symbol::DEF);
+        for &(module, start, size, name) in rows {
+            events::Symbol { time: 1, start, size, module: module.into(), name: name.into() }.push(&mut c);
+        }
+        vec![Segment::new(0, c)]
+    }
+
+    fn mappings(rows: &[(u64, u32, u64, u64, u64, &str, &str)]) -> Vec<Segment> {
+        let mut c = Columns::new(&events::Mapping::DEF);
+        for &(time, pid, start, end, offset, build_id, path) in rows {
+            let (build_id, path) = (build_id.into(), path.into());
+            events::Mapping { time, pid, start, end, offset, build_id, path }.push(&mut c);
+        }
+        vec![Segment::new(0, c)]
+    }
+
+    fn names(frames: &[Frame]) -> Vec<&str> {
+        frames.iter().map(|f| &*f.name).collect()
+    }
+
+    #[test]
+    fn an_address_is_named_through_the_mapping_of_its_time() {
+        let s = Symbols::new(
+            &symbols(&[
+                ("build-id:aa", 0x1100, 0x100, "old_function"),
+                ("build-id:bb", 0x1100, 0x100, "new_function"),
+                ("kernel", 0xffff_0000, 0, "do_syscall_64"),
+            ]),
+            &mappings(&[
+                (10, 7, 0x40_0000, 0x40_2000, 0x1000, "aa", "/lib/a.so"),
+                (20, 7, 0x40_0000, 0x40_2000, 0x1000, "bb", "/lib/b.so"),
+            ]),
+            &[],
+            None,
+        )
+        .unwrap();
+        let at = |t, user: &[u64]| s.stack(7, Boottime(t), &[0xffff_0010], user);
+        assert_eq!(names(&at(15, &[0x40_0150])), ["do_syscall_64", "old_function"]);
+        assert_eq!(names(&at(25, &[0x40_0150])), ["do_syscall_64", "new_function"]);
+        assert_eq!(names(&at(25, &[0x40_0900, 0x1234])), ["do_syscall_64", "b.so+0x1900"], "bogus frames are dropped");
+        // A return address right behind a function belongs to that function.
+        assert_eq!(names(&at(25, &[0x40_0150, 0x40_0200])), ["do_syscall_64", "new_function", "new_function"]);
+        assert_eq!(names(&s.stack(8, Boottime(5), &[], &[0x40_0150])), ["[unknown]"]);
+    }
+
+    #[test]
+    fn a_forked_child_has_its_parents_mappings_until_it_execs() {
+        let mut tasks = Columns::new(&events::Task::DEF);
+        let task = |time, what, pid, ppid| events::Task { time, what, tid: pid, pid, ppid, ..Default::default() };
+        task(20, 1, 9, 7).push(&mut tasks);
+        task(30, 4, 9, 7).push(&mut tasks);
+        task(35, 2, 9, 7).push(&mut tasks);
+        let s = Symbols::new(
+            &symbols(&[("path:/bin/parent", 0, 0x1000, "parent"), ("path:/bin/child", 0, 0x1000, "child")]),
+            &mappings(&[(10, 7, 0x1000, 0x2000, 0, "", "/bin/parent"), (32, 9, 0x1000, 0x2000, 0, "", "/bin/child")]),
+            &[Segment::new(0, tasks)],
+            None,
+        )
+        .unwrap();
+        assert_eq!(names(&s.stack(9, Boottime(25), &[], &[0x1500])), ["parent"]);
+        assert_eq!(names(&s.stack(9, Boottime(40), &[], &[0x1500])), ["child"]);
+    }
+}
