@@ -1,0 +1,21 @@
+//! The writer: rows and raw messages in, a crash-safe bundle out.
+//!
+//! `append` collects rows in the open chunk of their class. A chunk is cut when it is large or old, encoded and
+//! compressed on a worker thread, and appended by one thread, which hashes the exact bytes it writes.
+
+mod appender;
+mod handle;
+mod open;
+mod options;
+mod pack;
+mod registry;
+mod shared;
+mod sink;
+mod threads;
+
+pub(crate) use appender::{Assembler, META_BUNDLE, META_DOCS, META_MANIFEST};
+pub use handle::Writer;
+pub use options::{ClassBacklog, RawMessage, WriterOptions, WriterStats};
+pub(crate) use pack::span;
+pub(crate) use registry::class_of;
+pub(crate) use sink::Sink;
