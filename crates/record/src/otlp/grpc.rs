@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderMap, Request, Response};
 use bytes::{Buf, Bytes};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, UnaryService};
@@ -21,13 +21,7 @@ pub(super) async fn export(
     max_request: usize,
     request: Request<Body>,
 ) -> Response<tonic::body::Body> {
-    let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
-    let origin = Origin {
-        peer,
-        transport: "grpc",
-        content_type: header("content-type"),
-        compression: if header("grpc-encoding") == "gzip" { "gzip" } else { "" },
-    };
+    let origin = origin(peer, request.headers());
     let mut grpc = Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(max_request);
@@ -40,6 +34,16 @@ pub(super) async fn export(
         intake.refused(retry, 0);
     }
     response
+}
+
+fn origin(peer: Option<SocketAddr>, headers: &HeaderMap) -> Origin {
+    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
+    Origin {
+        peer,
+        transport: "grpc",
+        content_type: header("content-type").to_owned(),
+        compression: if header("grpc-encoding") == "gzip" { "gzip" } else { "" },
+    }
 }
 
 /// The answer to a call of anything else.

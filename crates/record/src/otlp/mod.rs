@@ -168,7 +168,7 @@ async fn route(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Sock
         Err(_) => {
             refuse.refused(true, 0);
             match grpc {
-                true => tonic::Status::unavailable("the request took too long").into_http().map(Body::new),
+                true => tonic::Status::unavailable("the request took too long").into_http::<Body>(),
                 false => plain(StatusCode::REQUEST_TIMEOUT),
             }
         }
