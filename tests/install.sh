@@ -8,3 +8,5 @@ folder=$profile
 cargo build --profile "$profile" -p coldcase
 binary=target/$folder/coldcase
 install -Dm755 "$binary" "$dest$prefix/bin/coldcase"
+"$binary" manual "$dest$prefix"
+echo "installed $dest$prefix/bin/coldcase, its man pages (man coldcase) and completions for bash, zsh and fish"
