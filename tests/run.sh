@@ -44,6 +44,10 @@ part rust cargo test --workspace --no-fail-fast
 if [ "$(id -u)" != 0 ] && sudo -n true 2> /dev/null; then part kernel elevated_kernel_tests; fi
 part recorder tests/recorder.sh
 part_as_root recorder-chroot tests/recorder-chroot.sh
+# Against other people's tools, one short round of kills, the notebook, the second kernel. More of each: make test-long.
+part_as_root truth python3 tests/truth/truth.py
+part_as_root kills python3 tests/kills/kills.py 3
+part vm tests/vm/run.sh "$RECORDER"
 
 echo "=== verdict"
 for i in "${!names[@]}"; do printf '%-18s %-7s %5d s\n' "${names[$i]}" "${verdicts[$i]}" "${times[$i]}"; done

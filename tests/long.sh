@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# `make test-long`: what takes hours. Prints the same kind of verdict as `make test`.
+# KILLS (50) is the number of kill -9 runs.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+[ -x .venv/bin/python ] && export PATH="$PWD/.venv/bin:$PATH"
+export COLDCASE="$PWD/target/debug/coldcase"
+passed=0 failed=0
+part() {
+	local name=$1 start=$SECONDS
+	shift
+	echo "=== $name"
+	if "$@" < /dev/null; then passed=$((passed + 1)); verdict=ok; else failed=$((failed + 1)); verdict=FAILED; fi
+	echo "=== $name: $verdict after $((SECONDS - start)) s"
+}
+echo "commit $(git rev-parse --short HEAD), $(nproc) CPUs, Linux $(uname -r), $(date -u +%FT%TZ)"
+part kills python3 tests/kills/kills.py "${KILLS:-50}"
+part truth python3 tests/truth/truth.py
+for fault in cpu lock fsync slow-query downstream-sleep reset; do
+	part "demo with $fault" env FAULT="$fault" DEMO_OUT="target/long/$fault" tests/demo.sh
+done
+part ignored-tests cargo test --workspace --no-fail-fast -- --ignored
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
