@@ -32,7 +32,7 @@ impl std::fmt::Display for Nanos {
             return write!(f, "{n}ns");
         }
         if n >= 99_950_000_000 {
-            let s = (n + 500_000_000) / 1_000_000_000;
+            let s = n.saturating_add(500_000_000) / 1_000_000_000;
             return if s >= 3600 {
                 write!(f, "{}h{:02}m{:02}s", s / 3600, s % 3600 / 60, s % 60)
             } else {

@@ -1,0 +1,300 @@
+//! The summary on the terminal: what an engineer reads in ten seconds.
+
+use coldcase_model::analysis::{Analysis, Edge, Latency};
+use coldcase_model::manifest::SourceStatus;
+use coldcase_model::text::visible;
+
+use crate::facts::{Facts, states};
+use crate::text::{bytes, count, duration, offset, plural, share, shorten, utc};
+
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "31";
+const YELLOW: &str = "33";
+const GREEN: &str = "32";
+
+struct Page {
+    out: String,
+    width: usize,
+    colour: bool,
+}
+
+impl Page {
+    fn paint(&self, style: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.out.push_str(text.trim_end());
+        self.out.push('\n');
+    }
+
+    /// A label in a column of its own, then text, wrapped under itself. `text` is plain; `style` paints all of it.
+    fn entry(&mut self, label: &str, text: &str, style: Option<&str>) {
+        const COLUMN: usize = 11;
+        let room = self.width.saturating_sub(COLUMN).max(24);
+        for (i, part) in wrap(&visible(text), room).iter().enumerate() {
+            let head = format!("{:<COLUMN$}", if i == 0 { label } else { "" });
+            let head = self.paint(DIM, &head);
+            let part = style.map_or_else(|| part.clone(), |s| self.paint(s, part));
+            self.line(&format!("{head}{part}"));
+        }
+    }
+}
+
+/// Breaks text at spaces so that no line is wider than `room` characters.
+fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let mut word: Vec<char> = word.chars().collect();
+        let used = lines.last().map_or(0, |l| l.chars().count());
+        if used > 0 && used + 1 + word.len() > room {
+            lines.push(String::new());
+        } else if used > 0
+            && let Some(last) = lines.last_mut()
+        {
+            last.push(' ');
+        }
+        while word.len() > room {
+            let rest = word.split_off(room);
+            if let Some(last) = lines.last_mut() {
+                last.extend(word);
+            }
+            lines.push(String::new());
+            word = rest;
+        }
+        if let Some(last) = lines.last_mut() {
+            last.extend(word);
+        }
+    }
+    lines
+}
+
+/// The summary, with a newline at its end. Colour only where asked; captured text is made visible, never sent as it is.
+pub fn summary(a: &Analysis, width: usize, colour: bool) -> String {
+    let mut page = Page { out: String::new(), width: width.clamp(40, 160), colour };
+    let facts = Facts::of(a);
+    bundle(&mut page, a);
+    quality(&mut page, a);
+    page.line("");
+    if a.summary.is_empty() {
+        page.entry("", "Nothing stands out in what was recorded.", None);
+    }
+    for (i, sentence) in a.summary.iter().take(6).enumerate() {
+        page.entry(if i == 0 { "summary" } else { "" }, sentence, (i == 0).then_some(BOLD));
+    }
+    page.line("");
+    slow(&mut page, a, &facts);
+    waits(&mut page, a, &facts);
+    network(&mut page, a, &facts);
+    worst(&mut page, a);
+    page.out
+}
+
+fn bundle(page: &mut Page, a: &Analysis) {
+    let b = &a.bundle;
+    let name = page.paint(BOLD, &shorten(&visible(&b.file), page.width.saturating_sub(2).max(10)));
+    page.line(&name);
+    let mut facts = vec![];
+    if !b.host.is_empty() {
+        facts.push(b.host.clone());
+    }
+    if b.first != 0 {
+        facts.push(format!("{} UTC", utc(b.first)));
+        facts.push(duration(b.last.saturating_sub(b.first).max(0) as u64));
+    }
+    facts.push(bytes(b.bytes));
+    if !b.kernel.is_empty() {
+        facts.push(b.kernel.clone());
+    }
+    page.entry("bundle", &facts.join(" · "), None);
+    if !b.complete {
+        page.entry("", "not sealed: the recorder was stopped before it could finish", Some(YELLOW));
+    }
+}
+
+fn quality(page: &mut Page, a: &Analysis) {
+    let q = &a.quality;
+    let (recorded, ..) = states(a);
+    let of = |s| q.sources.iter().filter(move |e| e.status == s);
+    let events: u64 = q.streams.iter().fold(0, |sum, s| sum.saturating_add(s.1));
+    let names: Vec<&str> = of(SourceStatus::Recorded).map(|s| s.name.as_str()).collect();
+    let text =
+        if recorded == 0 { "nothing".to_owned() } else { format!("{} · {} events", names.join(" "), count(events)) };
+    page.entry("recorded", &text, (recorded == 0).then_some(YELLOW));
+    for (i, s) in of(SourceStatus::Skipped).enumerate() {
+        page.entry(if i == 0 { "skipped" } else { "" }, &reason(&s.name, &s.reason, &s.hint), Some(YELLOW));
+    }
+    for (i, s) in of(SourceStatus::Failed).enumerate() {
+        page.entry(if i == 0 { "failed" } else { "" }, &reason(&s.name, &s.reason, &s.hint), Some(RED));
+    }
+    let lost: Vec<&coldcase_model::loss::LossTotal> = q.losses.iter().filter(|l| l.count > 0 || l.bytes > 0).collect();
+    if lost.is_empty() {
+        page.entry("lost", "nothing that was counted", Some(GREEN));
+    }
+    for (i, l) in lost.iter().enumerate() {
+        let size = if l.bytes > 0 { format!(", {}", bytes(l.bytes)) } else { String::new() };
+        let text = format!("{} {} from {} ({}{size})", count(l.count), l.class, l.source, l.reason);
+        page.entry(if i == 0 { "lost" } else { "" }, &text, Some(RED));
+    }
+    for (i, p) in q.problems.iter().take(5).enumerate() {
+        page.entry(if i == 0 { "unreadable" } else { "" }, p, Some(RED));
+    }
+    if q.problems.len() > 5 {
+        page.entry("", &format!("and {} more", q.problems.len() - 5), Some(RED));
+    }
+    page.entry("clock", &clock(a), None);
+}
+
+fn reason(name: &str, reason: &str, hint: &str) -> String {
+    let hint = if hint.is_empty() { String::new() } else { format!(" — {hint}") };
+    format!("{name}: {reason}{hint}")
+}
+
+/// Clock, frames and cost in one line.
+fn clock(a: &Analysis) -> String {
+    let q = &a.quality;
+    let mut parts = vec![match q.clock_uncertainty {
+        Some(ns) => format!("±{}", duration(ns)),
+        None => "no anchors: times may be off".to_owned(),
+    }];
+    if !q.clock.is_empty() {
+        parts.push(q.clock.clone());
+    }
+    if !q.clock_steps.is_empty() {
+        parts.push(plural(q.clock_steps.len() as u64, "clock step", "clock steps"));
+    }
+    if let Some(named) = q.frames_named {
+        parts.push(format!("{} of stack frames named", share(named)));
+    }
+    if q.recorder_rss > 0 {
+        parts.push(format!("the recorder took {:.2} CPU s and {}", q.recorder_cpu, bytes(q.recorder_rss)));
+    }
+    parts.join(" · ")
+}
+
+fn percentiles(l: &Latency) -> String {
+    format!("p50 {}, p99 {}, max {} ({})", duration(l.p50), duration(l.p99), duration(l.max), count(l.count))
+}
+
+fn slow(page: &mut Page, a: &Analysis, facts: &Facts<'_>) {
+    if let Some(l) = facts.slowest {
+        let times =
+            if l.p50 > 0 { format!(" — p99 is {:.0}× p50", l.p99 as f64 / l.p50 as f64) } else { String::new() };
+        page.entry("slowest", &format!("{}: {}{times}", l.name, percentiles(l)), Some(BOLD));
+        if let Some(onset) = facts.onset {
+            let text = format!(
+                "slow from {}: {} of its spans at or above its p90 of {}, {} before",
+                offset(onset.time, a.bundle.first),
+                share(onset.after),
+                duration(l.p90),
+                share(onset.before)
+            );
+            page.entry("", &text, None);
+        }
+        if let Some(errors) = l.errors.filter(|&n| n > 0) {
+            page.entry("", &format!("{} of {} failed", count(errors), count(l.count)), Some(RED));
+        }
+    }
+    let others: Vec<&Latency> = crate::latency::ranked(a, "span")
+        .into_iter()
+        .filter(|l| facts.slowest.is_none_or(|s| !std::ptr::eq(*l, s)))
+        .take(4)
+        .collect();
+    for (i, l) in others.iter().enumerate() {
+        page.entry(if i == 0 { "spans" } else { "" }, &format!("{}: {}", l.name, percentiles(l)), None);
+    }
+    if let Some(l) = facts.device {
+        page.entry("disk", &format!("{}: {}", l.name, percentiles(l)), None);
+    }
+    if let Some(l) = facts.run_queue {
+        page.entry("run queue", &format!("{}: {}", l.name, percentiles(l)), None);
+    }
+}
+
+fn waits(page: &mut Page, a: &Analysis, facts: &Facts<'_>) {
+    if let Some(w) = facts.wait {
+        let text = format!(
+            "{} waited {} in {} ({}, longest {})",
+            w.process,
+            duration(w.total),
+            w.reason,
+            plural(w.count, "time", "times"),
+            duration(w.max)
+        );
+        page.entry("off-CPU", &text, None);
+    } else if let Some((stack, ns)) = heaviest(a) {
+        page.entry("off-CPU", &format!("{} in {stack}", duration(ns)), None);
+    }
+}
+
+/// The heaviest off-CPU stack by its ends, where waits were not added up.
+fn heaviest(a: &Analysis) -> Option<(String, u64)> {
+    let flame = a.flames.iter().find(|f| f.kind == "off-cpu" && f.unit == "ns")?;
+    let (stack, weight) = flame.stacks.iter().max_by(|x, y| x.1.cmp(&y.1).then_with(|| y.0.cmp(&x.0)))?;
+    let (first, last) = (stack.split(';').next()?, stack.rsplit(';').next()?);
+    Some((format!("{first} … {}", last.trim_end_matches("_[k]")), *weight))
+}
+
+fn network(page: &mut Page, a: &Analysis, facts: &Facts<'_>) {
+    let f = &a.flow;
+    if f.packets == 0 && f.connections.is_empty() && f.edges.is_empty() {
+        return;
+    }
+    let text = format!(
+        "{} in {}, {}{}",
+        plural(f.packets, "packet", "packets"),
+        plural(f.connections.len() as u64, "connection", "connections"),
+        bytes(f.bytes),
+        if facts.trouble.is_empty() { "; no resets, retransmits or unanswered SYNs" } else { "" }
+    );
+    page.entry("network", &text, None);
+    for e in facts.trouble.iter().take(4) {
+        page.entry("", &trouble(e), Some(RED));
+    }
+    if facts.trouble.len() > 4 {
+        page.entry("", &format!("and {} more such pairs", facts.trouble.len() - 4), Some(RED));
+    }
+}
+
+fn trouble(e: &Edge) -> String {
+    let (_, wrong) = crate::flow::label_lines("", e);
+    format!(
+        "{} → {}: {} in {}",
+        e.from,
+        e.to,
+        wrong.unwrap_or_default(),
+        plural(e.connections, "connection", "connections")
+    )
+}
+
+fn worst(page: &mut Page, a: &Analysis) {
+    let Some(w) = &a.worst else { return };
+    let text = format!("{} to {}: {}", offset(w.from, a.bundle.first), offset(w.to, a.bundle.first), w.why);
+    page.entry("worst", &text, None);
+    if !w.logs.is_empty() {
+        let plain = plural(w.logs.len() as u64, "log line", "log lines");
+        page.entry("", &format!("{plain} there, see the report"), None);
+    }
+}
+
+/// Where the report's files are, one line each, never wrapped, so that they can be copied.
+pub fn files(written: &crate::Written, colour: bool) -> String {
+    let mut page = Page { out: String::new(), width: usize::MAX, colour };
+    for (i, file) in written.files.iter().enumerate() {
+        page.entry(if i == 0 { "report" } else { "" }, &file.display().to_string(), None);
+    }
+    page.out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn lines_are_never_wider_than_the_terminal() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("abcdefghij", 4), ["abcd", "efgh", "ij"]);
+        assert!(wrap("a  b   c", 3).iter().all(|l| l.chars().count() <= 3));
+    }
+}
