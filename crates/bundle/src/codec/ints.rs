@@ -39,7 +39,7 @@ int! {
 }
 
 /// Appends the blocks of `values`.
-pub(crate) fn encode<T: Int>(values: impl ExactSizeIterator<Item = T>, out: &mut Vec<u8>) {
+pub(crate) fn encode<T: Int>(values: impl Iterator<Item = T>, out: &mut Vec<u8>) {
     let mut block = [0u64; BLOCK];
     let mut n = 0;
     for value in values {
