@@ -229,6 +229,9 @@ pub struct Connection {
     pub bytes_ba: u64,
     /// TCP facts.
     pub tcp: Option<TcpFacts>,
+    /// Rows that show it: the message of its first packet, then of what went wrong with it.
+    #[serde(default)]
+    pub evidence: Vec<crate::finding::Evidence>,
 }
 
 /// TCP facts of a connection.
