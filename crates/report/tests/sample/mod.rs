@@ -218,6 +218,7 @@ fn flow() -> Flow {
     ];
     let connections = (0..60u64)
         .map(|i| Connection {
+            evidence: vec![evidence("packets", 200 + i)],
             a: format!("127.0.0.1:{}", 40_000 + i),
             b: "127.0.0.1:8081".into(),
             proto: "tcp".into(),
