@@ -50,6 +50,10 @@ pub fn mask(argv: &[String]) -> Vec<String> {
 }
 
 fn is_secret(name: &str) -> bool {
+    // `http://h/?token=x` is an address, not a variable: its parts are looked at one by one.
+    if !name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) {
+        return false;
+    }
     let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
     SECRET_WORDS.iter().any(|w| plain.contains(w)) && !HARMLESS.iter().any(|h| plain.ends_with(h))
 }

@@ -26,8 +26,17 @@ macro_rules! verbs {
     };
 }
 
+// Readers that need timeline, tables or plots carry `#[cfg(feature = "full")]`: the recorder build is without them.
 verbs! {
+    #[cfg(target_os = "linux")]
+    record => Record,
+    #[cfg(target_os = "linux")]
+    doctor => Doctor,
+    #[cfg(target_os = "linux")]
+    mark => Mark,
     info => Info,
     verify => Verify,
     recover => Recover,
+    #[cfg(feature = "full")]
+    manual => Manual,
 }

@@ -1,0 +1,101 @@
+//! `coldcase doctor`: what can be recorded here, and what is missing.
+
+use std::path::PathBuf;
+
+use coldcase_model::quantity::format_size;
+use coldcase_model::text::visible;
+use coldcase_model::time::Nanos;
+use coldcase_record::config::RecordConfig;
+use coldcase_record::doctor::{self, Check, Diagnosis};
+use coldcase_record::sources;
+use serde_json::json;
+
+use crate::exit::{Exit, Failure};
+use crate::out::{Out, Style};
+
+/// Say what can be recorded here, and what is missing
+///
+/// Starts each source for a moment, into nothing, and says which will run, which will not and why, the missing
+/// capability by name and the command that grants it; the state of the clock and the space on the disk.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  coldcase doctor
+  coldcase doctor --require kernel,packets && coldcase record -o b.case --for 1m
+
+Exit codes: 0 every source that needs no flag starts (with --require: those named start), 1 one does not.")]
+pub(crate) struct Args {
+    /// Judge only by these sources
+    #[arg(long, value_name = "SOURCE", value_delimiter = ',')]
+    require: Vec<String>,
+    /// Where the bundle would be written
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    folder: PathBuf,
+    /// Settings from a file, as for record
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
+    let mut config = match &args.config {
+        Some(path) => RecordConfig::read(path).map_err(super::record::failure)?,
+        None => RecordConfig::default(),
+    };
+    config.require.clone_from(&args.require);
+    let found = doctor::diagnose(&config, sources::all(&config), &args.folder).map_err(super::record::failure)?;
+    if let Some(name) = args.require.iter().find(|n| !found.sources.iter().any(|c| is_named(c.name, n))) {
+        return Err(Failure::usage(format!("--require: there is no source '{name}'")));
+    }
+    let fine = found.sources.iter().filter(|c| !c.starts).all(|c| match args.require.is_empty() {
+        true => c.unasked,
+        false => !config.requires(c.name),
+    });
+    if out.json {
+        out.document(&json!({
+            "schema": {"name": "coldcase.doctor", "version": 1}, "ok": fine, "host": found.host, "user": found.user,
+            "btf": found.btf, "clock": {"state": found.clock, "error": found.clock_error},
+            "disk": {"folder": found.folder, "free": found.disk_free}, "sources": found.sources,
+        }))?;
+    } else {
+        out.text(&text(&found, out))?;
+    }
+    Ok(if fine { Exit::Fine } else { Exit::Failed })
+}
+
+fn is_named(source: &str, name: &str) -> bool {
+    source == name || source.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn text(d: &Diagnosis, out: &Out) -> String {
+    let mut t = String::new();
+    let host = &d.host;
+    let btf = if d.btf { "with type information (BTF)" } else { "without type information (BTF): no kernel sources" };
+    t.push_str(&format!("{}  {}, {btf}\n", out.style(Style::Bold, &visible(&host.name)), visible(&host.kernel)));
+    t.push_str(&format!("user     {}\n", visible(&d.user)));
+    t.push_str(&format!("clock    {}, estimated error {}\n", d.clock, Nanos(d.clock_error)));
+    t.push_str(&format!("disk     {} free in {}\n\n", format_size(d.disk_free), visible(&d.folder)));
+    for check in &d.sources {
+        t.push_str(&line(check, out));
+    }
+    t
+}
+
+fn line(c: &Check, out: &Out) -> String {
+    let (word, style) = match (c.starts, c.unasked) {
+        (true, _) if c.missing.is_empty() => ("ready", Style::Good),
+        (true, _) => ("partly", Style::Warn),
+        (false, true) => ("not asked", Style::Dim),
+        (false, false) => ("no", Style::Bad),
+    };
+    let mut t = format!("{:<14} {}", c.name, out.style(style, &format!("{word:<9}")));
+    if !c.starts {
+        t.push_str(&format!(" {}", visible(&c.reason)));
+    } else if !c.missing.is_empty() {
+        t.push_str(&format!(" not seen without {}: {}", c.missing.join(", "), c.without));
+    }
+    t.push('\n');
+    if !c.hint.is_empty() {
+        t.push_str(&format!("{:<24} {} {}\n", "", out.style(Style::Dim, "hint:"), visible(&c.hint)));
+    }
+    t
+}

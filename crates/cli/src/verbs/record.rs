@@ -1,0 +1,368 @@
+//! `coldcase record`: flags to configuration, the status line, the end summary.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use coldcase_model::quantity::format_size;
+use coldcase_record::config::{RecordConfig, ScrapeTarget};
+use coldcase_record::discover;
+use coldcase_record::error::RecordError;
+use coldcase_record::session::{self, Observer, Output, Plan};
+use coldcase_record::sources;
+use coldcase_record::summary::{Ended, Progress, Summary};
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use crate::args::{duration, rfc3339, size};
+use crate::exit::{Exit, Failure};
+use crate::out::Out;
+use crate::progress;
+
+/// Record what this host does into one bundle
+///
+/// Records kernel events (eBPF), packets, OpenTelemetry, logs, metrics and host state. What this user or this kernel
+/// does not allow is skipped and said. Never read: environments, payloads of packets (cut behind their headers).
+/// Command lines are masked. Log lines and OTLP are stored as they were sent.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  coldcase record -o incident.case --for 30s
+  coldcase record -o run.case -- ./my-benchmark --fast      ends with the command, and with its exit code
+  coldcase record -o b.case --log '/var/log/app/*.log' --scrape http://127.0.0.1:9100/metrics
+  coldcase record -o b.case --interface eth0 --filter 'tcp port 5432'
+  coldcase record -o - --for 10s | ssh laptop 'cat > b.case'
+  coldcase record --config coldcase.toml
+
+Ctrl-C seals the bundle; a second one leaves at once (`coldcase recover` then makes the bundle whole).
+Exit codes: 0 fine, 1 failed, 2 usage, 3 recorded but evidence was lost. With a command: the command's own
+(128+n for a signal), 125 if recording could not start.")]
+pub(crate) struct Args {
+    /// The bundle to write; - for stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the bundle if it exists
+    #[arg(long)]
+    force: bool,
+    /// Stop after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    time_limit: Option<Duration>,
+    /// Stop when the bundle is this large
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
+    /// Settings from a file; flags override it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Fail unless this source starts (kernel, kernel.sched, packets, otlp, …)
+    #[arg(long, value_name = "SOURCE", value_delimiter = ',')]
+    require: Vec<String>,
+    /// Record only these sources
+    #[arg(long, value_name = "SOURCE", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Leave these sources out
+    #[arg(long, value_name = "SOURCE", value_delimiter = ',')]
+    without: Vec<String>,
+    #[command(flatten)]
+    what: What,
+    /// A command to run and record, after --
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// What each source is told.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Sources")]
+struct What {
+    /// Follow this log file or glob
+    #[arg(long = "log", value_name = "PATH")]
+    log: Vec<String>,
+    /// Read log files from their beginning, not from their end
+    #[arg(long)]
+    log_from_start: bool,
+    /// Scrape this Prometheus target; @SECONDS sets how often
+    #[arg(long, value_name = "URL[@SECONDS]")]
+    scrape: Vec<ScrapeTarget>,
+    /// Tap this network interface; all that are up unless named
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    interface: Vec<String>,
+    /// Record only packets that this filter (tcpdump's syntax) lets through
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
+    /// Keep this many bytes of payload of each packet
+    #[arg(long, value_name = "BYTES")]
+    payload: Option<u32>,
+    /// Receive OTLP over gRPC here
+    #[arg(long, value_name = "ADDRESS")]
+    otlp_grpc: Option<SocketAddr>,
+    /// Receive OTLP over HTTP here
+    #[arg(long, value_name = "ADDRESS")]
+    otlp_http: Option<SocketAddr>,
+    /// CPU samples per second and CPU
+    #[arg(long, value_name = "HZ")]
+    sample_hz: Option<u64>,
+    /// Off-CPU intervals from this length on carry stacks
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    stack_threshold: Option<Duration>,
+    /// Record only these processes, where a source knows processes
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pid: Vec<u32>,
+    /// Record only tasks of these names, likewise
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    comm: Vec<String>,
+}
+
+/// The exit code when recording could not start and a command was to be run, as in `timeout(1)` and `env(1)`.
+const NOT_STARTED: u8 = 125;
+
+/// Looks for logs and metrics ports that nobody named may take this long in all.
+const LOOK: Duration = Duration::from_millis(1200);
+
+pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
+    let with_command = !args.command.is_empty();
+    record(args, out).map_err(|failure| match with_command {
+        true => Failure { exit: Exit::Code(NOT_STARTED), ..failure },
+        false => failure,
+    })
+}
+
+fn record(args: Args, out: &Out) -> Result<Exit, Failure> {
+    let config = configure(&args)?;
+    let output = config.output.clone().ok_or_else(|| {
+        Failure::usage("--output: name the bundle to write").hint("coldcase record -o incident.case --for 30s")
+    })?;
+    let to_stdout = output.as_os_str() == "-";
+    if to_stdout {
+        if !args.command.is_empty() {
+            return Err(Failure::usage("-o -: the bundle and the command's output both need stdout"));
+        }
+        if std::io::stdout().is_terminal() {
+            return Err(Failure::usage("-o -: will not write a bundle to a terminal").hint("pipe it, or name a file"));
+        }
+    }
+    let name = output.display().to_string();
+    let output = match to_stdout {
+        true => Output::Stream(Box::new(std::io::stdout()) as Box<dyn Write + Send>),
+        false => Output::File { path: output, force: args.force },
+    };
+    tell(&config, out);
+    let sources = sources::all(&config);
+    let command: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    let child = (!args.command.is_empty()).then_some(args.command);
+    let mut watcher = Watcher { out, line: None, name: name.clone() };
+    let summary = session::record(Plan { output, config, child, command }, sources, &mut watcher);
+    watcher.clear();
+    let summary = summary.map_err(failure)?;
+    report(&summary, &name, to_stdout, out)?;
+    Ok(exit(&summary))
+}
+
+/// The configuration file, overridden by the flags.
+fn configure(args: &Args) -> Result<RecordConfig, Failure> {
+    let mut config = match &args.config {
+        Some(path) => RecordConfig::read(path).map_err(failure)?,
+        None => RecordConfig::default(),
+    };
+    let what = &args.what;
+    over(&mut config.output, &args.output);
+    over(&mut config.time_limit, &args.time_limit);
+    over(&mut config.max_size, &args.max_size);
+    over_list(&mut config.require, &args.require);
+    over_list(&mut config.only, &args.only);
+    over_list(&mut config.without, &args.without);
+    over_list(&mut config.scope.pids, &what.pid);
+    over_list(&mut config.scope.comms, &what.comm);
+    over_list(&mut config.logs.paths, &what.log);
+    config.logs.from_start |= what.log_from_start;
+    over_list(&mut config.metrics.targets, &what.scrape);
+    over_list(&mut config.packets.interfaces, &what.interface);
+    over(&mut config.packets.filter, &what.filter);
+    config.packets.payload = what.payload.unwrap_or(config.packets.payload);
+    over(&mut config.otlp.grpc, &what.otlp_grpc);
+    over(&mut config.otlp.http, &what.otlp_http);
+    config.kernel.sample_hz = what.sample_hz.unwrap_or(config.kernel.sample_hz);
+    config.kernel.stack_threshold = what.stack_threshold.unwrap_or(config.kernel.stack_threshold);
+    Ok(config)
+}
+
+fn over<T: Clone>(to: &mut Option<T>, from: &Option<T>) {
+    if from.is_some() {
+        to.clone_from(from);
+    }
+}
+
+fn over_list<T: Clone>(to: &mut Vec<T>, from: &[T]) {
+    if !from.is_empty() {
+        *to = from.to_vec();
+    }
+}
+
+/// The first lines: what is read and what is stored as it was sent; and what could be named but was not.
+fn tell(config: &RecordConfig, out: &Out) {
+    if out.quiet {
+        return;
+    }
+    let payload = config.packets.payload > 0 || !config.packets.payload_ports.is_empty();
+    let packets = if payload { "packets WITH payload, as asked" } else { "packets cut behind their headers" };
+    out.remark(&format!(
+        "privacy: {packets}, command lines masked, environments never read; log lines and OTLP are stored as sent"
+    ));
+    let logs = config.logs.paths.is_empty() && config.wants("log");
+    let metrics = config.metrics.targets.is_empty() && config.wants("metrics");
+    if !logs && !metrics {
+        return;
+    }
+    let unnamed = match (logs, metrics) {
+        (true, true) => "no log files and no scrape targets were named",
+        (true, false) => "no log files were named",
+        _ => "no scrape targets were named",
+    };
+    let flags = discover::look(logs, metrics, LOOK).flags();
+    match flags.is_empty() {
+        true => out.remark(&format!("{unnamed}, and none were seen here")),
+        false => out.remark(&format!("{unnamed}; seen here, ready to paste:\n  {}", flags.join(" \\\n  "))),
+    }
+}
+
+/// Prints what happens meanwhile: a status line on a terminal, remarks anywhere.
+struct Watcher<'a> {
+    out: &'a Out,
+    line: Option<ProgressBar>,
+    name: String,
+}
+
+impl Watcher<'_> {
+    fn clear(&mut self) {
+        if let Some(line) = self.line.take() {
+            line.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn remark(&mut self, text: &str) {
+        match &self.line {
+            Some(line) => line.suspend(|| self.out.remark(text)),
+            None => self.out.remark(text),
+        }
+    }
+
+    fn live(&mut self, sources: &[String]) {
+        self.out.remark(&format!("recording {} into {}; Ctrl-C ends it", sources.join(" "), self.name));
+        if !self.out.quiet {
+            self.line = Some(progress::line(self.out));
+        }
+    }
+
+    fn tick(&mut self, p: &Progress) {
+        if let Some(line) = &self.line {
+            line.set_message(status(p));
+        }
+    }
+}
+
+/// Time, events, bytes, memory, losses by source.
+fn status(p: &Progress) -> String {
+    let seconds = p.elapsed.as_secs();
+    let losses: Vec<String> =
+        p.losses.iter().map(|l| format!("{} {} {}", l.source, grouped(l.count), l.reason)).collect();
+    let lost = if losses.is_empty() { "nothing lost".to_owned() } else { format!("lost: {}", losses.join(", ")) };
+    format!(
+        "{:02}:{:02}  {} events/s  {}  {} memory  {lost}",
+        seconds / 60,
+        seconds % 60,
+        grouped(p.events_per_second),
+        format_size(p.bytes),
+        format_size(p.resident),
+    )
+}
+
+/// A number with its thousands apart: `1,234,567`.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let first = digits.len() % 3;
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && i % 3 == first {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn report(s: &Summary, name: &str, to_stdout: bool, out: &Out) -> Result<(), Failure> {
+    let seconds = s.elapsed.as_secs_f64();
+    out.remark(&format!(
+        "{name}: {} events in {seconds:.1} s, {}, ended by {}",
+        grouped(s.events),
+        format_size(s.bytes),
+        s.ended.words(),
+    ));
+    for l in s.lost() {
+        let bytes = if l.bytes > 0 { format!(" ({})", format_size(l.bytes)) } else { String::new() };
+        out.warning(&format!("evidence lost: {} {} of class {}{bytes}: {}", grouped(l.count), l.source, l.class, l.reason));
+    }
+    if s.ended == Ended::DiskFull {
+        out.warning(&format!("{name}: the disk was full; the bundle is sealed and holds everything up to there"));
+    }
+    if !to_stdout && !out.quiet && !out.json {
+        out.remark(&format!("next: coldcase info {name}"));
+    }
+    // With the bundle on stdout the summary has no room there.
+    if out.json && !to_stdout { out.document(&summary_json(s)) } else { Ok(()) }
+}
+
+fn summary_json(s: &Summary) -> serde_json::Value {
+    let m = &s.manifest;
+    json!({
+        "schema": {"name": "coldcase.record", "version": 1},
+        "bundle": s.bundle,
+        "id": m.id,
+        "bytes": s.bytes,
+        "started": s.started,
+        "started_text": rfc3339(coldcase_model::Utc(s.started), 3),
+        "duration": u64::try_from(s.elapsed.as_nanos()).unwrap_or(u64::MAX),
+        "events": s.events,
+        "ended": s.ended.words(),
+        "exit_code": s.child_code,
+        "sources": m.sources,
+        "streams": m.streams,
+        "losses": m.losses,
+        "policies": m.policies,
+        "clock": m.clock,
+    })
+}
+
+fn exit(s: &Summary) -> Exit {
+    match s.child_code {
+        Some(code) => Exit::Code(u8::try_from(code).unwrap_or(255)),
+        None if s.ended == Ended::WriteError => Exit::Failed,
+        None if s.lost().is_empty() => Exit::Fine,
+        None => Exit::Lost,
+    }
+}
+
+/// A failure to record as the command line shows it.
+pub(crate) fn failure(e: RecordError) -> Failure {
+    let hint = e.hint();
+    let failure = match &e {
+        RecordError::UnknownSource { .. }
+        | RecordError::Config { .. }
+        | RecordError::Write(coldcase_bundle::WriteError::Exists { .. }) => Failure::usage(e.to_string()),
+        _ => Failure::failed(e.to_string()),
+    };
+    failure.hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let all: Vec<String> = [0, 12, 123, 1_234, 123_456, 1_234_567].into_iter().map(grouped).collect();
+        assert_eq!(all, ["0", "12", "123", "1,234", "123,456", "1,234,567"]);
+    }
+}
