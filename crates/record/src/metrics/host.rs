@@ -1,0 +1,123 @@
+//! The source of host metrics: reads `/proc` each second.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use coldcase_bundle::WriteError;
+use coldcase_model::events::HostMetric;
+use coldcase_model::{Columns, Event};
+
+use super::proc::{FILES, Out};
+use crate::clock;
+use crate::config::HostConfig;
+use crate::source::{Context, Running, Skip, Source, Started};
+
+/// The source's name.
+const NAME: &str = "host";
+
+/// The source of host metrics.
+pub struct HostMetrics {
+    interval: Duration,
+}
+
+impl HostMetrics {
+    /// With these options.
+    pub fn new(config: HostConfig) -> HostMetrics {
+        HostMetrics { interval: config.interval }
+    }
+}
+
+impl Source for HostMetrics {
+    fn names(&self) -> Vec<&'static str> {
+        vec![NAME]
+    }
+
+    fn start(self: Box<Self>, context: Context) -> Result<Started, Skip> {
+        let mut reader = Reader::new();
+        if reader.read().is_empty() {
+            return Err(Skip::new("nothing in /proc can be read", ""));
+        }
+        let failure = Arc::new(Mutex::new(None));
+        let thread = std::thread::Builder::new()
+            .name("cc-host".into())
+            .spawn({
+                let failure = failure.clone();
+                move || {
+                    if let Err(error) = run(&mut reader, self.interval, &context) {
+                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                    }
+                }
+            })
+            .map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
+        Ok(Started::all(RunningHost { thread, failure }))
+    }
+}
+
+struct RunningHost {
+    thread: JoinHandle<()>,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Running for RunningHost {
+    fn failures(&mut self) -> Vec<(&'static str, String)> {
+        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.into_iter().map(|why| (NAME, why)).collect()
+    }
+
+    fn stop(self: Box<Self>) {
+        // A panic of the thread was reported by the panic hook; there is nothing left to write.
+        let _ = self.thread.join();
+    }
+}
+
+/// Reads at once, at each interval, and once more at the stop, so that the whole recording lies between two readings.
+fn run(reader: &mut Reader, interval: Duration, context: &Context) -> Result<(), WriteError> {
+    let mut next = Instant::now();
+    loop {
+        let columns = reader.read();
+        let rows = columns.len() as u64;
+        context.writer.append(HostMetric::DEF.stream, columns)?;
+        context.intake.add(rows, rows * 16);
+        if context.stop.is_stopped() {
+            return Ok(());
+        }
+        // Absolute, so that the readings do not drift; a reading that was late is not made up for.
+        next = (next + interval).max(Instant::now());
+        context.stop.wait(next.saturating_duration_since(Instant::now()));
+    }
+}
+
+struct Reader {
+    paths: Vec<PathBuf>,
+}
+
+impl Reader {
+    fn new() -> Reader {
+        Reader { paths: FILES.iter().map(|f| PathBuf::from("/proc").join(f.path)).collect() }
+    }
+
+    fn read(&mut self) -> Columns {
+        let mut rows = Rows { columns: Columns::new(&HostMetric::DEF), time: 0 };
+        for (file, path) in FILES.iter().zip(&self.paths) {
+            // Not every kernel has every file (no PSI, say): what is not there is not reported.
+            let Ok(text) = std::fs::read_to_string(path) else { continue };
+            rows.time = clock::boottime().0;
+            (file.read)(&text, &mut rows);
+        }
+        rows.columns
+    }
+}
+
+struct Rows {
+    columns: Columns,
+    time: u64,
+}
+
+impl Out for Rows {
+    fn sample(&mut self, name: &str, labels: &str, value: f64) {
+        let row = HostMetric { time: self.time, name: name.to_owned(), labels: labels.to_owned(), value };
+        row.push(&mut self.columns);
+    }
+}
