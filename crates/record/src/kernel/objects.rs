@@ -61,8 +61,7 @@ mod tests {
             let object = SOURCES.iter().find(|o| o.name == def.class.name()).unwrap();
             let btf = object.btf().unwrap();
             let name = format!("cc_{}", snake_case(def.name));
-            let layout: Composite<'_> =
-                btf.type_by_name(&name).unwrap_or_else(|| panic!("{name} not in {object:?}"));
+            let layout: Composite<'_> = btf.type_by_name(&name).unwrap_or_else(|| panic!("{name} not in {object:?}"));
             assert_eq!(layout.iter().count(), def.fields.len() + 1, "{name}");
             for (member, field) in layout.iter().skip(1).zip(def.fields) {
                 assert_eq!(member.name.unwrap().to_string_lossy(), field.name, "{name}");

@@ -4,18 +4,18 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
 use std::os::fd::{AsFd, AsRawFd};
 
 /// How many groups of `group_size` CPUs there are.
-pub fn groups(cpus: usize, group_size: u32) -> u32 {
+pub(super) fn groups(cpus: usize, group_size: u32) -> u32 {
     (cpus as u32).div_ceil(group_size.max(1)).max(1)
 }
 
 /// The smallest ring that the kernel takes and that holds `bytes`: a power of two, at least a page.
-pub fn ring_size(bytes: u32) -> u32 {
+pub(super) fn ring_size(bytes: u32) -> u32 {
     let page = rustix::param::page_size() as u32;
     bytes.clamp(page, 1 << 30).next_power_of_two()
 }
 
 /// Makes a ring for each group and puts it into `outer`.
-pub fn fill(name: &str, outer: &MapHandle, groups: u32, bytes: u32) -> Result<Vec<MapHandle>, libbpf_rs::Error> {
+pub(super) fn fill(name: &str, outer: &MapHandle, groups: u32, bytes: u32) -> Result<Vec<MapHandle>, libbpf_rs::Error> {
     let options = libbpf_sys_options();
     let mut rings = Vec::with_capacity(groups as usize);
     for group in 0..groups {

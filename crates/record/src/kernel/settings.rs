@@ -1,25 +1,25 @@
 //! Writes the settings of an object (`const volatile` in `bpf/include/coldcase.bpf.h`) before it is loaded.
 
 use libbpf_rs::btf::types::{DataSec, FuncProto, Ptr, Typedef, Var};
-use libbpf_rs::btf::{Btf, BtfType};
+use libbpf_rs::btf::{Btf, ReferencesType};
 use libbpf_rs::{OpenMapMut, OpenObject};
 
 use super::objects::Object;
 
 /// What the programs are told.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(super) struct Settings {
     values: Vec<(&'static str, u64)>,
 }
 
 impl Settings {
     /// Of these names and values. A name that an object does not have is no error: not every one uses all.
-    pub fn new(values: Vec<(&'static str, u64)>) -> Settings {
+    pub(super) fn new(values: Vec<(&'static str, u64)>) -> Settings {
         Settings { values }
     }
 
     /// Writes them into the object's `.rodata`.
-    pub fn write(&self, object: &Object, open: &mut OpenObject, kernel: Option<&Btf<'_>>) {
+    pub(super) fn write(&self, object: &Object, open: &mut OpenObject, kernel: Option<&Btf<'_>>) {
         let Some(btf) = object.btf() else { return };
         let Some(section) = btf.type_by_name::<DataSec<'_>>(".rodata") else { return };
         let Some(mut map) = open.maps_mut().find(|m| m.name().to_string_lossy().ends_with(".rodata")) else { return };
@@ -52,8 +52,8 @@ fn put(map: &mut OpenMapMut<'_>, offset: usize, size: usize, value: u64) {
 /// state in 5.18). `btf_trace_<name>` is a pointer to a function whose first argument is the tracer's own.
 fn arguments(kernel: &Btf<'_>, tracepoint: &str) -> Option<u64> {
     let typedef: Typedef<'_> = kernel.type_by_name(&format!("btf_trace_{tracepoint}"))?;
-    let pointer = Ptr::try_from(BtfType::from(typedef).next_type()?).ok()?;
-    let function = FuncProto::try_from(BtfType::from(pointer).next_type()?).ok()?;
+    let pointer = Ptr::try_from(typedef.referenced_type()).ok()?;
+    let function = FuncProto::try_from(pointer.referenced_type()).ok()?;
     Some(function.iter().count().saturating_sub(1) as u64)
 }
 

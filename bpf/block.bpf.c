@@ -1,0 +1,165 @@
+/* Block I/O: each request from its insertion into the queue to its completion. */
+#include "coldcase.bpf.h"
+
+struct pending {
+	__u64 inserted;
+	__u64 issued; /* 0 until then */
+	__u64 cgroup;
+	__u64 sector;
+	__u32 bytes;
+	__u32 op;
+	__u32 pid;
+	__u32 tid;
+	char comm[TASK_COMM_LEN];
+};
+
+/* Keyed by the request: no run-queue lock is held where it is updated. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct pending);
+} pending SEC(".maps");
+
+static __always_inline void read_request(struct pending *p, struct request *rq)
+{
+	p->sector = rq->__sector;
+	p->bytes = rq->__data_len;
+	p->op = rq->cmd_flags;
+}
+
+static __always_inline struct pending *remember(struct cc_run *run, struct request *rq)
+{
+	__u64 id = bpf_get_current_pid_tgid(), key = (__u64)rq;
+	struct pending p = {};
+
+	p.inserted = bpf_ktime_get_boot_ns();
+	p.cgroup = bpf_get_current_cgroup_id();
+	p.pid = id >> 32;
+	p.tid = (__u32)id;
+	bpf_get_current_comm(p.comm, sizeof(p.comm));
+	read_request(&p, rq);
+	if (bpf_map_update_elem(&pending, &key, &p, BPF_ANY)) {
+		run->c->map_full++;
+		return 0;
+	}
+	return bpf_map_lookup_elem(&pending, &key);
+}
+
+SEC("tp_btf/block_rq_insert")
+int block_rq_insert(__u64 *ctx)
+{
+	struct cc_run run;
+
+	if (cc_begin(&run)) {
+		remember(&run, (struct request *)ctx[0]);
+		cc_end(&run);
+	}
+	return 0;
+}
+
+/* A request that was put back is issued again: the device's time counts from the last issue. */
+SEC("tp_btf/block_rq_issue")
+int block_rq_issue(__u64 *ctx)
+{
+	struct request *rq = (struct request *)ctx[0];
+	__u64 key = (__u64)rq;
+	struct pending *p;
+	struct cc_run run;
+
+	if (!cc_begin(&run))
+		return 0;
+	p = bpf_map_lookup_elem(&pending, &key);
+	if (!p) {
+		/* Issued directly: the time of insertion is that of the issue. */
+		p = remember(&run, rq);
+		if (p)
+			p->issued = p->inserted;
+	} else {
+		p->issued = bpf_ktime_get_boot_ns();
+		/* It may have grown by merges. */
+		read_request(p, rq);
+	}
+	return cc_end(&run);
+}
+
+/* The major and minor number of the disk. */
+static __always_inline __u32 device(struct request *rq)
+{
+	struct request___with_disk *old = (void *)rq;
+	struct gendisk *disk;
+
+	disk = bpf_core_field_exists(old->rq_disk) ? BPF_CORE_READ(old, rq_disk) : BPF_CORE_READ(rq, q, disk);
+	return (__u32)BPF_CORE_READ(disk, major) << 20 | BPF_CORE_READ(disk, first_minor);
+}
+
+/* Since 5.16 the tracepoint gives a blk_status_t (a small positive number, include/linux/blk_types.h), before that a
+ * negative errno. */
+static __always_inline __s32 error_number(__s32 status)
+{
+	if (status <= 0)
+		return status;
+	switch (status) {
+	case 1: return -95;  /* BLK_STS_NOTSUPP, EOPNOTSUPP */
+	case 2: return -110; /* BLK_STS_TIMEOUT, ETIMEDOUT */
+	case 3: return -28;  /* BLK_STS_NOSPC, ENOSPC */
+	case 4: return -67;  /* BLK_STS_TRANSPORT, ENOLINK */
+	case 5: return -121; /* BLK_STS_TARGET, EREMOTEIO */
+	case 6: return -52;  /* BLK_STS_RESV_CONFLICT, EBADE */
+	case 7: return -61;  /* BLK_STS_MEDIUM, ENODATA */
+	case 8: return -84;  /* BLK_STS_PROTECTION, EILSEQ */
+	case 9: return -12;  /* BLK_STS_RESOURCE, ENOMEM */
+	default: return -5;  /* BLK_STS_IOERR and what came later, EIO */
+	}
+}
+
+static __always_inline void emit(struct cc_run *run, struct pending *p, struct request *rq, __s32 status)
+{
+	struct cc_head head;
+	struct cc_block_io *e;
+	void *ring;
+
+	cc_head(run, &head, CC_KIND_BLOCK_IO);
+	ring = cc_ring();
+	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
+	if (!e) {
+		cc_refused(run, sizeof(*e));
+		return;
+	}
+	e->head = head;
+	e->time = p->inserted;
+	e->duration = bpf_ktime_get_boot_ns() - p->inserted;
+	e->queue = p->issued ? p->issued - p->inserted : e->duration;
+	e->sector = p->sector;
+	e->cgroup = p->cgroup;
+	e->bytes = p->bytes;
+	e->dev = device(rq);
+	e->op = p->op;
+	e->error = error_number(status);
+	e->pid = p->pid;
+	e->tid = p->tid;
+	__builtin_memcpy(e->comm, p->comm, sizeof(e->comm));
+	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+}
+
+SEC("tp_btf/block_rq_complete")
+int block_rq_complete(__u64 *ctx)
+{
+	struct request *rq = (struct request *)ctx[0];
+	__u64 key = (__u64)rq;
+	struct pending *p;
+	struct cc_run run;
+
+	/* Completed in part: the rest follows. */
+	if ((__u32)ctx[2] < rq->__data_len)
+		return 0;
+	if (!cc_begin(&run))
+		return 0;
+	p = bpf_map_lookup_elem(&pending, &key);
+	if (p) {
+		if (p->pid != cc_self_tgid)
+			emit(&run, p, rq, (__s32)ctx[1]);
+		bpf_map_delete_elem(&pending, &key);
+	}
+	return cc_end(&run);
+}

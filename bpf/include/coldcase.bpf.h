@@ -1,0 +1,182 @@
+/* What every kernel source shares: its rings, its counters, its settings, and how a program begins and ends.
+ *
+ * Each source is one object with maps of its own: a flood in one can neither evict nor delay another.
+ */
+#pragma once
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "events.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* Settings, written by the recorder before the load (crates/record/src/kernel/settings.rs). A setting whose name is
+ * cc_args_<tracepoint> gets the number of arguments that the running kernel gives that tracepoint. */
+const volatile __u32 cc_self_tgid = 0;       /* the recorder, left out of its own capture */
+const volatile __u32 cc_group_size = 8;      /* CPUs that share a ring */
+const volatile __u64 cc_stack_threshold = 1000000; /* shorter intervals carry no stack, in ns */
+const volatile __u64 cc_key = 0;             /* secret of this capture: kernel addresses leave it hashed */
+const volatile __u32 cc_wake_bytes = 65536;  /* wake the consumer each time so much more waits; a power of two */
+
+/* Frames of one stack at most: perf's own limit (kernel.perf_event_max_stack). */
+#define CC_MAX_FRAMES 127
+
+/* A kernel stack, of x86_64 and aarch64. */
+#define CC_THREAD_SIZE 16384
+
+/* One ring per group of CPUs. The recorder makes the rings and sets the number of groups. */
+struct cc_ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct cc_ring);
+} rings SEC(".maps");
+
+/* Per CPU, read each second (crates/record/src/kernel/counters.rs: same order). */
+struct cc_counters {
+	__u64 emitted;      /* events offered to the ring */
+	__u64 ring_full;    /* of these, refused */
+	__u64 ring_full_bytes;
+	__u64 stack_faults; /* stacks that could not be walked */
+	__u64 map_full;     /* things not followed because a map or the allocator had no room */
+	__u64 runs;         /* runs of the programs */
+	__u64 sampled;      /* of these, timed */
+	__u64 sampled_ns;   /* time of the timed ones */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cc_counters);
+} counters SEC(".maps");
+
+/* One run of a program: its counters, and when it began if it is one of those that are timed. */
+struct cc_run {
+	struct cc_counters *c;
+	__u64 began;
+};
+
+/* One of 64 runs is timed: what we cost, without BPF_ENABLE_STATS, which needs CAP_SYS_ADMIN. */
+static __always_inline bool cc_begin(struct cc_run *run)
+{
+	__u32 zero = 0;
+
+	run->c = bpf_map_lookup_elem(&counters, &zero);
+	if (!run->c)
+		return false;
+	run->began = (run->c->runs++ & 63) ? 0 : bpf_ktime_get_ns();
+	return true;
+}
+
+static __always_inline int cc_end(struct cc_run *run)
+{
+	if (run->began) {
+		run->c->sampled_ns += bpf_ktime_get_ns() - run->began;
+		run->c->sampled++;
+	}
+	return 0;
+}
+
+static __always_inline void *cc_ring(void)
+{
+	__u32 group = bpf_get_smp_processor_id() / cc_group_size;
+
+	return bpf_map_lookup_elem(&rings, &group);
+}
+
+static __always_inline void cc_head(struct cc_run *run, struct cc_head *head, __u16 kind)
+{
+	head->kind = kind;
+	head->cpu = bpf_get_smp_processor_id();
+	head->seq = run->c->emitted++;
+	head->reserved = 0;
+}
+
+static __always_inline void cc_refused(struct cc_run *run, __u64 size)
+{
+	run->c->ring_full++;
+	run->c->ring_full_bytes += size;
+}
+
+/* Wake-ups are batched: the consumer looks by itself every 100 ms, and is woken when a ring fills faster. */
+static __always_inline __u64 cc_wake(void *ring, __u64 size)
+{
+	__u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+	__u64 step = cc_wake_bytes;
+
+	return waiting / step != (waiting + size) / step ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+/* Hands over an event that stands complete in memory, `size` bytes with its frames. */
+static __always_inline void cc_output(struct cc_run *run, void *event, __u64 size)
+{
+	void *ring = cc_ring();
+
+	if (!ring || bpf_ringbuf_output(ring, event, size, cc_wake(ring, size)))
+		cc_refused(run, size);
+}
+
+/* Walks a stack into `to`; returns the bytes. `bytes` is the room. */
+#define cc_frames(run, walk)                                  \
+	({                                                    \
+		long got = (walk);                            \
+		if (got < 0) {                                \
+			(run)->c->stack_faults++;             \
+			got = 0;                              \
+		}                                             \
+		got;                                          \
+	})
+
+/* The system call that a thread is in, from the registers it entered the kernel with: -1 when it came in by a fault or
+ * an interrupt, -2 for a kernel thread. */
+static __always_inline __s32 cc_syscall(struct task_struct *task)
+{
+	struct pt_regs *regs;
+
+	if (task->flags & PF_KTHREAD)
+		return -2;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+#if defined(__TARGET_ARCH_x86)
+	return regs->orig_ax;
+#else
+	return regs->syscallno;
+#endif
+}
+
+/* The number of an address. The verifier allows no arithmetic on a pointer except to subtract another, and the running
+ * task is to be had both ways. */
+static __always_inline __u64 cc_number(const void *address)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 number = (__u64)address;
+
+	asm volatile("%0 -= %1" : "+r"(number) : "r"(task));
+	return number + bpf_get_current_task();
+}
+
+/* Whether the running thread was merely interrupted. The preempt count cannot be had on every kernel (it is a per-CPU
+ * symbol, missing without KALLSYMS_ALL), so ask where we stand: interrupts, and soft interrupts with them, run on a
+ * stack of the CPU's own, unless they hit user code: then the thread is in no system call. A tracepoint's arguments
+ * (`ctx`) are on the stack in use. */
+static __always_inline bool cc_interrupted(void *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return cc_number(ctx) - (__u64)task->stack >= CC_THREAD_SIZE || cc_syscall(task) == -1;
+}
+
+/* A number that identifies a kernel object in this capture without telling its address. */
+static __always_inline __u64 cc_identity(const void *object)
+{
+	__u64 x = cc_number(object) ^ cc_key;
+
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}

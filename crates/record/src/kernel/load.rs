@@ -1,0 +1,134 @@
+//! Loads one object, attaches its programs by their sections, and takes it down again.
+
+use std::io::Read;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use libbpf_rs::btf::Btf;
+use libbpf_rs::{Iter, Link, MapCore, MapHandle, ObjectBuilder, OpenObject, ProgramMut};
+
+use super::counters::Counters;
+use super::objects::Object;
+use super::settings::Settings;
+use super::{perf, refusal, rings};
+use crate::source::Skip;
+
+/// An object in the kernel.
+pub(super) struct Loaded {
+    /// Which.
+    pub(super) object: &'static Object,
+    /// Its rings, one per group of CPUs.
+    pub(super) rings: Vec<MapHandle>,
+    /// Events read from its rings.
+    pub(super) read: Arc<AtomicU64>,
+    bpf: libbpf_rs::Object,
+    counters: MapHandle,
+    links: Vec<Link>,
+    hertz: u64,
+}
+
+/// How rings are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RingShape {
+    /// Groups of CPUs.
+    pub(super) groups: u32,
+    /// Bytes of each ring.
+    pub(super) bytes: u32,
+}
+
+impl Loaded {
+    /// Opens, configures and loads it. Nothing runs yet.
+    pub(super) fn load(
+        object: &'static Object,
+        settings: &Settings,
+        kernel: Option<&Btf<'_>>,
+        shape: RingShape,
+        hertz: u64,
+    ) -> Result<Loaded, Skip> {
+        refusal::listen();
+        let fail = |e: libbpf_rs::Error| refusal::skip("load", &e);
+        let mut open: OpenObject =
+            ObjectBuilder::default().name(object.name).and_then(|b| b.open_memory(object.bytes())).map_err(fail)?;
+        settings.write(object, &mut open, kernel);
+        if let Some(mut outer) = open.maps_mut().find(|m| m.name() == "rings") {
+            outer.set_max_entries(shape.groups).map_err(fail)?;
+        }
+        let bpf = open.load().map_err(fail)?;
+        let (counters, outer) = match (map(&bpf, "counters")?, map(&bpf, "rings")?) {
+            (Some(counters), Some(outer)) => (counters, outer),
+            _ => return Err(Skip::new("its object has no rings or counters", "")),
+        };
+        let rings = rings::fill(object.name, &outer, shape.groups, shape.bytes).map_err(fail)?;
+        let read = Arc::default();
+        Ok(Loaded { object, rings, read, bpf, counters, links: Vec::new(), hertz })
+    }
+
+    /// Attaches the programs on tracepoints.
+    pub(super) fn attach(&mut self) -> Result<(), Skip> {
+        refusal::listen();
+        for program in self.bpf.progs_mut() {
+            let section = program.section().to_string_lossy();
+            if section.starts_with("iter/") || section.starts_with("perf_event") {
+                continue;
+            }
+            let link = program.attach().map_err(|e| refusal::skip(&format!("attach {section}"), &e))?;
+            self.links.push(link);
+        }
+        Ok(())
+    }
+
+    /// Runs the iterators that take stock once the programs are attached.
+    pub(super) fn begin(&mut self) -> Result<(), Skip> {
+        self.iterate("begin_").map_err(|e| refusal::skip("run the iterators of", &e))
+    }
+
+    /// Attaches the sampler, on every CPU that is online. Last of all: what it sees before is our own start.
+    pub(super) fn attach_sampler(&mut self) -> Result<(), Skip> {
+        refusal::listen();
+        for program in self.bpf.progs_mut().filter(|p| p.section().to_string_lossy().starts_with("perf_event")) {
+            attach_sampler(&program, self.hertz, &mut self.links)?;
+        }
+        Ok(())
+    }
+
+    /// Detaches all programs, then runs the iterators that write what is still open.
+    pub(super) fn end(&mut self) -> Result<(), libbpf_rs::Error> {
+        self.links.clear();
+        self.iterate("end_")
+    }
+
+    fn iterate(&mut self, prefix: &str) -> Result<(), libbpf_rs::Error> {
+        refusal::listen();
+        for program in self.bpf.progs_mut().filter(|p| p.name().to_string_lossy().starts_with(prefix)) {
+            let link = program.attach()?;
+            std::io::copy(&mut Iter::new(&link)?.by_ref(), &mut std::io::sink())?;
+        }
+        Ok(())
+    }
+
+    /// The counters of each CPU.
+    pub(super) fn counters(&self) -> Result<Vec<Counters>, libbpf_rs::Error> {
+        Counters::read(&self.counters)
+    }
+}
+
+fn map(bpf: &libbpf_rs::Object, name: &str) -> Result<Option<MapHandle>, Skip> {
+    let Some(map) = bpf.maps().find(|m| m.name() == name) else { return Ok(None) };
+    MapHandle::try_from(&map).map(Some).map_err(|e| refusal::skip("load", &e))
+}
+
+/// Hardware cycles where there is a PMU, else the CPU clock.
+fn attach_sampler(program: &ProgramMut<'_>, hertz: u64, links: &mut Vec<Link>) -> Result<(), Skip> {
+    let (cycles, clock) = (perf::sampler(true, hertz), perf::sampler(false, hertz));
+    let cpus = perf::online_cpus().map_err(|e| Skip::new(format!("cannot list the CPUs ({e})"), ""))?;
+    for cpu in cpus {
+        let event = perf::open(&cycles, cpu).or_else(|_| perf::open(&clock, cpu));
+        let event = event.map_err(|e| Skip::new(format!("cannot open the CPU clock of CPU {cpu} ({e})"), ""))?;
+        let link = program.attach_perf_event(event.as_raw_fd()).map_err(|e| refusal::skip("attach the sampler", &e))?;
+        // The link closes the event when it goes.
+        let _ = event.into_raw_fd();
+        links.push(link);
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! The kernel sources: loads every BPF object, attaches its programs, and drains its rings.
+
+pub mod consume;
+pub mod counters;
+mod load;
+pub mod objects;
+mod perf;
+mod refusal;
+mod rings;
+mod scope;
+mod settings;
+mod source;
+
+pub use source::Kernel;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use coldcase_model::Class;
+use libbpf_rs::btf::Btf;
+
+use self::consume::{Drained, Sink};
+use self::counters::Counters;
+use self::load::{Loaded, RingShape};
+use self::objects::{Object, SOURCES};
+use self::scope::Filter;
+use self::settings::Settings;
+use crate::config::Scope;
+use crate::source::Skip;
+
+/// How to capture.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// CPU samples per second and CPU.
+    pub sample_hz: u64,
+    /// Off-CPU intervals from this length on carry stacks, in nanoseconds.
+    pub stack_threshold: u64,
+    /// CPUs that share a ring of a class.
+    pub ring_cpus: u32,
+    /// Bytes of each ring.
+    pub ring_bytes: u32,
+    /// The process that is left out: the recorder. 0 for none.
+    pub leave_out: u32,
+    /// Objects to load, by name.
+    pub only: Vec<&'static str>,
+    /// The processes that were asked for.
+    pub scope: Arc<Scope>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            sample_hz: 99,
+            stack_threshold: 1_000_000,
+            ring_cpus: 8,
+            ring_bytes: 4 << 20,
+            leave_out: std::process::id(),
+            only: by_priority().iter().map(|o| o.name).collect(),
+            scope: Arc::default(),
+        }
+    }
+}
+
+/// What one object lost on one CPU since the last look, and what it did.
+#[derive(Debug, Clone, Copy)]
+pub struct Polled {
+    /// The object.
+    pub object: &'static str,
+    /// The CPU.
+    pub cpu: i32,
+    /// The change of its counters.
+    pub change: Counters,
+}
+
+/// A running capture.
+pub struct Capture {
+    loaded: Vec<Loaded>,
+    before: Vec<Vec<Counters>>,
+    consumers: Vec<JoinHandle<Result<(), String>>>,
+    stop: Arc<AtomicBool>,
+    /// Why objects are not running.
+    pub skipped: Vec<(&'static str, Skip)>,
+}
+
+/// The objects in the order in which their rings are drained: the order of the classes.
+pub fn by_priority() -> Vec<&'static Object> {
+    let mut objects: Vec<_> = SOURCES.iter().collect();
+    objects.sort_by_key(|o| Class::ALL.iter().position(|c| c.name() == o.name));
+    objects
+}
+
+impl Capture {
+    /// Loads and attaches all that this kernel and our rights allow. Errors only when nothing runs.
+    pub fn start(options: &Options, sink: Arc<dyn Sink>) -> Result<Capture, Skip> {
+        if let Some(skip) = refusal::beforehand() {
+            return Err(skip);
+        }
+        let mut capture = Capture {
+            loaded: Vec::new(),
+            before: Vec::new(),
+            consumers: Vec::new(),
+            stop: Arc::default(),
+            skipped: Vec::new(),
+        };
+        capture.load(options);
+        capture.consume(sink, &options.scope)?;
+        capture.step(Loaded::attach);
+        capture.step(Loaded::begin);
+        capture.step(Loaded::attach_sampler);
+        if let (true, Some((_, skip))) = (capture.loaded.is_empty(), capture.skipped.first()) {
+            let skip = skip.clone();
+            capture.stop();
+            return Err(skip);
+        }
+        capture.before =
+            capture.loaded.iter().map(|l| vec![Counters::default(); l.counters().map_or(0, |c| c.len())]).collect();
+        Ok(capture)
+    }
+
+    fn load(&mut self, options: &Options) {
+        let kernel = Btf::from_vmlinux().ok();
+        let cpus = libbpf_rs::num_possible_cpus().unwrap_or(1);
+        let group_size = options.ring_cpus.max(1);
+        let shape = RingShape { groups: rings::groups(cpus, group_size), bytes: rings::ring_size(options.ring_bytes) };
+        let settings = Settings::new(vec![
+            ("cc_self_tgid", u64::from(options.leave_out)),
+            ("cc_group_size", u64::from(group_size)),
+            ("cc_stack_threshold", options.stack_threshold),
+            ("cc_wake_bytes", u64::from((shape.bytes / 8).max(512))),
+            ("cc_key", secret()),
+        ]);
+        for object in by_priority() {
+            if !options.only.contains(&object.name) {
+                continue;
+            }
+            match Loaded::load(object, &settings, kernel.as_ref(), shape, options.sample_hz) {
+                Ok(loaded) => self.loaded.push(loaded),
+                Err(skip) => self.skipped.push((object.name, skip)),
+            }
+        }
+    }
+
+    /// Starts a consumer for each group of CPUs and waits until it has mapped its rings.
+    fn consume(&mut self, sink: Arc<dyn Sink>, scope: &Arc<Scope>) -> Result<(), Skip> {
+        let groups = self.loaded.first().map_or(0, |l| l.rings.len());
+        for group in 0..groups {
+            let mut rings = Vec::new();
+            for loaded in &self.loaded {
+                let ring = libbpf_rs::MapHandle::try_from(&loaded.rings[group]);
+                let ring =
+                    ring.map_err(|e| Skip::new(format!("out of file descriptors ({e})"), "raise `ulimit -n`"))?;
+                rings.push(Drained { ring, read: loaded.read.clone() });
+            }
+            let (sink, stop, scope) = (sink.clone(), self.stop.clone(), scope.clone());
+            let (ready, is_ready) = mpsc::channel();
+            let thread = std::thread::Builder::new().name(format!("cc-kernel-{group}")).spawn(move || {
+                consume::run(rings, Filter::new(scope), &*sink, &stop, || {
+                    let _ = ready.send(());
+                })
+            });
+            let thread = thread.map_err(|e| Skip::new(format!("cannot start a thread ({e})"), ""))?;
+            self.consumers.push(thread);
+            if is_ready.recv().is_err() {
+                return Err(Skip::new("cannot map the rings", "give smaller ones: --ring-bytes 1MiB"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does one thing to every object; one that fails is taken out and says why.
+    fn step(&mut self, mut what: impl FnMut(&mut Loaded) -> Result<(), Skip>) {
+        let mut failed = Vec::new();
+        self.loaded.retain_mut(|loaded| match what(loaded) {
+            Ok(()) => true,
+            Err(skip) => {
+                failed.push((loaded.object.name, skip));
+                false
+            }
+        });
+        self.skipped.extend(failed);
+    }
+
+    /// The objects that run, and how many events were read from each.
+    pub fn running(&self) -> Vec<(&'static str, u64)> {
+        self.loaded.iter().map(|l| (l.object.name, l.read.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Reads the counters: what each object did on each CPU since the last call.
+    pub fn poll(&mut self) -> Vec<Polled> {
+        let mut polled = Vec::new();
+        for (loaded, before) in self.loaded.iter().zip(&mut self.before) {
+            let Ok(now) = loaded.counters() else { continue };
+            for (cpu, (now, before)) in now.iter().zip(before.iter_mut()).enumerate() {
+                polled.push(Polled { object: loaded.object.name, cpu: cpu as i32, change: now.since(before) });
+                *before = *now;
+            }
+        }
+        polled
+    }
+
+    /// Stops taking in. Open intervals are written, rings are drained, rows handed over. Returns what went wrong.
+    pub fn stop(&mut self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for loaded in &mut self.loaded {
+            if let Err(e) = loaded.end() {
+                wrong.push(format!("kernel.{}: open intervals are missing: {e}", loaded.object.name));
+            }
+        }
+        self.stop.store(true, Ordering::Release);
+        for consumer in self.consumers.drain(..) {
+            match consumer.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => wrong.push(e),
+                Err(_) => wrong.push("a consumer of kernel events panicked".into()),
+            }
+        }
+        wrong
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+/// A secret for this capture, so that identities do not tell kernel addresses.
+fn secret() -> u64 {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        // Not a password: any number that differs between captures will do.
+        _ => crate::clock::boottime().0.rotate_left(32) ^ u64::from(std::process::id()),
+    }
+}

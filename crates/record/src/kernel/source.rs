@@ -1,0 +1,126 @@
+//! The kernel sources as one [`Source`]: `kernel.<object>` each, started and stopped together, skipped one by one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use coldcase_model::loss::Reason;
+use coldcase_model::{Class, Columns, EventDef};
+
+use super::consume::Sink;
+use super::{Capture, Options, by_priority};
+use crate::config::KernelConfig;
+use crate::source::{Context, Running, Skip, Source, Started};
+
+/// `kernel.task`, `kernel.tcp`, …: one per object.
+pub struct Kernel {
+    options: Options,
+}
+
+impl Kernel {
+    /// Configured; nothing is loaded yet. `wanted` says which of the names to start.
+    pub fn new(config: &KernelConfig, wanted: impl Fn(&str) -> bool) -> Kernel {
+        let only = by_priority().iter().map(|o| o.name).filter(|o| wanted(name(o))).collect();
+        Kernel {
+            options: Options {
+                sample_hz: config.sample_hz,
+                stack_threshold: config.stack_threshold.as_nanos() as u64,
+                ring_cpus: config.ring_cpus,
+                ring_bytes: config.ring_bytes,
+                leave_out: std::process::id(),
+                only,
+                scope: Arc::default(),
+            },
+        }
+    }
+}
+
+/// The source's name of an object: `sched` → `kernel.sched`.
+fn name(object: &str) -> &'static str {
+    // Names of sources live as long as the program, and there are as many as objects: each is made once.
+    static NAMES: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+    let names = NAMES.get_or_init(|| by_priority().iter().map(|o| format!("kernel.{}", o.name)).collect());
+    names.iter().find(|n| n.strip_prefix("kernel.") == Some(object)).map_or("kernel", |n| n.as_str())
+}
+
+fn class(object: &str) -> Class {
+    Class::ALL.into_iter().find(|c| c.name() == object).unwrap_or(Class::Recorder)
+}
+
+impl Source for Kernel {
+    fn names(&self) -> Vec<&'static str> {
+        by_priority().iter().map(|o| name(o.name)).collect()
+    }
+
+    fn start(mut self: Box<Self>, context: Context) -> Result<Started, Skip> {
+        self.options.scope = context.scope.clone();
+        let broken = Arc::new(AtomicBool::new(false));
+        let sink = Arc::new(ToWriter { context: context.clone(), broken: broken.clone() });
+        let mut capture = Capture::start(&self.options, sink)?;
+        let skipped = std::mem::take(&mut capture.skipped).into_iter().map(|(o, skip)| (name(o), skip)).collect();
+        for (object, _) in capture.running() {
+            for reason in [Reason::RingFull, Reason::StackFault, Reason::MapFull] {
+                context.losses.watch(name(object), class(object), reason);
+            }
+        }
+        let running = Box::new(RunningKernel { capture, context, broken, told: false });
+        Ok(Started { running, skipped, remarks: Vec::new() })
+    }
+}
+
+struct ToWriter {
+    context: Context,
+    broken: Arc<AtomicBool>,
+}
+
+impl Sink for ToWriter {
+    fn rows(&self, def: &'static EventDef, rows: Columns, waited: Duration) {
+        self.context.intake.add(rows.len() as u64, 0);
+        self.context.intake.backlog(def.class, waited.as_nanos() as u64);
+        if self.context.writer.append(def.stream, rows).is_err() {
+            // The session sees why from the writer itself and ends the recording.
+            self.broken.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+struct RunningKernel {
+    capture: Capture,
+    context: Context,
+    broken: Arc<AtomicBool>,
+    told: bool,
+}
+
+impl RunningKernel {
+    fn count(&mut self) {
+        for polled in self.capture.poll() {
+            let (source, class, cpu) = (name(polled.object), class(polled.object), polled.cpu);
+            let add = |reason, count, bytes| self.context.losses.add_on(source, class, reason, cpu, count, bytes);
+            add(Reason::RingFull, polled.change.ring_full, polled.change.ring_full_bytes);
+            add(Reason::StackFault, polled.change.stack_faults, 0);
+            add(Reason::MapFull, polled.change.map_full, 0);
+            self.context.intake.add_bpf(polled.change.cost());
+        }
+    }
+}
+
+impl Running for RunningKernel {
+    fn poll(&mut self) {
+        self.count();
+    }
+
+    fn failures(&mut self) -> Vec<(&'static str, String)> {
+        if self.broken.load(Ordering::Relaxed) && !std::mem::replace(&mut self.told, true) {
+            let running: Vec<_> = self.capture.running().into_iter().map(|(object, _)| name(object)).collect();
+            return running.into_iter().map(|n| (n, "the bundle takes no more rows".to_owned())).collect();
+        }
+        Vec::new()
+    }
+
+    fn stop(mut self: Box<Self>) {
+        for wrong in self.capture.stop() {
+            tracing::warn!("{wrong}");
+        }
+        self.count();
+    }
+}
