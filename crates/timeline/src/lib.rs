@@ -36,7 +36,7 @@ mod timeline;
 pub use decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
 pub use error::TimelineError;
 pub use merge::{Body, Entry, Merge};
-pub use options::{Options, StreamSet, When, WhenError};
+pub use options::{Options, StreamSet, When};
 pub use processes::{Process, Processes};
 pub use segment::{Rows, Segment};
 pub use sockets::{Owner, OwnerHow, Sockets};

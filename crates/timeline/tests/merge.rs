@@ -207,7 +207,7 @@ fn a_window_keeps_what_touches_it_and_nothing_else() {
         (1..50).map(|i| Fact { written: i * SECOND, long: SECOND / 2, kind: (i % 4) as u8 }).collect();
     write(&path, &facts, 7, 1000, true);
     let all = merged(&path, 2, None, None);
-    let (from, to) = ("+10s".parse().unwrap(), "+20s".parse().unwrap());
+    let (from, to) = (When::After(10 * SECOND as i64), When::After(20 * SECOND as i64));
     let some = merged(&path, 2, Some(from), Some(to));
     let expected: Vec<_> = all
         .iter()
@@ -230,7 +230,8 @@ fn loaded_columns_hold_the_same_rows_as_the_merge_and_cite_them_alike() {
         (1..300).map(|i| Fact { written: i * SECOND / 10, long: i * 1000, kind: (i % 4) as u8 }).collect();
     write(&path, &facts, 5, 700, true);
     for threads in [1, 2] {
-        let options = Options { threads: Some(threads), to: Some("+20s".parse().unwrap()), ..Options::default() };
+        let options =
+            Options { threads: Some(threads), to: Some(When::After(20 * SECOND as i64)), ..Options::default() };
         let t = Timeline::open(&path, &options).unwrap();
         let mut rows: Vec<(i64, u64)> = t
             .rows::<OffCpu>()
