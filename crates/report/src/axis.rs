@@ -51,7 +51,7 @@ impl TimeAxis {
     /// Ticks: position and label, the first with its unit.
     pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
         let seconds = self.length / 1e9;
-        let step = nice(seconds / 9.0);
+        let step = nice(seconds / 12.0);
         let places = if step >= 1.0 { 0 } else { (-step.log10().floor()) as usize };
         let many = ((seconds / step) + 1e-9).floor().min(64.0) as usize;
         (0..=many)
@@ -123,7 +123,10 @@ mod tests {
     fn ticks_are_round_seconds_from_the_start() {
         let axis = TimeAxis { start: 1_000, length: 20e9 };
         let labels: Vec<String> = axis.ticks().into_iter().map(|(_, l)| l).collect();
-        assert_eq!(labels, ["+0 s", "+5 s", "+10 s", "+15 s", "+20 s"]);
+        assert_eq!(
+            labels,
+            ["+0 s", "+2 s", "+4 s", "+6 s", "+8 s", "+10 s", "+12 s", "+14 s", "+16 s", "+18 s", "+20 s"]
+        );
         assert_eq!(axis.x(1_000), LEFT);
         assert!((axis.x(i64::MAX) - RIGHT).abs() < 1e-9);
     }

@@ -81,7 +81,7 @@ fn dress(svg: &str, title: &str, (width, height): (f64, f64), skin: Skin) -> Str
         }
     }
     let open = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {} {}\" role=\"img\" font-family=\"{FONT}\"><title>{}</title>",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {} {}\" role=\"img\" font-family=\"{FONT}\"><title>{}</title><style>rect{{shape-rendering:crispEdges}}</style>",
         width * SCALE,
         height * SCALE,
         escape(title)

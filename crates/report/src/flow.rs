@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use coldcase_model::analysis::{Analysis, Edge};
 
 use crate::ReportError;
-use crate::canvas::{Align, Canvas, Skin, draw};
-use crate::flow_layout::{Layout, NODE_HIGH, NODE_WIDE, Place};
+use crate::canvas::{Align, Canvas, Skin, draw, text_width};
+use crate::flow_layout::{LABEL_WIDE, Layout, NODE_HIGH, NODE_WIDE, Place};
 use crate::palette::Ink;
 use crate::text::{bytes, count, duration, plural, shorten};
 
@@ -169,8 +169,9 @@ fn edge_line(
     let end = if forward { (b.x, b.y + entry + head) } else { (b.x + NODE_WIDE, b.y + entry + head) };
     let ink = if trouble(edge) > 0 { Ink::Bad } else { Ink::Muted };
     let weight = 1.2 + 3.0 * (edge.bytes as f64).ln_1p() / (most as f64).ln_1p();
-    let mut points = curve(start, middle, 1.0, 1.0);
-    points.extend(curve(middle, end, 1.0, if forward { 1.0 } else { -1.0 }));
+    let half = label.high / 2.0;
+    let mut points = curve(start, (middle.0 - half, middle.1), 1.0, 1.0);
+    points.extend(curve((middle.0 + half, middle.1), end, 1.0, if forward { 1.0 } else { -1.0 }));
     canvas.path(&points, ink, weight, 0.55);
     let tip = end;
     let back = if forward { -9.0 } else { 9.0 };
@@ -193,13 +194,14 @@ fn curve(from: (f64, f64), to: (f64, f64), leave: f64, arrive: f64) -> Vec<(f64,
         .collect()
 }
 
-/// The lines of an edge's label: what flowed, then what went wrong.
+/// What stands on an edge: what flowed, and below it what went wrong and the round trip.
 pub(crate) fn label_lines(port: &str, edge: &Edge) -> (String, Option<String>) {
-    let mut first = if port.is_empty() { String::new() } else { format!(":{port} · ") };
-    first.push_str(&format!("{} · {} pkts", bytes(edge.bytes), count(edge.packets)));
-    if let Some(rtt) = edge.rtt {
-        first.push_str(&format!(" · RTT {}", duration(rtt)));
-    }
+    let port = if port.is_empty() { String::new() } else { format!(":{port} · ") };
+    (format!("{port}{} · {} pkts", bytes(edge.bytes), count(edge.packets)), wrong(edge))
+}
+
+/// What went wrong on an edge, in words.
+pub(crate) fn wrong(edge: &Edge) -> Option<String> {
     let mut wrong = Vec::new();
     if edge.resets > 0 {
         wrong.push(plural(edge.resets, "reset", "resets"));
@@ -210,25 +212,34 @@ pub(crate) fn label_lines(port: &str, edge: &Edge) -> (String, Option<String>) {
     if edge.unanswered_syns > 0 {
         wrong.push(plural(edge.unanswered_syns, "unanswered SYN", "unanswered SYNs"));
     }
-    (first, (!wrong.is_empty()).then(|| wrong.join(" · ")))
+    (!wrong.is_empty()).then(|| wrong.join(" · "))
 }
 
+/// Above the flat stretch of the line what flowed, below it trouble, or else the round trip.
 fn edge_label(canvas: &mut Canvas<'_>, at: Place, port: &str, edge: &Edge, head: f64) {
-    let (first, wrong) = label_lines(port, edge);
-    let wide = [Some(&first), wrong.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(|t| crate::canvas::text_width(t, 10.5))
-        .fold(0.0, f64::max);
-    let wide = wide.min(crate::flow_layout::LABEL_WIDE) + 8.0;
-    let high = if wrong.is_some() { 28.0 } else { 15.0 };
+    let (above, wrong) = label_lines(port, edge);
     let (x, y) = (at.x, at.y + head);
-    canvas.rect((x - wide / 2.0, y - high / 2.0), (x + wide / 2.0, y + high / 2.0), Ink::Surface);
-    let first_y = if wrong.is_some() { y - 6.5 } else { y };
-    canvas.text(&first, (x, first_y), 10.5, Ink::Text, Align::Middle);
-    if let Some(wrong) = wrong {
-        canvas.bold(&wrong, (x, y + 6.5), 10.5, Ink::Bad, Align::Middle);
+    let below = match (wrong, edge.rtt) {
+        (Some(wrong), _) => Some((wrong, Ink::Bad)),
+        (None, Some(rtt)) => Some((format!("RTT {}", duration(rtt)), Ink::Muted)),
+        (None, None) => None,
+    };
+    patch(canvas, &above, (x, y - 9.0));
+    canvas.text(&above, (x, y - 9.0), 10.5, Ink::Text, Align::Middle);
+    if let Some((below, ink)) = below {
+        patch(canvas, &below, (x, y + 9.5));
+        if ink == Ink::Bad {
+            canvas.bold(&below, (x, y + 9.5), 10.5, ink, Align::Middle);
+        } else {
+            canvas.text(&below, (x, y + 9.5), 10.5, ink, Align::Middle);
+        }
     }
+}
+
+/// Clears what other lines drew behind a label.
+fn patch(canvas: &mut Canvas<'_>, text: &str, (x, y): (f64, f64)) {
+    let half = text_width(text, 10.5).min(LABEL_WIDE) / 2.0 + 2.0;
+    canvas.rect((x - half, y - 5.5), (x + half, y + 5.5), Ink::Surface);
 }
 
 fn node(canvas: &mut Canvas<'_>, map: &Map<'_>, at: Place, index: usize, name: &str, head: f64) {
@@ -237,7 +248,7 @@ fn node(canvas: &mut Canvas<'_>, map: &Map<'_>, at: Place, index: usize, name: &
     canvas.rect(from, to, Ink::Panel);
     canvas.border(from, to, Ink::Muted, 1.25);
     let visible = coldcase_model::text::visible(name);
-    canvas.bold(&shorten(&visible, 22), (from.0 + NODE_WIDE / 2.0, middle - 8.0), 13.0, Ink::Text, Align::Middle);
+    canvas.bold(&shorten(&visible, 20), (from.0 + NODE_WIDE / 2.0, middle - 8.0), 13.0, Ink::Text, Align::Middle);
     let mut ports: Vec<&str> =
         map.edges.iter().filter(|e| e.1 == index && !e.2.is_empty()).map(|e| e.2.as_str()).collect();
     ports.sort_unstable_by_key(|p| (p.len(), *p));
@@ -249,7 +260,7 @@ fn node(canvas: &mut Canvas<'_>, map: &Map<'_>, at: Place, index: usize, name: &
         let more = if ports.len() > 2 { " …" } else { "" };
         under = format!("{listed}{more} · {under}");
     }
-    canvas.text(&shorten(&under, 30), (from.0 + NODE_WIDE / 2.0, middle + 9.0), 10.5, Ink::Muted, Align::Middle);
+    canvas.text(&shorten(&under, 28), (from.0 + NODE_WIDE / 2.0, middle + 9.0), 10.5, Ink::Muted, Align::Middle);
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Where services and labels stand on the flow map: layers from left to right, no two labels on the same place.
 
 /// Width of a service's box.
-pub(crate) const NODE_WIDE: f64 = 176.0;
+pub(crate) const NODE_WIDE: f64 = 164.0;
 /// Smallest height of a service's box.
 pub(crate) const NODE_HIGH: f64 = 44.0;
 /// Room for labels between two layers.
-pub(crate) const LABEL_WIDE: f64 = 236.0;
-const GAP: f64 = LABEL_WIDE + 44.0;
-const LABEL_HIGH: f64 = 34.0;
+pub(crate) const LABEL_WIDE: f64 = 186.0;
+const GAP: f64 = LABEL_WIDE + 84.0;
+const LABEL_HIGH: f64 = 36.0;
 const LAYERS: usize = 6;
 const MARGIN: f64 = 24.0;
 
@@ -18,7 +18,7 @@ pub(crate) struct Place {
     pub(crate) x: f64,
     /// Top of a service, middle of a label.
     pub(crate) y: f64,
-    /// Height of a service.
+    /// Height of a service, length of a label.
     pub(crate) high: f64,
 }
 
@@ -126,7 +126,7 @@ impl Layout {
                 );
                 let (start, end) = (a.y + exit, b.y + entry);
                 let y = if b.x > a.x { (start + end) / 2.0 } else { start };
-                Place { x: a.x + NODE_WIDE + GAP / 2.0, y, high: 0.0 }
+                Place { x: a.x + NODE_WIDE + GAP / 2.0, y, high: LABEL_WIDE }
             })
             .collect();
         let mut lanes: Vec<i64> = self.labels.iter().map(|p| p.x as i64).collect();

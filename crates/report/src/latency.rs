@@ -55,7 +55,7 @@ pub(crate) fn svg(a: &Analysis) -> Result<String, ReportError> {
         let file = shorten(&a.bundle.file, 60);
         canvas.bold("Latency over time", (LEFT - 52.0, 24.0), 18.0, Ink::Text, Align::Start);
         let under = format!(
-            "{file} · {} · colour is the number of events, on a logarithmic scale",
+            "{file} · {} · colour: number of events, logarithmic · lines: p50 and p99 · pale band: the worst moment",
             shorten(&a.bundle.host, 40)
         );
         canvas.text(&under, (LEFT - 52.0, 44.0), 11.5, Ink::Muted, Align::Start);
@@ -149,7 +149,7 @@ fn plot(canvas: &mut Canvas<'_>, a: &Analysis, axis: &TimeAxis, l: &Latency, top
     let y = |ns: f64| bottom - (ns.clamp(low, high) / low).ln() / (high / low).ln() * PLOT;
     for (at, label) in decades(low, high) {
         canvas.line((LEFT, y(at)), (RIGHT, y(at)), Ink::Grid, 0.75);
-        canvas.text(&label, (LEFT - 7.0, y(at)), 10.5, Ink::Muted, Align::End);
+        canvas.text(&label, (LEFT - 7.0, y(at).clamp(top + 5.0, bottom - 5.0)), 10.5, Ink::Muted, Align::End);
     }
     cells(canvas, axis, &l.heat, (first, end), &y);
     marks(canvas, a, axis, top, bottom);

@@ -39,7 +39,7 @@ pub(crate) fn svg(a: &Analysis, m: &MetricSeries, axis_labels: bool) -> Result<S
         let (low, high) = span(&points);
         let y = |v: f64| bottom - 4.0 - (v - low) / (high - low) * (PLOT - 8.0);
         let line: Vec<(f64, f64)> = points.iter().map(|&(t, v)| (axis.x(t), y(v))).collect();
-        if let (Some(first), Some(last)) = (line.first(), line.last()) {
+        if let (0.0, Some(first), Some(last)) = (low, line.first(), line.last()) {
             let mut area = line.clone();
             area.extend([(last.0, bottom), (first.0, bottom)]);
             canvas.polygon(&area, Ink::Accent, 0.10);
@@ -55,8 +55,7 @@ pub(crate) fn svg(a: &Analysis, m: &MetricSeries, axis_labels: bool) -> Result<S
             canvas.text(&measured(high, &m.unit), (LEFT - 7.0, TOP + 5.0), 10.5, Ink::Muted, Align::End);
             canvas.text(&measured(low, &m.unit), (LEFT - 7.0, bottom - 5.0), 10.5, Ink::Muted, Align::End);
         }
-        if let Some(&(t, v)) = points.last() {
-            let _ = t;
+        if let Some(&(_, v)) = points.last() {
             canvas.text(&measured(v, &m.unit), (RIGHT + 8.0, y(v)), 10.5, Ink::Text, Align::Start);
         }
         canvas.border((LEFT, TOP), (RIGHT, bottom), Ink::Grid, 1.0);
@@ -69,14 +68,19 @@ pub(crate) fn plot_box(axis_labels: bool) -> [f64; 4] {
     [LEFT / WIDTH, RIGHT / WIDTH, TOP / height, (TOP + PLOT) / height]
 }
 
-/// The values' range, from zero where that is near, never empty.
+/// The values' range: from zero unless that would flatten the line; what hardly moves is shown as hardly moving.
 fn span(points: &[(i64, f64)]) -> (f64, f64) {
     let (low, high) = points.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), p| (l.min(p.1), h.max(p.1)));
     if !(low.is_finite() && high.is_finite()) {
         return (0.0, 1.0);
     }
-    let low = if low > 0.0 && low < high * 0.5 { 0.0 } else { low };
-    if high > low { (low, high) } else { (low - low.abs() * 0.5 - 0.5, high + high.abs() * 0.5 + 0.5) }
+    if low >= 0.0 && (low < high * 0.8 || high == 0.0) {
+        return (0.0, if high > 0.0 { high } else { 1.0 });
+    }
+    // Halves first: the sum of two large values may not be finite.
+    let (middle, half) = (low / 2.0 + high / 2.0, high / 2.0 - low / 2.0);
+    let half = half.max(middle.abs() * 0.1).min(f64::MAX / 4.0);
+    (middle - half, middle + half)
 }
 
 /// The points that are drawn: all, or the lowest and highest of each slice of time.

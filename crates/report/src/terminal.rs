@@ -258,7 +258,7 @@ fn network(page: &mut Page, a: &Analysis, facts: &Facts<'_>) {
 }
 
 fn trouble(e: &Edge) -> String {
-    let (_, wrong) = crate::flow::label_lines("", e);
+    let wrong = crate::flow::wrong(e);
     format!(
         "{} → {}: {} in {}",
         e.from,

@@ -31,7 +31,7 @@ pub(crate) fn body(a: &Analysis) -> Result<String, ReportError> {
         }
     );
     if !f.edges.is_empty() {
-        out.push_str(&format!("<figure class=\"map\"><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Flow map\">{}</div>", svg(a, Skin::Page)?));
+        out.push_str(&format!("<figure class=\"map\"><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Flow map\">{}</div>", sized(&svg(a, Skin::Page)?)));
         if let Some(text) = Map::of(a).left_out() {
             out.push_str(&format!("<figcaption class=\"hint\">{}</figcaption>", escape(&text)));
         }
@@ -40,6 +40,12 @@ pub(crate) fn body(a: &Analysis) -> Result<String, ReportError> {
     }
     out.push_str(&connections(a));
     Ok(out)
+}
+
+/// The map shrinks to the page, but not so far that its labels cannot be read.
+fn sized(svg: &str) -> String {
+    let wide = svg.split("width=\"").nth(1).and_then(|w| w.split('"').next()).and_then(|w| w.parse::<f64>().ok());
+    svg.replacen("<svg ", &format!("<svg style=\"min-width:{:.0}px\" ", wide.unwrap_or(640.0) * 0.85), 1)
 }
 
 fn time(ns: u64) -> Cell {
@@ -109,19 +115,20 @@ fn connections(a: &Analysis) -> String {
         "process",
         "to",
         "process",
-        "proto",
         "#first",
         "#length",
+        "#resets",
+        "#retransmitted",
+        "#by the kernel",
+        "#unanswered",
+        "#zero windows",
+        "#RTT",
         "#packets →",
         "#packets ←",
         "#bytes →",
         "#bytes ←",
-        "#RTT",
-        "#retrans. (packets)",
-        "#retrans. (kernel)",
-        "#resets",
-        "#unanswered",
-        "#zero windows",
+        "proto",
+        "evidence",
     ];
     let left = left_out(CONNECTIONS.min(all.len()), all.len(), "connections: those with trouble first, then by bytes");
     format!(
@@ -138,18 +145,19 @@ fn connection(a: &Analysis, c: &Connection) -> Vec<Cell> {
         maybe(c.process_a.as_deref(), words),
         code(&c.b),
         maybe(c.process_b.as_deref(), words),
-        words(&c.proto),
         figure(c.first as f64, &offset(c.first, a.bundle.first)),
         time(length),
+        maybe(tcp.map(|t| t.resets), fault),
+        maybe(tcp.map(|t| t.retransmissions), fault),
+        maybe(tcp.and_then(|t| t.kernel_retransmissions), fault),
+        maybe(tcp.map(|t| t.unanswered_syns), fault),
+        maybe(tcp.map(|t| t.zero_windows), fault),
+        maybe(tcp.and_then(|t| t.rtt), time),
         tally(c.packets_ab),
         tally(c.packets_ba),
         size(c.bytes_ab),
         size(c.bytes_ba),
-        maybe(tcp.and_then(|t| t.rtt), time),
-        maybe(tcp.map(|t| t.retransmissions), fault),
-        maybe(tcp.and_then(|t| t.kernel_retransmissions), fault),
-        maybe(tcp.map(|t| t.resets), fault),
-        maybe(tcp.map(|t| t.unanswered_syns), fault),
-        maybe(tcp.map(|t| t.zero_windows), fault),
+        words(&c.proto),
+        maybe(c.evidence.first(), |e| code(&e.to_string())),
     ]
 }
