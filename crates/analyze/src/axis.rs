@@ -1,39 +1,39 @@
 //! The time axis that all heat maps and rates of one analysis share.
 
 /// How many columns the axis has.
-pub const COLUMNS: usize = 60;
+pub(crate) const COLUMNS: usize = 60;
 
 /// A stretch of UTC cut into [`COLUMNS`] columns of equal width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Axis {
+pub(crate) struct Axis {
     /// Start of the first column, UTC nanoseconds.
-    pub start: i64,
+    pub(crate) start: i64,
     /// Width of a column, nanoseconds, at least 1.
-    pub step: u64,
+    pub(crate) step: u64,
 }
 
 impl Axis {
     /// The axis over `[first, last]`.
-    pub fn new(first: i64, last: i64) -> Axis {
+    pub(crate) fn new(first: i64, last: i64) -> Axis {
         let span = last.saturating_sub(first).max(0) as u64;
         Axis { start: first, step: (span / COLUMNS as u64 + 1).max(1) }
     }
 
     /// The column of a moment; what lies outside goes to the nearest.
-    pub fn column(&self, time: i64) -> usize {
+    pub(crate) fn column(&self, time: i64) -> usize {
         let since = i128::from(time) - i128::from(self.start);
         (since.max(0) as u128 / u128::from(self.step)).min(COLUMNS as u128 - 1) as usize
     }
 
     /// Where a column starts; `COLUMNS` gives the end of the axis.
-    pub fn time(&self, column: usize) -> i64 {
+    pub(crate) fn time(&self, column: usize) -> i64 {
         let t = i128::from(self.start) + column as i128 * i128::from(self.step);
         t.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
     }
 
     /// Adds the part of `[time, time + duration]` that falls into each column. The parts sum to the part of the
     /// interval that lies on the axis, to the nanosecond.
-    pub fn spread(&self, time: i64, duration: u64, columns: &mut [u64; COLUMNS]) {
+    pub(crate) fn spread(&self, time: i64, duration: u64, columns: &mut [u64; COLUMNS]) {
         let end = i128::from(time) + i128::from(duration);
         let axis_end = i128::from(self.time(COLUMNS));
         let mut at = i128::from(time).max(i128::from(self.start));

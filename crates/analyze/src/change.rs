@@ -8,20 +8,20 @@ const ENOUGH: usize = 20;
 
 /// A change of a latency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// The column of the axis that begins the after.
-    pub column: usize,
+    pub(crate) column: usize,
     /// When the after begins.
-    pub time: i64,
+    pub(crate) time: i64,
     /// Medians before and after.
-    pub p50: (u64, u64),
+    pub(crate) p50: (u64, u64),
     /// 99th percentiles before and after.
-    pub p99: (u64, u64),
+    pub(crate) p99: (u64, u64),
 }
 
 impl Change {
     /// By what factor the 99th percentile grew.
-    pub fn growth(&self) -> f64 {
+    pub(crate) fn growth(&self) -> f64 {
         self.p99.1 as f64 / self.p99.0.max(1) as f64
     }
 }
@@ -29,7 +29,7 @@ impl Change {
 /// The division into before and after, at a column of `axis`, for which the logarithms of the durations differ most
 /// (largest variance between the two sides), or `None` when no division leaves enough instances on both sides.
 /// Whether the difference matters is for the caller to judge.
-pub fn best(axis: &Axis, points: &[(i64, u64)]) -> Option<Change> {
+pub(crate) fn best(axis: &Axis, points: &[(i64, u64)]) -> Option<Change> {
     let mut counts = [0u64; COLUMNS];
     let mut sums = [0u64; COLUMNS];
     for &(time, duration) in points {
@@ -80,8 +80,9 @@ mod tests {
     #[test]
     fn a_slowdown_half_way_is_found_where_it_begins() {
         let axis = Axis::new(0, 60_000);
-        let points: Vec<(i64, u64)> =
-            (0..600).map(|i| (i * 100, if i >= 300 && i % 5 == 0 { 50_000_000 } else { 1_000_000 + i as u64 })).collect();
+        let points: Vec<(i64, u64)> = (0..600)
+            .map(|i| (i * 100, if i >= 300 && i % 5 == 0 { 50_000_000 } else { 1_000_000 + i as u64 }))
+            .collect();
         let change = best(&axis, &points).unwrap();
         assert!((29_000..=31_000).contains(&change.time), "{change:?}");
         assert!(change.growth() > 40.0);

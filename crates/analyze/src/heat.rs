@@ -31,23 +31,23 @@ fn row(duration: u64) -> usize {
 
 /// Counts by cell; cells without any take no room.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HeatCells(BTreeMap<(u8, u8), u64>);
+pub(crate) struct HeatCells(BTreeMap<(u8, u8), u64>);
 
 impl HeatCells {
     /// Counts one.
-    pub fn add(&mut self, axis: &Axis, time: i64, duration: u64) {
+    pub(crate) fn add(&mut self, axis: &Axis, time: i64, duration: u64) {
         *self.0.entry((axis.column(time) as u8, row(duration) as u8)).or_default() += 1;
     }
 
     /// Adds the counts of another; the order of merging does not matter.
-    pub fn merge(&mut self, other: HeatCells) {
+    pub(crate) fn merge(&mut self, other: HeatCells) {
         for (cell, count) in other.0 {
             *self.0.entry(cell).or_default() += count;
         }
     }
 
     /// The heat map, without the duration rows below and above all counts.
-    pub fn finish(&self, axis: &Axis) -> Heat {
+    pub(crate) fn finish(&self, axis: &Axis) -> Heat {
         let low = self.0.keys().map(|c| c.1).min().unwrap_or(0) as usize;
         let high = self.0.keys().map(|c| c.1).max().unwrap_or(0) as usize;
         let mut columns = vec![vec![0; high - low + 1]; COLUMNS];

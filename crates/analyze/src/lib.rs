@@ -1,8 +1,178 @@
 //! Flame, latency and flow: from the timeline of a bundle to findings and tables.
+//!
+//! ```no_run
+//! let a = coldcase_analyze::analyze("incident.case".as_ref(), &coldcase_analyze::Options::default())?;
+//! for sentence in &a.summary {
+//!     println!("{sentence}");
+//! }
+//! # Ok::<(), coldcase_analyze::AnalyzeError>(())
+//! ```
+//!
+//! The same bundle gives the same analysis, whatever the number of threads: sums are of integers, lists are sorted by
+//! what they hold, and packets are followed in order.
 
 mod axis;
 mod change;
+mod findings;
+mod flame;
 pub mod flow;
 mod heat;
+mod latency;
+mod metrics;
+mod quality;
 mod quantile;
+mod scope;
 mod series;
+mod summary;
+mod trend;
+mod wording;
+mod worst;
+
+use std::path::Path;
+
+use coldcase_model::Boottime;
+use coldcase_model::analysis::{Analysis, Flow};
+use coldcase_timeline::{StreamSet, Timeline, TimelineError};
+
+use axis::Axis;
+use findings::Seen;
+use trend::Trouble;
+
+pub use scope::{Options, Part};
+
+/// Why there is no analysis.
+#[derive(Debug, thiserror::Error)]
+pub enum AnalyzeError {
+    /// The bundle could not be loaded.
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
+    /// A capture file could not be read.
+    #[error(transparent)]
+    Capture(#[from] flow::capture::CaptureError),
+}
+
+/// Streams that the parts of an analysis read, held in memory. Packets are streamed.
+fn streams(parts: &[Part]) -> StreamSet {
+    let mut names = vec!["recorder"];
+    for part in parts {
+        names.extend(match part {
+            Part::Flame => &["kernel.cpu_sample", "kernel.offcpu"][..],
+            Part::Latency => &["otlp.traces", "kernel.block", "kernel.offcpu"],
+            Part::Flow => &["kernel.tcp_retransmit"],
+            Part::Rest => &["otlp", "log", "metrics", "host.metric", "kernel.cpu_sample"],
+        });
+    }
+    names.sort_unstable();
+    names.dedup();
+    StreamSet::named(names)
+}
+
+/// Analyses a bundle.
+///
+/// # Errors
+/// When it cannot be opened, or the window is empty. What cannot be read of an opened bundle is told in
+/// [`coldcase_model::analysis::Quality::problems`].
+pub fn analyze(path: &Path, options: &Options) -> Result<Analysis, AnalyzeError> {
+    let parts = if options.parts.is_empty() { &Part::ALL[..] } else { &options.parts };
+    let t = Timeline::open(
+        path,
+        &coldcase_timeline::Options {
+            threads: options.threads,
+            from: options.from,
+            to: options.to,
+            streams: streams(parts),
+            debug_dir: options.debug_dir.clone(),
+        },
+    )?;
+    Ok(t.install(|| of_timeline(&t, options, parts)))
+}
+
+/// Analyses a capture file of another tool: its flow is all that it tells.
+///
+/// # Errors
+/// When it cannot be read or is neither pcap nor pcapng.
+pub fn analyze_capture(path: &Path) -> Result<Analysis, AnalyzeError> {
+    let mut tap = flow::Tap::default();
+    let problems = flow::capture::read(path, &mut tap)?;
+    let parts = flow::Parts { bundle: "", tap: &tap, kernel: None, owner: &|_, _, _, _| None };
+    let flow = parts.finish();
+    let mut a = Analysis::default();
+    a.bundle.file = path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
+    a.bundle.complete = problems.is_empty();
+    a.bundle.first = flow.connections.iter().map(|c| c.first).min().unwrap_or(0);
+    a.bundle.last = flow.connections.iter().map(|c| c.last).max().unwrap_or(0);
+    a.bundle.bytes = std::fs::metadata(path).map(|m| m.len()).unwrap_or(0);
+    a.quality.streams = vec![("packets".to_owned(), flow.packets)];
+    a.quality.problems = problems;
+    a.flow = flow;
+    Ok(a)
+}
+
+fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
+    let has = |part| parts.contains(&part);
+    let id = t.bundle().id().to_owned();
+    let arch = t.bundle().manifest().map_or("x86_64", |m| m.host.arch.as_str());
+    let (from, to) = t.window();
+    let axis = Axis::new(from.unwrap_or(t.start()).0, to.unwrap_or(t.end()).0);
+    let mut problems = Vec::new();
+
+    let spans = latency::span::group(&axis, t.spans(), options, &id);
+    let trouble = Trouble::of(&spans);
+    let blocks = latency::block::latencies(t, &axis, options, &id);
+    let waits = latency::offcpu::waits(t, &axis, options);
+    let samples = trend::samples(t, &axis, options);
+    let flames = if has(Part::Flame) { flame::flames(t, options, arch) } else { flame::Flames::default() };
+    let flow = if has(Part::Flow) {
+        let (flow, unread) = flow::recorded::flow(t, &|_| {});
+        problems.extend(unread);
+        flow
+    } else {
+        Flow::default()
+    };
+    let wait_rows = latency::offcpu::rows(&waits, arch, &id, |process, reason| {
+        let group = waits.get(&(process.to_owned(), reason));
+        group.zip(trouble.as_ref()).is_some_and(|(g, t)| t.rates(&axis, &g.columns).grew(trend::LEAST_WAIT))
+    });
+    let quality = quality::quality(t, flames.frames, problems);
+    let seen = Seen {
+        timeline: t,
+        axis: &axis,
+        arch,
+        spans: &spans,
+        blocks: &blocks,
+        trouble: trouble.as_ref(),
+        waits: &waits,
+        wait_rows: &wait_rows,
+        samples: &samples,
+        flow: &flow,
+        quality: &quality,
+    };
+    let summary = summary::sentences(&seen);
+    let findings = findings::all(&seen);
+    let worst = if has(Part::Rest) { worst::moment(t, &axis, &spans, options) } else { None };
+    let mut latencies: Vec<_> = spans.iter().map(|s| s.latency.clone()).collect();
+    latencies.extend(blocks.iter().cloned());
+    latencies.extend(latency::offcpu::latencies(&waits, &axis, arch, &id));
+    Analysis {
+        bundle: quality::bundle(t),
+        flames: flames.flames,
+        latencies,
+        metrics: if has(Part::Rest) { metrics::series(t) } else { Vec::new() },
+        worst,
+        summary,
+        findings,
+        tables: Vec::new(),
+        waits: wait_rows,
+        flow,
+        quality,
+    }
+}
+
+/// How a process is called: service or name, and pid.
+fn process_name(t: &Timeline, pid: u32, at: Boottime) -> String {
+    if t.processes().get(pid, at).is_none() {
+        format!("pid {pid}")
+    } else {
+        format!("{}[{pid}]", t.processes().label(pid, at))
+    }
+}

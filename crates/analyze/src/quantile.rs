@@ -2,7 +2,7 @@
 
 /// The smallest value at or below which at least `percent` of all values lie. `sorted` is ascending.
 /// 0 when there are none.
-pub fn quantile(sorted: &[u64], percent: u32) -> u64 {
+pub(crate) fn quantile(sorted: &[u64], percent: u32) -> u64 {
     let n = sorted.len() as u128;
     if n == 0 {
         return 0;

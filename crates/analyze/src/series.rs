@@ -21,7 +21,7 @@ struct Slow {
 
 /// The durations of one thing. Parts made on several threads merge to the same result in any order.
 #[derive(Debug, Clone, Default)]
-pub struct Series {
+pub(crate) struct Series {
     durations: Vec<u64>,
     errors: Option<u64>,
     total: u64,
@@ -31,7 +31,7 @@ pub struct Series {
 
 impl Series {
     /// Counts one instance, `row` being its number in its stream.
-    pub fn push(&mut self, axis: &Axis, time: i64, duration: u64, row: u64, trace: Option<[u8; 16]>) {
+    pub(crate) fn push(&mut self, axis: &Axis, time: i64, duration: u64, row: u64, trace: Option<[u8; 16]>) {
         self.durations.push(duration);
         self.total = self.total.saturating_add(duration);
         self.heat.add(axis, time, duration);
@@ -42,12 +42,12 @@ impl Series {
     }
 
     /// Says whether the instance failed. A series of which this is never said has no error count.
-    pub fn outcome(&mut self, failed: bool) {
+    pub(crate) fn outcome(&mut self, failed: bool) {
         *self.errors.get_or_insert(0) += u64::from(failed);
     }
 
     /// Adds another series of the same thing.
-    pub fn merge(&mut self, other: Series) {
+    pub(crate) fn merge(&mut self, other: Series) {
         self.durations.extend(other.durations);
         self.total = self.total.saturating_add(other.total);
         self.heat.merge(other.heat);
@@ -64,17 +64,17 @@ impl Series {
     }
 
     /// How many instances.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.durations.len() as u64
     }
 
     /// Sum of all durations.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
     /// The result.
-    pub fn finish(mut self, axis: &Axis, group: &str, name: String, bundle: &str, stream: &str) -> Latency {
+    pub(crate) fn finish(mut self, axis: &Axis, group: &str, name: String, bundle: &str, stream: &str) -> Latency {
         self.durations.sort_unstable();
         let q = |percent| quantile(&self.durations, percent);
         Latency {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use coldcase_analyze::flow::{KernelRetransmits, Owners, Parts, Tap, capture};
+use coldcase_analyze::flow::{KernelRetransmits, Parts, Tap, capture};
 use serde_json::Value;
 
 const CORPUS: &str = "/work/shared/corpus";
@@ -52,13 +52,7 @@ type Row = BTreeMap<String, Value>;
 fn ours(path: &Path) -> (u64, u64, Vec<Row>) {
     let mut tap = Tap::default();
     capture::read(path, &mut tap).unwrap();
-    let flow = Parts {
-        tap: &tap,
-        owners: &Owners::default(),
-        kernel: None::<&KernelRetransmits>,
-        name: &|_, _| None,
-    }
-    .finish();
+    let flow = Parts { bundle: "", tap: &tap, kernel: None::<&KernelRetransmits>, owner: &|_, _, _, _| None }.finish();
     let mut rows = Vec::new();
     for c in &flow.connections {
         let mut row = Row::new();

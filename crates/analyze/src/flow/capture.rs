@@ -168,7 +168,7 @@ fn apply(tap: &mut Tap, bytes: &[u8], records: &[(usize, usize)], link: u16, ord
         })
         .collect();
     for (time, original, decoded) in decoded {
-        tap.push(time, original, &decoded);
+        tap.push(0, time, original, &decoded);
     }
 }
 
@@ -223,7 +223,7 @@ fn run_blocks(tap: &mut Tap, run: &[u8], problem: &mut Option<&'static str>) {
     let section = pcapng::decode(run);
     *problem = problem.or(section.problem);
     for p in &section.packets {
-        tap.push(p.time.unwrap_or(0), p.original, &p.decoded);
+        tap.push(0, p.time.unwrap_or(0), p.original, &p.decoded);
     }
 }
 

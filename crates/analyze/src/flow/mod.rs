@@ -1,17 +1,17 @@
 //! Flow: connections and services, from packets, sockets and the kernel's TCP events.
 
 pub mod capture;
-mod owner;
+pub(crate) mod recorded;
 mod tap;
 mod tcp;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
+use coldcase_model::Evidence;
 use coldcase_model::analysis::{Connection, Edge, Flow};
 use coldcase_model::entity::Protocol;
 
-pub use owner::Owners;
 pub use tap::{Connected, Tap};
 
 use crate::quantile::quantile;
@@ -43,44 +43,49 @@ impl KernelRetransmits {
 
 /// What the flow is made of.
 pub struct Parts<'a> {
+    /// Id of the bundle, for evidence.
+    pub bundle: &'a str,
     /// The packets.
     pub tap: &'a Tap,
-    /// Whose sockets they are.
-    pub owners: &'a Owners,
     /// The kernel's retransmissions; `None` when they were not recorded.
     pub kernel: Option<&'a KernelRetransmits>,
-    /// Name of a process at a time.
-    pub name: &'a dyn Fn(u32, i64) -> Option<String>,
+    /// Whose socket it is: transport, local end, remote end, and when.
+    pub owner: &'a dyn Fn(Protocol, SocketAddr, SocketAddr, i64) -> Option<Holder>,
 }
 
-/// One end of a connection, as far as it is known.
-struct End {
-    /// With its pid, where one process is known.
-    process: Option<String>,
-    /// Name alone: several processes of one name are one service.
-    service: Option<String>,
+/// The process that holds a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its service or name: processes of one name are one service.
+    pub service: String,
+    /// Its pid.
+    pub pid: u32,
 }
 
 impl Parts<'_> {
+    fn evidence(&self, row: u64) -> Evidence {
+        Evidence { bundle: self.bundle.to_owned(), stream: "packets".to_owned(), row }
+    }
+
     /// Connections in the order in which they were first seen, and edges by bytes.
     pub fn finish(&self) -> Flow {
         let mut edges = BTreeMap::<(String, String), (Edge, Vec<u64>)>::new();
         let mut connections = Vec::new();
         for connected in self.tap.finish() {
-            let ends = [self.end(&connected, 0), self.end(&connected, 1)];
+            let [a, b] = connected.ends;
+            let holders = [(a, b), (b, a)].map(|(l, r)| (self.owner)(connected.proto, l, r, connected.first));
             let mut tcp = connected.tcp.clone();
             if let (Some(tcp), Some(kernel)) = (&mut tcp, self.kernel) {
                 tcp.kernel_retransmissions = Some(kernel.of(&connected));
             }
-            let [a, b] = connected.ends;
-            let from = ends[0].service.clone().unwrap_or_else(|| a.ip().to_string());
-            let to = match &ends[1].service {
-                Some(s) => format!("{s}:{}", b.port()),
+            let from = holders[0].as_ref().map_or_else(|| a.ip().to_string(), |h| h.service.clone());
+            let to = match &holders[1] {
+                Some(h) => format!("{}:{}", h.service, b.port()),
                 None => b.to_string(),
             };
-            let (edge, rtts) = edges.entry((from.clone(), to.clone())).or_insert_with(|| {
-                (Edge { from, to, ..Edge::default() }, Vec::new())
-            });
+            let (edge, rtts) = edges
+                .entry((from.clone(), to.clone()))
+                .or_insert_with(|| (Edge { from, to, ..Edge::default() }, Vec::new()));
             edge.connections += 1;
             edge.packets += connected.packets.iter().sum::<u64>();
             edge.bytes += connected.bytes.iter().sum::<u64>();
@@ -90,7 +95,7 @@ impl Parts<'_> {
                 edge.unanswered_syns += tcp.unanswered_syns;
                 rtts.extend(tcp.rtt);
             }
-            let [process_a, process_b] = ends.map(|e| e.process);
+            let [process_a, process_b] = holders.map(|h| h.map(|h| format!("{}[{}]", h.service, h.pid)));
             connections.push(Connection {
                 a: a.to_string(),
                 b: b.to_string(),
@@ -107,6 +112,7 @@ impl Parts<'_> {
                 bytes_ab: connected.bytes[0],
                 bytes_ba: connected.bytes[1],
                 tcp,
+                evidence: connected.rows.iter().map(|&row| self.evidence(row)).collect(),
             });
         }
         let mut edges: Vec<Edge> = edges
@@ -127,20 +133,16 @@ impl Parts<'_> {
             ..Flow::default()
         }
     }
+}
 
-    fn end(&self, c: &Connected, side: usize) -> End {
-        let pids = self.owners.of(c.proto, c.ends[side], c.ends[1 - side], c.first, c.last);
-        let mut names = pids.iter().map(|&pid| (self.name)(pid, c.first));
-        let Some(service) = names.next().flatten() else { return End { process: None, service: None } };
-        if names.any(|n| n.as_ref() != Some(&service)) {
-            return End { process: None, service: None };
-        }
-        let process = match pids[..] {
-            [pid] => format!("{service}[{pid}]"),
-            _ => service.clone(),
-        };
-        End { process: Some(process), service: Some(service) }
-    }
+/// Whether a connection is one of an edge's.
+pub(crate) fn joins(c: &Connection, edge: &Edge) -> bool {
+    let host = |end: &str| end.rsplit_once(':').map_or("", |e| e.0).trim_matches(['[', ']']).to_owned();
+    let service = |p: &str| p.rsplit_once('[').map_or("", |s| s.0).to_owned();
+    let from = c.process_a.as_deref().map_or_else(|| host(&c.a), service);
+    let port = c.b.rsplit_once(':').map_or("", |e| e.1);
+    let to = c.process_b.as_deref().map_or_else(|| c.b.clone(), |p| format!("{}:{port}", service(p)));
+    from == edge.from && to == edge.to
 }
 
 #[cfg(test)]
@@ -162,7 +164,7 @@ mod tests {
             tcp: Some(Tcp { flags: Tcp::SYN, ..Tcp::default() }),
             ..Headers::default()
         };
-        tap.push(1_000, 60, &Decoded::Ip(headers));
+        tap.push(0, 1_000, 60, &Decoded::Ip(headers));
     }
 
     #[test]
@@ -173,22 +175,20 @@ mod tests {
             syn(&mut tap, addr(&format!("10.0.0.1:{port}")), server);
         }
         syn(&mut tap, addr("10.0.0.9:5000"), server);
-        let mut owners = Owners::default();
-        owners.listens(Protocol::Tcp, addr("0.0.0.0:80"), 0, 10);
-        owners.listens(Protocol::Tcp, addr("0.0.0.0:80"), 0, 11);
-        owners.connected(Protocol::Tcp, addr("10.0.0.1:4000"), server, 0, 20);
-        owners.connected(Protocol::Tcp, addr("10.0.0.1:4001"), server, 0, 20);
-        owners.sort();
+        let owner = |_, local: SocketAddr, _, _| match local.port() {
+            80 => Some(Holder { service: "nginx".to_owned(), pid: 10 }),
+            4000 | 4001 => Some(Holder { service: "orders".to_owned(), pid: 20 }),
+            _ => None,
+        };
         let mut kernel = KernelRetransmits::default();
         kernel.add(addr("10.0.0.1:4000"), server, 1_500, 3);
         kernel.add(addr("10.0.0.1:4000"), server, 900_000_000_000, 5);
-        let name = |pid: u32, _| Some(if pid < 20 { "nginx".to_owned() } else { "orders".to_owned() });
-        let flow = Parts { tap: &tap, owners: &owners, kernel: Some(&kernel), name: &name }.finish();
+        let flow = Parts { bundle: "id", tap: &tap, kernel: Some(&kernel), owner: &owner }.finish();
         let edges: Vec<_> = flow.edges.iter().map(|e| (e.from.as_str(), e.to.as_str(), e.connections)).collect();
         assert_eq!(edges, [("orders", "nginx:80", 2), ("10.0.0.9", "nginx:80", 1)]);
         assert_eq!(flow.edges[0].unanswered_syns, 2);
         assert_eq!(flow.edges[0].retransmissions, 3, "those after the connection's end are not its own");
         let c = &flow.connections[0];
-        assert_eq!((c.process_a.as_deref(), c.process_b.as_deref()), (Some("orders[20]"), Some("nginx")));
+        assert_eq!((c.process_a.as_deref(), c.process_b.as_deref()), (Some("orders[20]"), Some("nginx[10]")));
     }
 }

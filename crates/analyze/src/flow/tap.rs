@@ -9,6 +9,9 @@ use coldcase_model::entity::Protocol;
 
 use super::tcp::{Segment, Tracker};
 
+/// How many messages a connection cites.
+const CITED: usize = 4;
+
 /// The connections of a run of packets. Feed it in capture order.
 #[derive(Debug, Default)]
 pub struct Tap {
@@ -35,6 +38,8 @@ struct Tracked {
     packets: [u64; 2],
     bytes: [u64; 2],
     tcp: Option<Tracker>,
+    /// Message of the first packet, then of those with the first trouble.
+    rows: Vec<u64>,
 }
 
 /// A connection with its ends typed. `ends[0]` opened it (or, when that was not seen, has the higher port).
@@ -54,21 +59,23 @@ pub struct Connected {
     pub bytes: [u64; 2],
     /// TCP facts.
     pub tcp: Option<TcpFacts>,
+    /// Messages that show it: of its first packet, then of the first resets and retransmissions.
+    pub rows: Vec<u64>,
 }
 
 impl Tap {
-    /// Takes in one packet, `original` bytes long on the wire.
-    pub fn push(&mut self, time: i64, original: u32, decoded: &Decoded) {
+    /// Takes in one packet, `original` bytes long on the wire, from message `row` of its stream.
+    pub fn push(&mut self, row: u64, time: i64, original: u32, decoded: &Decoded) {
         self.packets += 1;
         self.bytes += u64::from(original);
         match decoded {
-            Decoded::Ip(headers) => self.headers(time, original, headers),
+            Decoded::Ip(headers) => self.headers(row, time, original, headers),
             Decoded::Malformed => self.malformed += 1,
             Decoded::Other | Decoded::UnknownLink => {}
         }
     }
 
-    fn headers(&mut self, time: i64, original: u32, h: &Headers) {
+    fn headers(&mut self, row: u64, time: i64, original: u32, h: &Headers) {
         let proto = match h.protocol {
             TCP if h.tcp.is_some() => Protocol::Tcp,
             UDP if !h.fragment => Protocol::Udp,
@@ -91,6 +98,7 @@ impl Tap {
                 packets: [0; 2],
                 bytes: [0; 2],
                 tcp: h.tcp.map(|_| Tracker::default()),
+                rows: vec![row],
             });
             self.open.insert(key, self.connections.len() - 1);
             self.connections.len() - 1
@@ -102,7 +110,10 @@ impl Tap {
         c.packets[from] += 1;
         c.bytes[from] += u64::from(original);
         if let (Some(tracker), Some(tcp)) = (&mut c.tcp, h.tcp) {
-            tracker.push(from, Segment { time, tcp, payload: h.payload });
+            let trouble = tracker.push(from, Segment { time, tcp, payload: h.payload });
+            if trouble && c.rows.len() < CITED && c.rows.last() != Some(&row) {
+                c.rows.push(row);
+            }
         }
     }
 
@@ -125,6 +136,7 @@ impl Tracked {
             packets: pick(self.packets),
             bytes: pick(self.bytes),
             tcp: self.tcp.as_ref().map(|t| t.finish(self.packets)),
+            rows: self.rows.clone(),
         }
     }
 }
@@ -154,8 +166,8 @@ mod tests {
     #[test]
     fn both_directions_are_one_connection_and_the_syn_tells_the_opener() {
         let mut tap = Tap::default();
-        tap.push(5, 60, &packet(B, A, Tcp::SYN, 7));
-        tap.push(6, 70, &packet(A, B, Tcp::SYN | Tcp::ACK, 9));
+        tap.push(0, 5, 60, &packet(B, A, Tcp::SYN, 7));
+        tap.push(0, 6, 70, &packet(A, B, Tcp::SYN | Tcp::ACK, 9));
         let connections = tap.finish();
         assert_eq!(connections.len(), 1);
         let c = &connections[0];
@@ -166,7 +178,7 @@ mod tests {
     #[test]
     fn an_unseen_opener_is_taken_to_be_the_side_with_the_higher_port() {
         let mut tap = Tap::default();
-        tap.push(5, 60, &packet(B, A, Tcp::ACK, 7));
+        tap.push(0, 5, 60, &packet(B, A, Tcp::ACK, 7));
         assert_eq!(tap.finish()[0].ends[0].port(), 40_000);
         assert_eq!(tap.finish()[0].packets, [0, 1]);
     }
@@ -175,8 +187,8 @@ mod tests {
     fn ports_used_again_are_another_connection() {
         let mut tap = Tap::default();
         for seq in [1, 50_000] {
-            tap.push(5, 60, &packet(A, B, Tcp::SYN, seq));
-            tap.push(6, 60, &packet(B, A, Tcp::SYN | Tcp::ACK, seq));
+            tap.push(0, 5, 60, &packet(A, B, Tcp::SYN, seq));
+            tap.push(0, 6, 60, &packet(B, A, Tcp::SYN | Tcp::ACK, seq));
         }
         let connections = tap.finish();
         assert_eq!(connections.len(), 2);
@@ -186,10 +198,10 @@ mod tests {
     #[test]
     fn each_packet_is_counted_once_whatever_it_is() {
         let mut tap = Tap::default();
-        tap.push(1, 60, &packet(A, B, Tcp::SYN, 1));
-        tap.push(2, 42, &Decoded::Other);
-        tap.push(3, 42, &Decoded::Malformed);
-        tap.push(4, 42, &Decoded::UnknownLink);
+        tap.push(0, 1, 60, &packet(A, B, Tcp::SYN, 1));
+        tap.push(0, 2, 42, &Decoded::Other);
+        tap.push(0, 3, 42, &Decoded::Malformed);
+        tap.push(0, 4, 42, &Decoded::UnknownLink);
         assert_eq!((tap.packets, tap.bytes, tap.malformed, tap.finish().len()), (4, 186, 1, 1));
     }
 }

@@ -15,13 +15,13 @@ const FAST: i64 = 20_000_000;
 
 /// One segment as the tracker sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Segment {
+pub(super) struct Segment {
     /// When, nanoseconds.
-    pub time: i64,
+    pub(super) time: i64,
     /// Its header.
-    pub tcp: Tcp,
+    pub(super) tcp: Tcp,
     /// Bytes of payload on the wire.
-    pub payload: u32,
+    pub(super) payload: u32,
 }
 
 /// What one side of a connection has sent.
@@ -52,7 +52,7 @@ enum Last {
 
 /// The state of one TCP connection.
 #[derive(Debug, Clone, Default)]
-pub struct Tracker {
+pub(super) struct Tracker {
     sides: [Side; 2],
     facts: TcpFacts,
     syn_ack: bool,
@@ -66,14 +66,14 @@ fn before(a: u32, b: u32) -> bool {
 impl Tracker {
     /// Whether a segment of side `from` opens another connection on the same ports: a SYN with another first sequence
     /// number, or after the end of this one.
-    pub fn is_reopened_by(&self, from: usize, tcp: &Tcp) -> bool {
+    pub(super) fn is_reopened_by(&self, from: usize, tcp: &Tcp) -> bool {
         tcp.has(Tcp::SYN)
             && !tcp.has(Tcp::ACK)
             && self.sides[from].base.is_some_and(|base| base != tcp.seq || self.closed)
     }
 
     /// Which side sent the first SYN without ACK, if one was seen.
-    pub fn opener(&self) -> Option<usize> {
+    pub(super) fn opener(&self) -> Option<usize> {
         match (self.sides[0].syn, self.sides[1].syn) {
             (None, None) => None,
             (Some(_), None) => Some(0),
@@ -82,13 +82,9 @@ impl Tracker {
         }
     }
 
-    /// Which side answered a SYN, if that was seen: the other one opened the connection.
-    pub fn answered(&self) -> bool {
-        self.syn_ack
-    }
-
-    /// Takes in a segment of side `from`.
-    pub fn push(&mut self, from: usize, segment: Segment) {
+    /// Takes in a segment of side `from`. Tells whether it is a reset or sent again.
+    pub(super) fn push(&mut self, from: usize, segment: Segment) -> bool {
+        let sent_again = self.facts.retransmissions;
         let Segment { time, tcp, payload } = segment;
         self.handshake(from, time, &tcp);
         self.facts.resets += u64::from(tcp.has(Tcp::RST));
@@ -115,6 +111,7 @@ impl Tracker {
         }
         side.window = Some(tcp.window);
         side.last = kind;
+        tcp.has(Tcp::RST) || self.facts.retransmissions > sent_again
     }
 
     fn handshake(&mut self, from: usize, time: i64, tcp: &Tcp) {
@@ -202,7 +199,7 @@ impl Tracker {
     }
 
     /// The facts, given how many packets each side sent.
-    pub fn finish(&self, packets: [u64; 2]) -> TcpFacts {
+    pub(super) fn finish(&self, packets: [u64; 2]) -> TcpFacts {
         let mut facts = self.facts.clone();
         facts.unanswered_syns = (0..2).filter(|&s| packets[1 - s] == 0).map(|s| self.sides[s].syns).sum();
         facts

@@ -1,0 +1,57 @@
+//! Detectors: one file each, one line in [`DETECTORS`].
+
+mod cpu_growth;
+mod evidence_lost;
+mod span_errors;
+mod span_slowdown;
+mod tcp_trouble;
+mod wait_growth;
+
+use std::collections::BTreeMap;
+
+use coldcase_model::Finding;
+use coldcase_model::analysis::{Flow, Latency, Quality, Wait};
+use coldcase_timeline::Timeline;
+
+use crate::axis::{Axis, COLUMNS};
+use crate::latency::offcpu::Groups;
+use crate::latency::span::Spans;
+use crate::trend::Trouble;
+
+/// What a detector looks at.
+pub(crate) struct Seen<'a> {
+    pub(crate) timeline: &'a Timeline,
+    pub(crate) axis: &'a Axis,
+    /// `uname -m` of the recorded host.
+    pub(crate) arch: &'a str,
+    pub(crate) spans: &'a [Spans],
+    /// Block devices, largest total first.
+    pub(crate) blocks: &'a [Latency],
+    /// The span that became slow, if one did.
+    pub(crate) trouble: Option<&'a Trouble>,
+    pub(crate) waits: &'a Groups,
+    /// The same as plain rows, largest total first.
+    pub(crate) wait_rows: &'a [Wait],
+    /// CPU samples by process and column.
+    pub(crate) samples: &'a BTreeMap<String, [u64; COLUMNS]>,
+    pub(crate) flow: &'a Flow,
+    pub(crate) quality: &'a Quality,
+}
+
+/// Looks, and claims only what the evidence shows.
+type Detector = fn(&Seen<'_>) -> Vec<Finding>;
+
+/// All detectors, in the order in which their findings are listed when equally sure.
+const DETECTORS: &[Detector] = &[
+    span_slowdown::find,
+    wait_growth::find,
+    cpu_growth::find,
+    span_errors::find,
+    tcp_trouble::find,
+    evidence_lost::find,
+];
+
+/// The findings, in the order of the detectors, each detector's largest first.
+pub(crate) fn all(seen: &Seen<'_>) -> Vec<Finding> {
+    DETECTORS.iter().flat_map(|detect| detect(seen)).collect()
+}

@@ -1,0 +1,244 @@
+//! Flame graphs: stacks of CPU samples and of time off the CPU, named and folded.
+
+use std::collections::{BTreeMap, HashMap};
+
+use coldcase_model::Boottime;
+use coldcase_model::analysis::Flame;
+use coldcase_model::events::{CpuSample, OffCpu};
+use coldcase_timeline::{Frame, IntoBoot, Timeline};
+use rayon::prelude::*;
+
+use crate::latency::offcpu::Reason;
+use crate::scope::Options;
+
+/// Most different stacks in a flame graph; the lightest beyond it are summed by process.
+const MOST: usize = 20_000;
+/// What stands for the frames of an interval too short to have been given a stack.
+const NO_STACK: &str = "[no stack]";
+
+/// The flame graphs, and how many of the frames in them have a name.
+#[derive(Default)]
+pub(crate) struct Flames {
+    pub(crate) flames: Vec<Flame>,
+    /// Frames seen, counted once a sample, and those of them with a name.
+    pub(crate) frames: (u64, u64),
+}
+
+/// A stack as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Raw {
+    pid: u32,
+    kernel: Box<[u64]>,
+    user: Box<[u64]>,
+    /// Why it waited, where there is no stack to show it.
+    reason: Option<Reason>,
+}
+
+/// How often and how heavily a stack was seen, and when first.
+#[derive(Debug, Clone, Copy)]
+struct Weight {
+    times: u64,
+    weight: u64,
+    first: Boottime,
+}
+
+type Weights = HashMap<Raw, Weight>;
+
+fn merge(mut all: Weights, more: Weights) -> Weights {
+    if all.len() < more.len() {
+        return merge(more, all);
+    }
+    for (raw, w) in more {
+        let known = all.entry(raw).or_insert(Weight { times: 0, weight: 0, ..w });
+        known.times += w.times;
+        known.weight += w.weight;
+        known.first = known.first.min(w.first);
+    }
+    all
+}
+
+/// One row's share of a segment's sums: process, stacks by their number in the segment, reason.
+type Local = HashMap<(u32, u32, u32, Option<Reason>), Weight>;
+
+fn add(local: &mut Local, key: (u32, u32, u32, Option<Reason>), weight: u64, at: Boottime) {
+    let known = local.entry(key).or_insert(Weight { times: 0, weight: 0, first: at });
+    known.times += 1;
+    known.weight += weight;
+    known.first = known.first.min(at);
+}
+
+/// Flame graphs of all processes in scope: `on-cpu` in samples, `off-cpu` in nanoseconds.
+pub(crate) fn flames(t: &Timeline, scope: &Options, arch: &str) -> Flames {
+    let on = on_cpu(t, scope);
+    let off = off_cpu(t, scope);
+    let mut out = Flames { flames: Vec::new(), frames: (0, 0) };
+    for (kind, unit, weights) in [("on-cpu", "samples", on), ("off-cpu", "ns", off)] {
+        if !weights.is_empty() {
+            let stacks = fold(t, arch, weights, &mut out.frames);
+            out.flames.push(Flame { kind: kind.to_owned(), unit: unit.to_owned(), stacks });
+        }
+    }
+    out
+}
+
+fn on_cpu(t: &Timeline, scope: &Options) -> Weights {
+    let parts: Vec<_> = t.rows::<CpuSample>().collect();
+    parts
+        .par_iter()
+        .map(|part| {
+            let c = &part.cols;
+            let mut local = Local::new();
+            for i in 0..part.len() {
+                let at = c.time[i].into_boot();
+                if has(t, scope, c.pid[i], at) {
+                    add(&mut local, (c.pid[i], c.kernel_stack.ids[i], c.user_stack.ids[i], None), 1, at);
+                }
+            }
+            unpack(local, c.kernel_stack, c.user_stack)
+        })
+        .reduce(Weights::new, merge)
+}
+
+fn off_cpu(t: &Timeline, scope: &Options) -> Weights {
+    let parts: Vec<_> = t.rows::<OffCpu>().collect();
+    parts
+        .par_iter()
+        .map(|part| {
+            let c = &part.cols;
+            let mut local = Local::new();
+            for i in 0..part.len() {
+                let at = c.time[i].into_boot();
+                if !has(t, scope, c.pid[i], at) {
+                    continue;
+                }
+                let bare = c.kernel_stack.get(i).is_empty() && c.user_stack.get(i).is_empty();
+                let reason = bare.then(|| Reason::of_row(c.syscall[i], c.flags[i]));
+                add(&mut local, (c.pid[i], c.kernel_stack.ids[i], c.user_stack.ids[i], reason), c.duration[i], at);
+            }
+            unpack(local, c.kernel_stack, c.user_stack)
+        })
+        .reduce(Weights::new, merge)
+}
+
+fn has(t: &Timeline, scope: &Options, pid: u32, at: Boottime) -> bool {
+    !scope.narrows_processes() || scope.has_process(pid, || comm(t, pid, at))
+}
+
+fn comm(t: &Timeline, pid: u32, at: Boottime) -> Option<String> {
+    t.processes().get(pid, at).map(|p| p.comm(at).to_owned())
+}
+
+type Stacks = coldcase_model::column::StackColumn;
+
+fn unpack(local: Local, kernel: &Stacks, user: &Stacks) -> Weights {
+    let entry = |c: &Stacks, id: u32| c.entries.get(id as usize).cloned().unwrap_or_default();
+    let mut out = Weights::new();
+    for ((pid, k, u, reason), w) in local {
+        let raw = Raw { pid, kernel: entry(kernel, k), user: entry(user, u), reason };
+        let known = out.entry(raw).or_insert(Weight { times: 0, weight: 0, ..w });
+        known.times += w.times;
+        known.weight += w.weight;
+        known.first = known.first.min(w.first);
+    }
+    out
+}
+
+/// Names and folds stacks; sorted, each once.
+fn fold(t: &Timeline, arch: &str, weights: Weights, frames: &mut (u64, u64)) -> Vec<(String, u64)> {
+    let weights: Vec<(Raw, Weight)> = weights.into_iter().collect();
+    let named: Vec<(String, u64, u64, u64)> = weights
+        .par_iter()
+        .map(|(raw, w)| {
+            let stack = t.symbols().stack(raw.pid, w.first, &raw.kernel, &raw.user);
+            let (seen, known) = (stack.len() as u64, stack.iter().filter(|f| f.named).count() as u64);
+            let root = crate::process_name(t, raw.pid, w.first);
+            (line(&root, &stack, raw.reason, arch), w.weight, seen * w.times, known * w.times)
+        })
+        .collect();
+    let mut folded = BTreeMap::<String, u64>::new();
+    for (line, weight, seen, known) in named {
+        *folded.entry(line).or_default() += weight;
+        frames.0 += seen;
+        frames.1 += known;
+    }
+    bounded(folded)
+}
+
+/// `process;outermost;…;innermost`, kernel frames with `_[k]`.
+fn line(process: &str, stack: &[Frame], reason: Option<Reason>, arch: &str) -> String {
+    let mut out = frame_text(process);
+    if let Some(reason) = reason {
+        out.push(';');
+        out.push_str(NO_STACK);
+        out.push(';');
+        out.push_str(&reason.name(arch));
+        return out;
+    }
+    for frame in stack.iter().rev() {
+        out.push(';');
+        let name = frame_text(&frame.name);
+        match (frame.named, &*frame.module == "[kernel]") {
+            (true, true) => out.push_str(&format!("{name}_[k]")),
+            (true, false) => out.push_str(&name),
+            (false, true) => out.push_str(&format!("[{name}]_[k]")),
+            (false, false) => out.push_str(&format!("[{}]", name.trim_matches(['[', ']']))),
+        }
+    }
+    out
+}
+
+/// A frame's name without what separates frames.
+fn frame_text(name: &str) -> String {
+    name.replace([';', '\n'], ":")
+}
+
+/// Keeps the heaviest stacks and sums the rest by process, so that the total stays what it was.
+fn bounded(folded: BTreeMap<String, u64>) -> Vec<(String, u64)> {
+    if folded.len() <= MOST {
+        return folded.into_iter().collect();
+    }
+    let mut by_weight: Vec<(String, u64)> = folded.into_iter().collect();
+    by_weight.sort_by(|x, y| y.1.cmp(&x.1).then_with(|| x.0.cmp(&y.0)));
+    let rest = by_weight.split_off(MOST);
+    let mut kept: BTreeMap<String, u64> = by_weight.into_iter().collect();
+    for (line, weight) in rest {
+        let process = line.split(';').next().unwrap_or_default();
+        *kept.entry(format!("{process};[light stacks]")).or_default() += weight;
+    }
+    kept.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(name: &str, module: &str, named: bool) -> Frame {
+        Frame { name: name.into(), module: module.into(), named }
+    }
+
+    #[test]
+    fn a_stack_is_folded_root_first_with_kernel_frames_marked() {
+        let stack = [
+            frame("do_fsync", "[kernel]", true),
+            frame("fsync", "libc.so.6", true),
+            frame("orders+0x12", "orders", false),
+            frame("operator; weird", "orders", true),
+        ];
+        assert_eq!(
+            line("orders[7]", &stack, None, "x86_64"),
+            "orders[7];operator: weird;[orders+0x12];fsync;do_fsync_[k]"
+        );
+        assert_eq!(line("orders[7]", &[], Some(Reason::Syscall(74)), "x86_64"), "orders[7];[no stack];fsync");
+    }
+
+    #[test]
+    fn the_weight_of_stacks_beyond_the_bound_is_kept() {
+        let folded: BTreeMap<String, u64> =
+            (0..MOST + 500).map(|i| (format!("p{};f{i}", i % 3), i as u64 + 1)).collect();
+        let total: u64 = folded.values().sum();
+        let kept = bounded(folded);
+        assert!(kept.len() <= MOST + 3);
+        assert_eq!(kept.iter().map(|k| k.1).sum::<u64>(), total);
+        assert!(kept.iter().any(|k| k.0 == "p0;[light stacks]"));
+    }
+}

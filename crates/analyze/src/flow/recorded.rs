@@ -1,0 +1,102 @@
+//! The flow of a bundle: its packets, streamed, and who holds the sockets.
+
+use std::net::SocketAddr;
+
+use coldcase_bundle::{Batch, BatchBody};
+use coldcase_decode::pcapng;
+use coldcase_model::analysis::Flow;
+use coldcase_model::entity::Protocol;
+use coldcase_model::events::TcpRetransmit;
+use coldcase_model::{Ip, Utc};
+use coldcase_timeline::Timeline;
+use rayon::prelude::*;
+
+use super::{Holder, KernelRetransmits, Parts, Tap};
+
+/// The stream.
+const PACKETS: &str = "packets";
+
+/// Connections and edges of a bundle, and what of its packets could not be read.
+pub(crate) fn flow(t: &Timeline, progress: &(dyn Fn(u64) + Sync)) -> (Flow, Vec<String>) {
+    let mut tap = Tap::default();
+    let problems = packets(t, &mut tap, progress);
+    let kernel = kernel(t);
+    let owner = |proto, local: SocketAddr, remote: SocketAddr, time| {
+        let protocol = if proto == Protocol::Tcp { 6 } else { 17 };
+        let at = t.boot(Utc(time));
+        let ends = ((local.ip(), local.port()), (remote.ip(), remote.port()));
+        let owner = t.sockets().owner(protocol, ends.0, ends.1, at)?;
+        Some(Holder { service: t.processes().label(owner.pid, at).to_string(), pid: owner.pid })
+    };
+    let parts = Parts { bundle: t.bundle().id(), tap: &tap, kernel: kernel.as_ref(), owner: &owner };
+    (parts.finish(), problems)
+}
+
+/// Feeds the packets in order: a few chunks are decoded at a time, in parallel, so that memory stays bounded.
+fn packets(t: &Timeline, tap: &mut Tap, progress: &(dyn Fn(u64) + Sync)) -> Vec<String> {
+    let bundle = t.bundle();
+    let wanted: Vec<usize> =
+        bundle.chunks().iter().filter(|c| c.streams.iter().any(|s| &*s.stream == PACKETS)).map(|c| c.index).collect();
+    let mut problems = Vec::new();
+    for some in wanted.chunks(4 * rayon::current_num_threads().max(1)) {
+        let decoded: Vec<_> = some
+            .par_iter()
+            .map(|&index| {
+                let batches = bundle.read_chunk(index, &|s| s == PACKETS);
+                batches.map(|batches| batches.iter().filter_map(section).collect::<Vec<_>>())
+            })
+            .collect();
+        for (chunk, &index) in decoded.into_iter().zip(some) {
+            match chunk {
+                Ok(sections) => sections.iter().for_each(|s| feed(t, tap, s, &mut problems)),
+                // The timeline reads every chunk's entities, but not this stream: told here.
+                Err(e) => problems.push(e.to_string()),
+            }
+            progress(bundle.chunks()[index].bytes);
+        }
+    }
+    problems
+}
+
+type Decoded = (u64, Utc, pcapng::Section);
+
+fn section(batch: &Batch) -> Option<Decoded> {
+    match &batch.body {
+        BatchBody::Raw(bytes) if &*batch.stream == PACKETS => {
+            Some((batch.first_row, batch.log_time, pcapng::decode(bytes)))
+        }
+        _ => None,
+    }
+}
+
+fn feed(t: &Timeline, tap: &mut Tap, (row, received, section): &Decoded, problems: &mut Vec<String>) {
+    for p in &section.packets {
+        let time = Utc(p.time.unwrap_or(received.0));
+        if t.in_window(time, time) {
+            tap.push(*row, time.0, p.original, &p.decoded);
+        }
+    }
+    if let Some(problem) = section.problem {
+        problems.push(format!("{PACKETS}#{row}: {problem}"));
+    }
+}
+
+/// What the kernel told of retransmissions; `None` when it was not asked.
+fn kernel(t: &Timeline) -> Option<KernelRetransmits> {
+    let name = "kernel.tcp";
+    let asked = t.bundle().manifest().is_some_and(|m| {
+        m.sources.iter().any(|s| s.name == name && s.status == coldcase_model::manifest::SourceStatus::Recorded)
+    });
+    let mut out = KernelRetransmits::default();
+    let mut any = false;
+    for part in t.rows::<TcpRetransmit>() {
+        let c = &part.cols;
+        let end = |ip: Ip, port| SocketAddr::new(ip.addr(), port);
+        for i in (0..part.len()).filter(|&i| c.error[i] == 0) {
+            any = true;
+            let (local, remote) = (end(c.local_addr[i], c.local_port[i]), end(c.remote_addr[i], c.remote_port[i]));
+            out.add(local, remote, t.utc_of(c.time[i]).0, u64::from(c.segments[i]));
+        }
+    }
+    (any || asked).then_some(out)
+}

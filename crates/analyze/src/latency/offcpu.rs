@@ -1,0 +1,200 @@
+//! Time off the CPU: what threads waited for, and how long they queued for a CPU.
+
+use std::collections::{BTreeMap, HashMap};
+
+use coldcase_model::Evidence;
+use coldcase_model::analysis::{Latency, Wait};
+use coldcase_model::events::OffCpu;
+use coldcase_model::syscall;
+use coldcase_timeline::{IntoBoot, Rows, Timeline};
+use rayon::prelude::*;
+
+use crate::axis::{Axis, COLUMNS};
+use crate::scope::Options;
+use crate::series::Series;
+
+/// Task states in which no signal wakes: the thread waits for the kernel or a device.
+const UNINTERRUPTIBLE: u32 = 2;
+/// Flag bit: preempted.
+const PREEMPTED: u32 = 1;
+
+/// What a thread waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Reason {
+    /// In a system call.
+    Syscall(i32),
+    /// Outside any: a page fault, or a stop.
+    Fault,
+    /// A kernel thread.
+    KernelThread,
+    /// For a CPU.
+    RunQueue,
+}
+
+impl Reason {
+    fn of(syscall: i32) -> Reason {
+        match syscall {
+            syscall::none::KERNEL_THREAD => Reason::KernelThread,
+            n if n < 0 => Reason::Fault,
+            n => Reason::Syscall(n),
+        }
+    }
+
+    /// The reason of a whole row: the run queue if it was preempted.
+    pub(crate) fn of_row(syscall: i32, flags: u32) -> Reason {
+        if flags & PREEMPTED != 0 { Reason::RunQueue } else { Reason::of(syscall) }
+    }
+
+    /// In words.
+    pub(crate) fn name(self, arch: &str) -> String {
+        match self {
+            Reason::Syscall(n) => match syscall::name(arch, n) {
+                Some(name) => name.to_owned(),
+                None => format!("system call {n}"),
+            },
+            Reason::Fault => "page fault".to_owned(),
+            Reason::KernelThread => "kernel thread".to_owned(),
+            Reason::RunQueue => "run queue".to_owned(),
+        }
+    }
+}
+
+/// All waits of one process for one reason.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    series: Series,
+    /// Nanoseconds waited in each column of the axis.
+    pub(crate) columns: [u64; COLUMNS],
+    /// Nanoseconds of it in uninterruptible sleep.
+    uninterruptible: u64,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Group { series: Series::default(), columns: [0; COLUMNS], uninterruptible: 0 }
+    }
+}
+
+impl Group {
+    fn merge(&mut self, other: Group) {
+        self.series.merge(other.series);
+        for (mine, theirs) in self.columns.iter_mut().zip(other.columns) {
+            *mine += theirs;
+        }
+        self.uninterruptible += other.uninterruptible;
+    }
+}
+
+/// Waits by process and reason.
+pub(crate) type Groups = BTreeMap<(String, Reason), Group>;
+
+/// All waits: by process, then reason. Each nanosecond off the CPU is in one of them.
+pub(crate) fn waits(t: &Timeline, axis: &Axis, scope: &Options) -> Groups {
+    let parts: Vec<Rows<'_, OffCpu>> = t.rows::<OffCpu>().collect();
+    parts.par_iter().map(|part| of_part(t, axis, scope, part)).reduce(Groups::new, |mut all, more| {
+        for (key, group) in more {
+            all.entry(key).or_default().merge(group);
+        }
+        all
+    })
+}
+
+fn of_part(t: &Timeline, axis: &Axis, scope: &Options, part: &Rows<'_, OffCpu>) -> Groups {
+    let c = &part.cols;
+    let mut names = HashMap::<u32, Option<String>>::new();
+    let mut groups = HashMap::<(u32, Reason), Group>::new();
+    for i in 0..part.len() {
+        let pid = c.pid[i];
+        let boot = c.time[i].into_boot();
+        let name = names.entry(pid).or_insert_with(|| {
+            let comm = || t.processes().get(pid, boot).map(|p| p.comm(boot).to_owned());
+            scope.has_process(pid, comm).then(|| crate::process_name(t, pid, boot))
+        });
+        if name.is_none() {
+            continue;
+        }
+        let time = t.utc_of(c.time[i]).0;
+        let queued = if c.flags[i] & PREEMPTED != 0 { c.duration[i] } else { c.run_queue[i].min(c.duration[i]) };
+        let waited = c.duration[i] - queued;
+        if waited > 0 {
+            let group = groups.entry((pid, Reason::of(c.syscall[i]))).or_default();
+            group.series.push(axis, time, waited, part.row(i), None);
+            axis.spread(time, waited, &mut group.columns);
+            group.uninterruptible += if c.state[i] & UNINTERRUPTIBLE != 0 { waited } else { 0 };
+        }
+        if queued > 0 {
+            let group = groups.entry((pid, Reason::RunQueue)).or_default();
+            let began = time.saturating_add(i64::try_from(waited).unwrap_or(i64::MAX));
+            group.series.push(axis, began, queued, part.row(i), None);
+            axis.spread(began, queued, &mut group.columns);
+        }
+    }
+    let mut out = Groups::new();
+    for ((pid, reason), group) in groups {
+        if let Some(Some(name)) = names.get(&pid) {
+            out.entry((name.clone(), reason)).or_default().merge(group);
+        }
+    }
+    out
+}
+
+/// The waits as plain rows, largest total first. `grew` tells whether the waits of a process for a reason grew with
+/// the trouble: those are not idleness, whatever the system call.
+pub(crate) fn rows(groups: &Groups, arch: &str, bundle: &str, grew: impl Fn(&str, Reason) -> bool) -> Vec<Wait> {
+    let mut out: Vec<Wait> = groups
+        .iter()
+        .map(|((process, reason), group)| {
+            let latency =
+                group.series.clone().finish(&Axis::new(0, 0), "off_cpu", String::new(), bundle, "kernel.offcpu");
+            let name = reason.name(arch);
+            let asleep = group.uninterruptible < group.series.total() / 2;
+            let waits =
+                syscall::waits(&name) || *reason == Reason::KernelThread || matches!(name.as_str(), "read" | "readv");
+            Wait {
+                process: process.clone(),
+                idle: asleep && waits && !grew(process, *reason),
+                reason: name,
+                count: latency.count,
+                total: latency.total,
+                max: latency.max,
+                evidence: latency.exemplars.into_iter().map(|e| e.evidence).collect::<Vec<Evidence>>(),
+            }
+        })
+        .collect();
+    out.sort_by(|x, y| y.total.cmp(&x.total).then_with(|| (&x.process, &x.reason).cmp(&(&y.process, &y.reason))));
+    out
+}
+
+/// How many processes and reasons have a heat map of their own.
+const SHOWN: usize = 20;
+
+/// Latencies: the run queue of all and of the processes that queued longest, and the largest waits by reason.
+pub(crate) fn latencies(groups: &Groups, axis: &Axis, arch: &str, bundle: &str) -> Vec<Latency> {
+    let finish = |series: Series, kind: &str, name: String| series.finish(axis, kind, name, bundle, "kernel.offcpu");
+    let mut all = Series::default();
+    let (mut queues, mut waits) = (Vec::new(), Vec::new());
+    for ((process, reason), group) in groups {
+        if *reason == Reason::RunQueue {
+            all.merge(group.series.clone());
+            queues.push((group.series.total(), process, *reason));
+        } else {
+            waits.push((group.series.total(), process, *reason));
+        }
+    }
+    let mut out = Vec::new();
+    if all.count() > 0 {
+        out.push(finish(all, "run_queue", "all".to_owned()));
+    }
+    for (kind, list) in [("run_queue", &mut queues), ("off_cpu", &mut waits)] {
+        list.sort_by(|x, y| y.0.cmp(&x.0).then_with(|| (x.1, x.2).cmp(&(y.1, y.2))));
+        for (_, process, reason) in list.iter().take(SHOWN) {
+            let Some(group) = groups.get(&((*process).clone(), *reason)) else { continue };
+            let name = match reason {
+                Reason::RunQueue => (*process).clone(),
+                _ => format!("{process} {}", reason.name(arch)),
+            };
+            out.push(finish(group.series.clone(), kind, name));
+        }
+    }
+    out
+}

@@ -1,0 +1,55 @@
+//! Spans by name and service.
+
+use std::collections::BTreeMap;
+
+use coldcase_decode::otlp::{Span, SpanStatus};
+use coldcase_model::analysis::Latency;
+use coldcase_timeline::SpanRow;
+
+use crate::axis::Axis;
+use crate::change::{self, Change};
+use crate::scope::Options;
+use crate::series::Series;
+
+/// All spans of one name and service.
+#[derive(Debug, Clone)]
+pub(crate) struct Spans {
+    /// The latency; its name is `name (service)`.
+    pub(crate) latency: Latency,
+    /// Where it changed most, if there are enough to say.
+    pub(crate) change: Option<Change>,
+}
+
+/// How spans of one kind are called: `name (service)`.
+pub(crate) fn name(span: &Span) -> String {
+    called(&span.name, span.service())
+}
+
+fn called(name: &str, service: &str) -> String {
+    if service.is_empty() { name.to_owned() } else { format!("{name} ({service})") }
+}
+
+/// Groups spans, largest 99th percentile first.
+pub(crate) fn group(axis: &Axis, spans: &[SpanRow], scope: &Options, bundle: &str) -> Vec<Spans> {
+    let mut groups = BTreeMap::<(&str, &str), (Series, Vec<(i64, u64)>)>::new();
+    for row in spans {
+        let span = &row.span;
+        // A span without a start has no place in time; one that never ended has no duration.
+        if span.start <= 0 || span.end < span.start || !scope.has_span(span) {
+            continue;
+        }
+        let (series, points) = groups.entry((&span.name, span.service())).or_default();
+        series.push(axis, span.start, span.duration(), row.row, span.trace.map(|t| t.0));
+        series.outcome(span.status == SpanStatus::Error);
+        points.push((span.start, span.duration()));
+    }
+    let mut out: Vec<Spans> = groups
+        .into_iter()
+        .map(|((name, service), (series, points))| Spans {
+            latency: series.finish(axis, "span", called(name, service), bundle, "otlp.traces"),
+            change: change::best(axis, &points),
+        })
+        .collect();
+    out.sort_by(|x, y| y.latency.p99.cmp(&x.latency.p99).then_with(|| x.latency.name.cmp(&y.latency.name)));
+    out
+}
