@@ -58,6 +58,12 @@ impl Failure {
         Failure { hint: Some(hint.into()).filter(|h| !h.is_empty()), ..self }
     }
 
+    /// The same with another exit code.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(crate) fn exit(self, exit: Exit) -> Failure {
+        Failure { exit, ..self }
+    }
+
     /// Whether our output's reader has gone.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.broken_pipe

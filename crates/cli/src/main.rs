@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::Exit;
 use crate::out::Out;
 use crate::verbs::Verb;
 

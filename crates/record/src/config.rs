@@ -40,8 +40,10 @@ pub struct RecordConfig {
     pub otlp: OtlpConfig,
     /// Log files.
     pub logs: LogsConfig,
-    /// Prometheus targets and host metrics.
+    /// Prometheus targets.
     pub metrics: MetricsConfig,
+    /// Host metrics from `/proc`.
+    pub host: HostConfig,
 }
 
 impl RecordConfig {
@@ -110,6 +112,21 @@ pub struct KernelConfig {
 impl Default for KernelConfig {
     fn default() -> Self {
         KernelConfig { sample_hz: 99, stack_threshold: Duration::from_millis(1), ring_cpus: 8, ring_bytes: 4 << 20 }
+    }
+}
+
+/// Host metrics from `/proc`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HostConfig {
+    /// Time between two readings.
+    #[serde(deserialize_with = "required_duration")]
+    pub interval: Duration,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        HostConfig { interval: Duration::from_secs(1) }
     }
 }
 

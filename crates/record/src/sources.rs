@@ -3,6 +3,7 @@
 use crate::config::RecordConfig;
 use crate::kernel::Kernel;
 use crate::logs::Logs;
+use crate::metrics::{HostMetrics, Metrics};
 use crate::otlp::Otlp;
 use crate::packets::Packets;
 use crate::source::Source;
@@ -12,6 +13,8 @@ pub fn all(config: &RecordConfig) -> Vec<Box<dyn Source>> {
     vec![
         Box::new(Otlp::new(config.otlp.clone())),
         Box::new(Logs::new(config.logs.clone())),
+        Box::new(Metrics::new(config.metrics.clone())),
+        Box::new(HostMetrics::new(config.host.clone())),
         Box::new(Packets::new(config.packets.clone())),
         Box::new(Kernel::new(&config.kernel, |name| config.wants(name))),
     ]

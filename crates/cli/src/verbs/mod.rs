@@ -39,4 +39,6 @@ verbs! {
     recover => Recover,
     #[cfg(feature = "full")]
     manual => Manual,
+    #[cfg(feature = "full")]
+    manual => Manual,
 }

@@ -122,7 +122,7 @@ const LOOK: Duration = Duration::from_millis(1200);
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     let with_command = !args.command.is_empty();
     record(args, out).map_err(|failure| match with_command {
-        true => Failure { exit: Exit::Code(NOT_STARTED), ..failure },
+        true => failure.exit(Exit::Code(NOT_STARTED)),
         false => failure,
     })
 }
