@@ -11,23 +11,17 @@ use coldcase_model::{Columns, Event};
 
 use super::proc::{FILES, Out};
 use crate::clock;
-use crate::config::HostConfig;
 use crate::source::{Context, Running, Skip, Source, Started};
 
 /// The source's name.
 const NAME: &str = "host";
 
-/// The source of host metrics.
-pub struct HostMetrics {
-    interval: Duration,
-}
+/// Time between two readings.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-impl HostMetrics {
-    /// With these options.
-    pub fn new(config: HostConfig) -> HostMetrics {
-        HostMetrics { interval: config.interval }
-    }
-}
+/// The source of host metrics.
+#[derive(Debug, Default)]
+pub struct HostMetrics;
 
 impl Source for HostMetrics {
     fn names(&self) -> Vec<&'static str> {
@@ -45,7 +39,7 @@ impl Source for HostMetrics {
             .spawn({
                 let failure = failure.clone();
                 move || {
-                    if let Err(error) = run(&mut reader, self.interval, &context) {
+                    if let Err(error) = run(&mut reader, INTERVAL, &context) {
                         *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
                     }
                 }
