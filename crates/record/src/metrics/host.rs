@@ -11,17 +11,23 @@ use coldcase_model::{Columns, Event};
 
 use super::proc::{FILES, Out};
 use crate::clock;
+use crate::config::HostConfig;
 use crate::source::{Context, Running, Skip, Source, Started};
 
 /// The source's name.
 const NAME: &str = "host";
 
-/// Time between two readings.
-const INTERVAL: Duration = Duration::from_secs(1);
-
 /// The source of host metrics.
-#[derive(Debug, Default)]
-pub struct HostMetrics;
+pub struct HostMetrics {
+    interval: Duration,
+}
+
+impl HostMetrics {
+    /// With these options.
+    pub fn new(config: HostConfig) -> HostMetrics {
+        HostMetrics { interval: config.interval.max(Duration::from_millis(10)) }
+    }
+}
 
 impl Source for HostMetrics {
     fn names(&self) -> Vec<&'static str> {
@@ -39,7 +45,7 @@ impl Source for HostMetrics {
             .spawn({
                 let failure = failure.clone();
                 move || {
-                    if let Err(error) = run(&mut reader, INTERVAL, &context) {
+                    if let Err(error) = run(&mut reader, self.interval, &context) {
                         *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
                     }
                 }
