@@ -3,14 +3,26 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use coldcase_model::manifest::{Manifest, SourceEntry, SourceStatus};
+use coldcase_model::events::{Loss, SourceState};
+use coldcase_model::loss::{LossTotal, Reason};
+use coldcase_model::{Columns, Event};
+use memmap2::Mmap;
+
 use crate::error::RecoverError;
-use crate::reader::Problem;
+use crate::gate::Identity;
+use crate::limits;
+use crate::reader::{self, Batch, BatchBody, ChunkInfo, Found, Problem, chunk, index, scan};
+use crate::wire::record_at;
+use crate::writer::{Assembler, Body, Item, Job, Sink, StreamDef, pack, random_id, repack, system_now};
 
 /// What [`recover`] kept and lost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// The new bundle's id.
     pub id: String,
+    /// The id of the bundle that was recovered; empty where it is destroyed.
+    pub parent: String,
     /// Chunks copied.
     pub chunks_kept: u64,
     /// Chunks known of that could not be read.
@@ -25,11 +37,225 @@ pub struct Recovery {
     pub problems: Vec<Problem>,
 }
 
-/// Writes a new, sealed bundle with everything that can be read of `from`.
+impl Recovery {
+    /// Whether everything was there.
+    pub fn complete(&self) -> bool {
+        self.chunks_lost == 0 && self.bytes_lost == 0 && self.rows_lost.is_empty()
+    }
+}
+
+/// Writes a new, sealed bundle with everything that can be read of `from`. Rows keep their numbers; what is lost is
+/// counted in its loss ledger.
 ///
 /// # Errors
 /// When `from` cannot be opened as a bundle at all, or `to` cannot be written.
 pub fn recover(from: &Path, to: &Path, force: bool) -> Result<Recovery, RecoverError> {
-    let _ = (from, to, force);
-    Ok(Recovery::default())
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if same(from, to) {
+        return Err(RecoverError::SameFile { path: to.to_owned() });
+    }
+    let map = reader::map(from)?;
+    let found = index::read(&map).filter(|f| f.problems.is_empty()).unwrap_or_else(|| scan::read(&map));
+    let parent = found.id.clone().or_else(|| found.manifest.as_ref().map(|m| m.id.clone())).unwrap_or_default();
+    let id = random_id();
+    let mut work = Work {
+        map: &map,
+        found: &found,
+        out: Assembler::start(Sink::create(to, force)?, &id, Some(parent.clone()).filter(|p| !p.is_empty()))?,
+        recovery: Recovery { id, parent, problems: found.problems.clone(), ..Recovery::default() },
+        kept: Vec::new(),
+        sources: BTreeMap::new(),
+        losses: BTreeMap::new(),
+    };
+    work.copy()?;
+    work.finish()?;
+    Ok(work.recovery)
+}
+
+struct Work<'a> {
+    map: &'a Mmap,
+    found: &'a Found,
+    out: Assembler,
+    recovery: Recovery,
+    kept: Vec<&'a ChunkInfo>,
+    /// Last state of each source.
+    sources: BTreeMap<String, SourceEntry>,
+    /// Sums of the loss ledger.
+    losses: BTreeMap<(String, String, String), (u64, u64)>,
+}
+
+impl<'a> Work<'a> {
+    /// Copies every chunk that can be read, byte for byte.
+    fn copy(&mut self) -> Result<(), RecoverError> {
+        for (info, mark) in self.found.chunks.iter().zip(&self.found.marks) {
+            let copied = record_at(self.map, info.offset, limits::RECORD)
+                .map_err(|e| e.reason().to_owned())
+                .and_then(|record| {
+                    // Decoding every batch is the judge, not the hash: a chunk may be readable though its header is not
+                    // as it was.
+                    let batches = chunk::read(&record, &self.found.definitions, &|_| true)?;
+                    let bytes = self.map.get(record.start as usize..record.end as usize).unwrap_or_default();
+                    let sure = mark.as_ref().filter(|m| blake3::hash(bytes) == m.chunk_hash);
+                    let packed = repack(bytes, &record, info, sure, &self.found.definitions)?;
+                    Ok((batches, packed))
+                });
+            match copied {
+                Ok((batches, packed)) => {
+                    self.out.append(packed)?;
+                    self.recovery.chunks_kept += 1;
+                    for s in &info.streams {
+                        *self.recovery.rows.entry(s.stream.to_string()).or_default() += s.rows;
+                    }
+                    self.kept.push(info);
+                    batches.iter().for_each(|b| self.note(b));
+                }
+                Err(what) => {
+                    self.recovery.chunks_lost += 1;
+                    self.recovery.problems.push(Problem { range: info.offset..info.offset + info.bytes, what });
+                }
+            }
+        }
+        self.recovery.problems.sort_by_key(|p| (p.range.start, p.range.end));
+        // A chunk whose private record is missing is whole.
+        let lost = self.recovery.problems.iter().filter(|p| {
+            !self.kept.iter().any(|k| p.range.start == k.offset && p.range.end == k.offset + k.bytes)
+        });
+        self.recovery.bytes_lost = lost.map(|p| p.range.end - p.range.start).sum();
+        Ok(())
+    }
+
+    /// Rows that the manifest of an unsealed bundle is made from.
+    fn note(&mut self, batch: &Batch) {
+        let BatchBody::Columns(rows) = &batch.body else { return };
+        if *batch.stream == *SourceState::DEF.stream {
+            let Ok(cols) = SourceState::cols(rows) else { return };
+            for row in 0..rows.len() {
+                let status = match cols.status.get(row) {
+                    b"skipped" => SourceStatus::Skipped,
+                    b"failed" => SourceStatus::Failed,
+                    _ => SourceStatus::Recorded,
+                };
+                let name = cols.source.text(row).into_owned();
+                let reason = cols.reason.text(row).into_owned();
+                self.sources.insert(name.clone(), SourceEntry { name, status, reason, hint: String::new() });
+            }
+        }
+        if *batch.stream == *Loss::DEF.stream {
+            let Ok(cols) = Loss::cols(rows) else { return };
+            for row in 0..rows.len() {
+                let text = |c: &coldcase_model::column::TextColumn| c.text(row).into_owned();
+                let sum = self.losses.entry((text(cols.source), text(cols.class), text(cols.reason))).or_default();
+                sum.0 = sum.0.saturating_add(cols.count[row]);
+                sum.1 = sum.1.saturating_add(cols.bytes[row]);
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), RecoverError> {
+        let losses = self.gaps();
+        if !losses.is_empty() {
+            let mut rows = Columns::new(&Loss::DEF);
+            for loss in &losses {
+                let key = (loss.source.clone(), loss.class.clone(), loss.reason.clone());
+                let sum = self.losses.entry(key).or_default();
+                sum.0 = sum.0.saturating_add(loss.count);
+                sum.1 = sum.1.saturating_add(loss.bytes);
+                loss.clone().push(&mut rows);
+            }
+            self.append_losses(rows)?;
+        }
+        let mut manifest = self.found.manifest.clone().unwrap_or_else(|| Manifest {
+            tool: concat!("coldcase ", env!("CARGO_PKG_VERSION")).to_owned(),
+            sources: self.sources.values().cloned().collect(),
+            clock: "unknown".to_owned(),
+            ended: "not sealed".to_owned(),
+            ..Manifest::default()
+        });
+        manifest.parent = Some(self.recovery.parent.clone()).filter(|p| !p.is_empty());
+        let total = |((source, class, reason), (count, bytes)): (&(String, String, String), &(u64, u64))| LossTotal {
+            source: source.clone(),
+            class: class.clone(),
+            reason: reason.clone(),
+            count: *count,
+            bytes: *bytes,
+        };
+        manifest.losses = self.losses.iter().map(total).collect();
+        self.out.seal(manifest, self.found.definitions.docs.clone())?;
+        self.out.finish()?;
+        Ok(())
+    }
+
+    /// What is missing: gaps between row numbers by stream, and bytes in which nothing could be recognised.
+    fn gaps(&mut self) -> Vec<Loss> {
+        let mut by_stream: BTreeMap<&str, Vec<(u64, u64, u64, u64, &str)>> = BTreeMap::new();
+        for chunk in &self.kept {
+            for s in &chunk.streams {
+                let part = (s.first_row, s.first_row.saturating_add(s.rows), s.start.0, s.end.0, chunk.class.name());
+                by_stream.entry(&s.stream).or_default().push(part);
+            }
+        }
+        let totals: BTreeMap<&str, u64> = self
+            .found
+            .manifest
+            .iter()
+            .flat_map(|m| &m.streams)
+            .map(|s| (s.name.as_str(), s.events))
+            .collect();
+        for stream in totals.keys() {
+            by_stream.entry(stream).or_default();
+        }
+        let mut losses = Vec::new();
+        for (stream, mut parts) in by_stream {
+            parts.sort_unstable();
+            let class = parts.first().map_or("", |p| p.4);
+            let (mut next, mut last) = (0, parts.first().map_or(0, |p| p.2));
+            let mut gap = |count: u64, from: u64, to: u64| {
+                *self.recovery.rows_lost.entry(stream.to_owned()).or_default() += count;
+                losses.push(loss(stream, class, count, 0, from, to));
+            };
+            for (first, end, start, until, _) in parts {
+                if first > next {
+                    gap(first - next, last.min(start), start);
+                }
+                next = next.max(end);
+                last = if until == u64::MAX { last } else { last.max(until) };
+            }
+            if let Some(total) = totals.get(stream).filter(|t| **t > next) {
+                gap(total - next, last, last);
+            }
+        }
+        if self.recovery.bytes_lost > 0 {
+            losses.push(loss("bundle", "", 0, self.recovery.bytes_lost, 0, 0));
+        }
+        losses
+    }
+
+    /// Adds rows to the loss ledger, numbered on from those that are there.
+    fn append_losses(&mut self, rows: Columns) -> Result<(), RecoverError> {
+        let stream = Loss::DEF.stream;
+        let parts = self.found.chunks.iter().flat_map(|c| &c.streams).filter(|s| &*s.stream == stream);
+        let first_row = parts.map(|s| s.first_row.saturating_add(s.rows)).max().unwrap_or(0);
+        let def = StreamDef::beside(stream, &self.found.definitions)?;
+        let item = Item { def: def.into(), first_row, log_time: system_now(), body: Body::Rows(rows) };
+        let job = Job { number: 0, class: Loss::DEF.class, offset: None, items: vec![item] };
+        match pack(job, &Identity, 3) {
+            Ok(packed) => Ok(self.out.append(packed)?),
+            Err(reason) => {
+                Err(crate::WriteError::Columns { stream: stream.to_owned(), reason }.into())
+            }
+        }
+    }
+}
+
+fn loss(stream: &str, class: &str, count: u64, bytes: u64, from: u64, to: u64) -> Loss {
+    Loss {
+        time: from,
+        duration: to.saturating_sub(from),
+        count,
+        bytes,
+        cpu: -1,
+        source: stream.to_owned(),
+        class: class.to_owned(),
+        reason: Reason::Unreadable.name().to_owned(),
+    }
 }

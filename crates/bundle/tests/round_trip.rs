@@ -24,6 +24,11 @@ fn columns(batches: &[Batch], stream: &str) -> Columns {
     first
 }
 
+/// Whether the rows are the same, however their dictionaries are made up.
+fn same(a: &Columns, b: &Columns) -> bool {
+    a.slice(0..a.len()) == b.slice(0..b.len())
+}
+
 #[test]
 fn a_small_bundle_comes_back_whole() {
     let dir = tempfile::tempdir().unwrap();
@@ -41,7 +46,7 @@ fn a_small_bundle_comes_back_whole() {
     expected.append(rows::off_cpu(&mut rng, 40, 9, rows::BOOT + 1_000_000_000)).unwrap();
     let metrics = rows::host_metrics(&mut rng, rows::BOOT + 1_000_000_000);
     expected.append(rows::off_cpu(&mut rng, 40, 9, rows::BOOT + 2_000_000_000)).unwrap();
-    assert_eq!(columns(&batches, "kernel.offcpu"), expected);
+    assert!(same(&columns(&batches, "kernel.offcpu"), &expected));
     assert_eq!(columns(&batches, "kernel.cpu_sample"), samples);
     assert_eq!(columns(&batches, "host.metric"), metrics);
     assert_eq!(columns(&batches, "log.lines"), rows::log_lines(10, rows::BOOT));
@@ -170,7 +175,7 @@ fn rows_are_numbered_through_batches_chunks_and_large_appends() {
         let BatchBody::Columns(c) = &b.body else { panic!() };
         next += c.len() as u64;
     }
-    assert_eq!(columns(&batches, "kernel.offcpu"), expected.unwrap());
+    assert!(same(&columns(&batches, "kernel.offcpu"), &expected.unwrap()));
     assert!(verify(&path).unwrap().ok);
 }
 

@@ -181,7 +181,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode(values.iter().copied(), &mut bytes);
         assert_eq!(decode::<T>(&bytes, values.len()).unwrap(), values);
-        assert!(decode::<T>(&bytes, values.len() + 1).is_err());
+        assert!(decode::<T>(&bytes, values.len() + BLOCK).is_err());
         bytes.push(0);
         assert!(decode::<T>(&bytes, values.len()).is_err());
     }

@@ -25,12 +25,6 @@ pub struct Bundle {
     id: String,
 }
 
-/// A mapped file that begins as a bundle does.
-pub(crate) struct Opened {
-    pub(crate) map: Mmap,
-    pub(crate) found: Found,
-}
-
 /// Maps a file and checks its first bytes.
 pub(crate) fn map(path: &Path) -> Result<Mmap, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };

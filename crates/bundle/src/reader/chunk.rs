@@ -112,7 +112,7 @@ fn batch(
     })
 }
 
-fn message(body: &[u8]) -> Result<(mcap::records::MessageHeader, &[u8]), String> {
+pub(crate) fn message(body: &[u8]) -> Result<(mcap::records::MessageHeader, &[u8]), String> {
     /// Channel, sequence, log time, publish time.
     const HEAD: usize = 2 + 4 + 8 + 8;
     let (head, data) = body.split_at_checked(HEAD).ok_or("a message shorter than its header")?;
@@ -128,7 +128,7 @@ fn message(body: &[u8]) -> Result<(mcap::records::MessageHeader, &[u8]), String>
     Ok((parsed.ok_or("a message shorter than its header")?, data))
 }
 
-fn each_record<'a>(
+pub(crate) fn each_record<'a>(
     content: &'a [u8],
     mut each: impl FnMut(RawRecord<'a>) -> Result<(), String>,
 ) -> Result<(), String> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mcap::records::{Channel, Record, op};
 
 use crate::schema::{self, Schema};
+use crate::wire;
 
 /// What the numbers in a file mean.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +46,15 @@ impl Definitions {
         for (id, channel) in other.channels {
             self.channels.entry(id).or_insert(channel);
         }
+    }
+
+    /// A schema record with its frame; empty where there is none.
+    pub(crate) fn schema_record(&self, id: u16) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some((_, body)) = self.schemas.get(&id) {
+            wire::put_raw(&mut out, op::SCHEMA, &[body]);
+        }
+        out
     }
 
     /// The channel of a stream.

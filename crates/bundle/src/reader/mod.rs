@@ -3,14 +3,14 @@
 mod bundle;
 pub(crate) mod chunk;
 mod definitions;
-mod index;
+pub(crate) mod index;
 pub(crate) mod scan;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 pub use bundle::Bundle;
-pub(crate) use bundle::{Opened, map};
+pub(crate) use bundle::map;
 use coldcase_model::manifest::Manifest;
 use coldcase_model::{Boottime, Class, Columns, Utc};
 pub(crate) use definitions::Definitions;

@@ -167,7 +167,7 @@ impl<'a> Scan<'a> {
 }
 
 /// The next place of `needle` from `from` on.
-fn find(bytes: &[u8], from: u64, needle: &[u8]) -> Option<u64> {
+pub(crate) fn find(bytes: &[u8], from: u64, needle: &[u8]) -> Option<u64> {
     let mut at = usize::try_from(from).ok()?;
     loop {
         let next = bytes.get(at..)?.iter().position(|b| *b == needle[0])?;

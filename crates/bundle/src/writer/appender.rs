@@ -89,6 +89,11 @@ impl Assembler {
         &mut self.sink
     }
 
+    /// Makes everything durable.
+    pub(crate) fn finish(&mut self) -> Result<(), WriteError> {
+        self.sink.sync().map_err(|e| to_write_error(self.sink.path(), &e))
+    }
+
     fn note_metadata(&mut self, at: u64, name: &str, metadata: BTreeMap<String, String>, out: &mut Vec<u8>) {
         let before = out.len();
         wire::put(out, op::METADATA, &records::Metadata { name: name.to_owned(), metadata });

@@ -309,7 +309,7 @@ impl Inner {
             progress.in_flight.insert(number, (class, since));
             number
         };
-        jobs.send(Job { number, class, since, offset, items }).map_err(|_| WriteError::Closed)
+        jobs.send(Job { number, class, offset, items }).map_err(|_| WriteError::Closed)
     }
 
     /// Cuts every class; the number of the next cut.

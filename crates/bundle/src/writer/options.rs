@@ -47,7 +47,8 @@ impl Default for WriterOptions {
     }
 }
 
-fn system_now() -> Utc {
+/// UTC by the system's clock.
+pub(crate) fn system_now() -> Utc {
     match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         Ok(d) => Utc(i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)),
         Err(e) => Utc(i64::try_from(e.duration().as_nanos()).map_or(i64::MIN, |n| -n)),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use coldcase_model::{Class, Column, Columns, EventDef, Utc};
 use mcap::records::{self, op};
@@ -46,8 +45,6 @@ pub(crate) struct Job {
     /// Its place in the order of cuts.
     pub(crate) number: u64,
     pub(crate) class: Class,
-    /// When its oldest row came.
-    pub(crate) since: Instant,
     /// UTC minus BOOTTIME by the last anchor, if there was one.
     pub(crate) offset: Option<i64>,
     pub(crate) items: Vec<Item>,

@@ -8,6 +8,7 @@ use coldcase_model::{Class, EventDef};
 use mcap::records::{self, op};
 
 use crate::error::WriteError;
+use crate::reader::Definitions;
 use crate::schema::{self, Schema};
 use crate::wire;
 
@@ -78,6 +79,39 @@ impl Registry {
     }
 }
 
+impl StreamDef {
+    /// A stream of the catalogue in a file that has definitions already: with its numbers there, or the next free ones.
+    pub(crate) fn beside(name: &str, known: &Definitions) -> Result<StreamDef, WriteError> {
+        let (class, event, encoding, metadata) = describe(name)?;
+        let full = || WriteError::Full(name.to_owned());
+        let there = known.channel(name);
+        let channel = match there {
+            Some(c) => c.id,
+            None => known.channels.keys().max().map_or(Some(0), |m| m.checked_add(1)).ok_or_else(full)?,
+        };
+        let schema = match (there, event) {
+            (Some(c), _) => c.schema_id,
+            (None, Some(_)) => known.schemas.keys().max().map_or(Some(1), |m| m.checked_add(1)).ok_or_else(full)?,
+            (None, None) => 0,
+        };
+        let (schema_record, channel_record) = match there {
+            Some(c) => (known.schema_record(schema), channel_bytes(c)),
+            None => (
+                event.map_or_else(Vec::new, |event| schema_record(schema, &Schema::of(event))),
+                channel_record(channel, schema, name, encoding, metadata),
+            ),
+        };
+        Ok(StreamDef { name: name.into(), class, channel, schema, event, schema_record, channel_record })
+    }
+}
+
+/// A channel record with its frame.
+pub(crate) fn channel_bytes(channel: &records::Channel) -> Vec<u8> {
+    let mut out = Vec::new();
+    wire::put(&mut out, op::CHANNEL, channel);
+    out
+}
+
 type Description = (Class, Option<&'static EventDef>, &'static str, BTreeMap<String, String>);
 
 /// What the catalogue says of a stream. The receipts of a raw stream stand in the chunks of that stream's class.
@@ -118,9 +152,7 @@ fn channel_record(id: u16, schema: u16, topic: &str, encoding: &str, metadata: B
         message_encoding: encoding.to_owned(),
         metadata,
     };
-    let mut out = Vec::new();
-    wire::put(&mut out, op::CHANNEL, &channel);
-    out
+    channel_bytes(&channel)
 }
 
 /// The class in whose chunks a stream stands.

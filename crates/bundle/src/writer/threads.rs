@@ -145,8 +145,7 @@ impl Appender {
     }
 
     fn sync(&mut self) -> Result<(), WriteError> {
-        let synced = self.assembler.sink().sync();
-        synced.map_err(|e| to_write_error(self.assembler.sink().path(), &e))
+        self.assembler.finish()
     }
 
     fn answer(&mut self, message: Message) {

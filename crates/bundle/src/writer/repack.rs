@@ -1,0 +1,83 @@
+//! A chunk of another file, to be appended as it is: its indexes and definitions made again from its content.
+
+use std::collections::BTreeMap;
+
+use mcap::records::{self, Record, op};
+
+use super::pack::Packed;
+use super::registry::channel_bytes;
+use crate::mark::{Mark, MarkStream};
+use crate::reader::{ChunkInfo, Definitions, chunk};
+use crate::wire::{self, RawRecord};
+
+/// Prepares a chunk record. `mark` is what its private record said, where that holds for these bytes.
+pub(crate) fn repack(
+    bytes: &[u8],
+    record: &RawRecord<'_>,
+    info: &ChunkInfo,
+    mark: Option<&Mark>,
+    definitions: &Definitions,
+) -> Result<Packed, String> {
+    let parsed = mcap::parse_record(record.opcode, record.body).map_err(|e| e.to_string())?;
+    let Record::Chunk { header, .. } = parsed else { return Err("no chunk record here".into()) };
+    let content = chunk::content(record)?;
+    let mut local = Definitions::default();
+    let mut entries: BTreeMap<u16, Vec<records::MessageIndexEntry>> = BTreeMap::new();
+    chunk::each_record(&content, |inner| {
+        local.take(inner.opcode, inner.body);
+        if inner.opcode == op::MESSAGE {
+            let (message, _) = chunk::message(inner.body)?;
+            let entry = records::MessageIndexEntry { log_time: message.log_time, offset: inner.start };
+            entries.entry(message.channel_id).or_default().push(entry);
+        }
+        Ok(())
+    })?;
+    local.merge(definitions.clone());
+    let channels = entries.keys().filter_map(|id| Some((*id, local.channels.get(id)?)));
+    let channels: BTreeMap<u16, &records::Channel> = channels.collect();
+    let schemas = channels.values().map(|c| c.schema_id).filter(|id| *id != 0);
+    let schemas: BTreeMap<u16, Vec<u8>> = schemas.map(|id| (id, local.schema_record(id))).collect();
+    let kind = |c: &records::Channel| local.schemas.get(&c.schema_id).and_then(|s| s.0.as_ref()).map_or(0, |s| s.kind);
+    let kinds = channels.values().map(|c| (c.topic.clone(), kind(c))).collect();
+    let (mut indexes, mut offsets, mut messages) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    for (channel_id, records) in entries {
+        offsets.insert(channel_id, (bytes.len() + indexes.len()) as u64);
+        messages.insert(channel_id, records.len() as u64);
+        wire::put(&mut indexes, op::MESSAGE_INDEX, &records::MessageIndex { channel_id, records });
+    }
+    Ok(Packed {
+        class: mark.map_or_else(|| info.class.name().to_owned(), |m| m.class.clone()),
+        chunk: bytes.to_vec(),
+        index: records::ChunkIndex {
+            message_start_time: header.message_start_time,
+            message_end_time: header.message_end_time,
+            chunk_start_offset: 0,
+            chunk_length: bytes.len() as u64,
+            message_index_offsets: offsets,
+            message_index_length: indexes.len() as u64,
+            compression: header.compression,
+            compressed_size: header.compressed_size,
+            uncompressed_size: header.uncompressed_size,
+        },
+        indexes,
+        channels: channels.into_iter().map(|(id, c)| (id, channel_bytes(c))).collect(),
+        schemas,
+        messages,
+        streams: mark.map_or_else(|| streams(info), |m| m.streams.clone()),
+        kinds,
+    })
+}
+
+fn streams(info: &ChunkInfo) -> Vec<MarkStream> {
+    info.streams
+        .iter()
+        .map(|s| MarkStream {
+            name: s.stream.to_string(),
+            rows: s.rows,
+            first_row: s.first_row,
+            start: s.start.0,
+            end: s.end.0,
+            bytes: s.bytes,
+        })
+        .collect()
+}
