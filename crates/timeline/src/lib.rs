@@ -33,6 +33,7 @@ mod sockets;
 mod symbols;
 mod timeline;
 
+pub use coldcase_decode as decode;
 pub use decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
 pub use error::TimelineError;
 pub use merge::{Body, Entry, Merge};
