@@ -122,6 +122,12 @@ pub(crate) fn moved(m: &MetricSeries) -> f64 {
     lasting * relative.min(2.0)
 }
 
+/// What is said when an analysis has no sentence.
+pub(crate) fn silence(a: &Analysis) -> &'static str {
+    let nothing = a.quality.streams.iter().all(|s| s.1 == 0) && a.latencies.is_empty() && a.flow.packets == 0;
+    if nothing { "Nothing was recorded." } else { "Nothing stands out in what was recorded." }
+}
+
 /// How many sources have each state: recorded, skipped, failed.
 pub(crate) fn states(a: &Analysis) -> (usize, usize, usize) {
     let of = |s: SourceStatus| a.quality.sources.iter().filter(|e| e.status == s).count();

@@ -169,9 +169,14 @@ fn edge_line(
     let end = if forward { (b.x, b.y + entry + head) } else { (b.x + NODE_WIDE, b.y + entry + head) };
     let ink = if trouble(edge) > 0 { Ink::Bad } else { Ink::Muted };
     let weight = 1.2 + 3.0 * (edge.bytes as f64).ln_1p() / (most as f64).ln_1p();
-    let half = label.high / 2.0;
-    let mut points = curve(start, (middle.0 - half, middle.1), 1.0, 1.0);
-    points.extend(curve((middle.0 + half, middle.1), end, 1.0, if forward { 1.0 } else { -1.0 }));
+    let (left, right) = ((middle.0 - label.high / 2.0, middle.1), (middle.0 + label.high / 2.0, middle.1));
+    let mut points = curve(start, left, 1.0, 1.0);
+    if forward {
+        points.extend(curve(right, end, 1.0, 1.0));
+    } else {
+        // A loop, or a way back: it turns round where its label begins.
+        points.extend(curve(left, end, 1.0, -1.0));
+    }
     canvas.path(&points, ink, weight, 0.55);
     let tip = end;
     let back = if forward { -9.0 } else { 9.0 };
@@ -248,19 +253,20 @@ fn node(canvas: &mut Canvas<'_>, map: &Map<'_>, at: Place, index: usize, name: &
     canvas.rect(from, to, Ink::Panel);
     canvas.border(from, to, Ink::Muted, 1.25);
     let visible = coldcase_model::text::visible(name);
-    canvas.bold(&shorten(&visible, 20), (from.0 + NODE_WIDE / 2.0, middle - 8.0), 13.0, Ink::Text, Align::Middle);
+    canvas.bold(&shorten(&visible, 18), (from.0 + NODE_WIDE / 2.0, middle - 8.0), 13.0, Ink::Text, Align::Middle);
     let mut ports: Vec<&str> =
         map.edges.iter().filter(|e| e.1 == index && !e.2.is_empty()).map(|e| e.2.as_str()).collect();
     ports.sort_unstable_by_key(|p| (p.len(), *p));
     ports.dedup();
     let calls: u64 = map.edges.iter().filter(|e| e.0 == index || e.1 == index).map(|e| e.3.connections).sum();
-    let mut under = plural(calls, "connection", "connections");
+    let mut under =
+        if ports.is_empty() { plural(calls, "connection", "connections") } else { format!("{} conn.", count(calls)) };
     if !ports.is_empty() {
         let listed = ports.iter().take(2).map(|p| format!(":{p}")).collect::<Vec<_>>().join(" ");
         let more = if ports.len() > 2 { " …" } else { "" };
         under = format!("{listed}{more} · {under}");
     }
-    canvas.text(&shorten(&under, 28), (from.0 + NODE_WIDE / 2.0, middle + 9.0), 10.5, Ink::Muted, Align::Middle);
+    canvas.text(&shorten(&under, 26), (from.0 + NODE_WIDE / 2.0, middle + 9.0), 10.5, Ink::Muted, Align::Middle);
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Where services and labels stand on the flow map: layers from left to right, no two labels on the same place.
 
 /// Width of a service's box.
-pub(crate) const NODE_WIDE: f64 = 164.0;
+pub(crate) const NODE_WIDE: f64 = 152.0;
 /// Smallest height of a service's box.
 pub(crate) const NODE_HIGH: f64 = 44.0;
 /// Room for labels between two layers.
 pub(crate) const LABEL_WIDE: f64 = 186.0;
-const GAP: f64 = LABEL_WIDE + 84.0;
+const GAP: f64 = LABEL_WIDE + 64.0;
 const LABEL_HIGH: f64 = 36.0;
 const LAYERS: usize = 6;
 const MARGIN: f64 = 24.0;

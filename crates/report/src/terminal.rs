@@ -78,7 +78,7 @@ pub fn summary(a: &Analysis, width: usize, colour: bool) -> String {
     quality(&mut page, a);
     page.line("");
     if a.summary.is_empty() {
-        page.entry("", "Nothing stands out in what was recorded.", None);
+        page.entry("summary", crate::facts::silence(a), None);
     }
     for (i, sentence) in a.summary.iter().take(6).enumerate() {
         page.entry(if i == 0 { "summary" } else { "" }, sentence, (i == 0).then_some(BOLD));

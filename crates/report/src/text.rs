@@ -114,7 +114,7 @@ pub(crate) fn share(part: f64) -> String {
     let percent = part * 100.0;
     if percent > 0.0 && percent < 0.1 {
         "<0.1%".to_owned()
-    } else if percent < 10.0 {
+    } else if percent > 0.0 && percent < 10.0 {
         format!("{percent:.1}%")
     } else {
         format!("{percent:.0}%")

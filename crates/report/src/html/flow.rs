@@ -45,7 +45,7 @@ pub(crate) fn body(a: &Analysis) -> Result<String, ReportError> {
 /// The map shrinks to the page, but not so far that its labels cannot be read.
 fn sized(svg: &str) -> String {
     let wide = svg.split("width=\"").nth(1).and_then(|w| w.split('"').next()).and_then(|w| w.parse::<f64>().ok());
-    svg.replacen("<svg ", &format!("<svg style=\"min-width:{:.0}px\" ", wide.unwrap_or(640.0) * 0.85), 1)
+    svg.replacen("<svg ", &format!("<svg style=\"min-width:{:.0}px\" ", wide.unwrap_or(640.0) * 0.78), 1)
 }
 
 fn time(ns: u64) -> Cell {

@@ -54,7 +54,7 @@ pub(crate) fn body(a: &Analysis) -> String {
     let mut sentences = a.summary.iter();
     match sentences.next() {
         Some(first) => out.push_str(&format!("<p class=\"lead\">{}</p>\n", escape(&shorten(first, 600)))),
-        None => out.push_str("<p class=\"lead\">Nothing stands out in what was recorded.</p>\n"),
+        None => out.push_str(&format!("<p class=\"lead\">{}</p>\n", crate::facts::silence(a))),
     }
     let more: String = sentences.take(9).map(|s| format!("<li>{}</li>", escape(&shorten(s, 600)))).collect();
     if !more.is_empty() {
@@ -83,7 +83,7 @@ fn tiles(a: &Analysis) -> Vec<String> {
         out.push(tile("Slow from", &offset(o.time, a.bundle.first), &under, true));
     }
     if let Some(w) = facts.wait {
-        out.push(tile("Most waited for, in all", &duration(w.total), &format!("{} in {}", w.process, w.reason), false));
+        out.push(tile("Top wait, summed", &duration(w.total), &format!("{} in {}", w.process, w.reason), false));
     }
     if let Some(l) = facts.device {
         let under = format!("{} – p50 {}, max {}", l.name, duration(l.p50), duration(l.max));

@@ -101,8 +101,7 @@ fn facts(a: &Analysis) -> String {
 fn losses(a: &Analysis) -> String {
     let lost: Vec<_> = a.quality.losses.iter().filter(|l| l.count > 0 || l.bytes > 0).collect();
     if lost.is_empty() {
-        return "<p>No loss was counted: every source that keeps a count of what it dropped ended at zero.</p>\n"
-            .to_owned();
+        return "<p>No loss was counted.</p>\n".to_owned();
     }
     let rows = lost
         .iter()
