@@ -38,7 +38,15 @@ verbs! {
     verify => Verify,
     recover => Recover,
     #[cfg(feature = "full")]
-    manual => Manual,
+    timeline => Timeline,
+    #[cfg(feature = "full")]
+    analyze => Analyze,
+    #[cfg(feature = "full")]
+    flame => Flame,
+    #[cfg(feature = "full")]
+    latency => Latency,
+    #[cfg(feature = "full")]
+    flow => Flow,
     #[cfg(feature = "full")]
     manual => Manual,
 }

@@ -1,0 +1,314 @@
+//! An entry as a line for people. All captured text in it is made visible.
+
+use std::fmt::Write;
+
+use coldcase_model::field::Unit;
+use coldcase_model::quantity::format_size;
+use coldcase_model::text::visible;
+use coldcase_model::{Boottime, Column, Columns, Event, EventDef, Nanos, catalogue, events, syscall};
+use coldcase_timeline::{Body, Entry, Packet, Timeline};
+
+/// Appends the line of an entry, without its time and stream.
+pub(super) fn write(t: &Timeline, entry: &Entry, out: &mut String) {
+    let raw = match &entry.body {
+        Body::Row { columns, at } => row(t, &entry.stream, columns, *at),
+        Body::Span(s) => span(s),
+        Body::Record(r) => {
+            let severity = r.record.severity.map_or("-", |s| s.name());
+            let mut line = format!("{} {severity} {}", r.record.resource.service, r.record.body);
+            if let Some(trace) = r.record.trace {
+                _ = write!(line, " trace={trace}");
+            }
+            line
+        }
+        Body::Metric(m) => metric(m),
+        Body::Packet(p) => packet(t, p),
+        Body::Line(l) => format!("{}: {}", l.path.rsplit('/').next().unwrap_or(""), l.text()),
+        Body::Page { target, samples } => format!("scraped {target}: {samples} samples"),
+    };
+    out.push_str(&visible(&raw));
+}
+
+fn row(t: &Timeline, stream: &str, columns: &Columns, at: usize) -> String {
+    let known = match stream {
+        s if s == events::OffCpu::DEF.stream => off_cpu(t, columns, at),
+        s if s == events::CpuSample::DEF.stream => cpu_sample(t, columns, at),
+        s if s == events::BlockIo::DEF.stream => block(t, columns, at),
+        s if s == events::TcpState::DEF.stream => tcp_state(t, columns, at),
+        s if s == events::TcpRetransmit::DEF.stream => retransmit(columns, at),
+        s if s == events::Task::DEF.stream => task(columns, at),
+        s if s == events::Loss::DEF.stream => loss(columns, at),
+        s if s == events::Mark::DEF.stream => mark(columns, at),
+        _ => None,
+    };
+    known.unwrap_or_else(|| plain(catalogue::by_stream(stream), columns, at))
+}
+
+/// `name=value` of every field that says something.
+fn plain(def: Option<&EventDef>, columns: &Columns, at: usize) -> String {
+    let mut out = String::new();
+    for (name, column) in columns.names.iter().zip(&columns.columns) {
+        let unit = def.and_then(|d| d.fields.iter().find(|f| f.name == *name)).map_or(Unit::None, |f| f.unit);
+        if name == "reserved" || matches!(unit, Unit::BootNs | Unit::RealNs) {
+            continue;
+        }
+        let value = match (column, unit, column.int(at)) {
+            (_, Unit::DurNs, Some(n)) => Nanos(n as u64).to_string(),
+            (_, Unit::Bytes, Some(n)) => format_size(n as u64),
+            (_, _, Some(n)) => n.to_string(),
+            (Column::F64(v), _, _) => v.get(at).map(f64::to_string).unwrap_or_default(),
+            (Column::Ip(v), _, _) => v.get(at).map(|ip| ip.addr().to_string()).unwrap_or_default(),
+            (Column::Text(c), _, _) if c.get(at).is_empty() => continue,
+            (Column::Text(c), _, _) => c.text(at).into_owned(),
+            (Column::Stack(c), _, _) if c.get(at).is_empty() => continue,
+            (Column::Stack(c), _, _) => format!("{} frames", c.get(at).len()),
+            _ => continue,
+        };
+        let space = if out.is_empty() { "" } else { " " };
+        _ = write!(out, "{space}{name}={value}");
+    }
+    out
+}
+
+/// TASK_* bits as `ps` shows them.
+fn state(bits: u32) -> &'static str {
+    match bits & 0x7ff {
+        0 => "R",
+        b if b & 0x400 != 0 && b & 2 != 0 => "I",
+        b if b & 2 != 0 => "D",
+        b if b & 1 != 0 => "S",
+        b if b & 4 != 0 => "T",
+        b if b & 8 != 0 => "t",
+        b if b & 0x50 != 0 => "X",
+        b if b & 0x20 != 0 => "Z",
+        _ => "?",
+    }
+}
+
+fn off_cpu(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
+    let c = events::OffCpu::cols(columns).ok()?;
+    let at = Boottime(c.time[i]);
+    let who = t.processes().describe(c.tid[i], c.pid[i], at);
+    let mut out = format!("{who} {} ", Nanos(c.duration[i]));
+    let arch = t.bundle().manifest().map_or("x86_64", |m| m.host.arch.as_str());
+    if c.flags[i] & 1 != 0 {
+        out.push_str("preempted");
+    } else {
+        out.push_str("off-CPU");
+        match c.syscall[i] {
+            syscall::none::USER => out.push_str(" in a page fault"),
+            syscall::none::KERNEL_THREAD => {}
+            n => match syscall::name(arch, n) {
+                Some(name) => _ = write!(out, " in {name}"),
+                None => _ = write!(out, " in system call {n}"),
+            },
+        }
+        _ = write!(out, " ({})", state(c.state[i]));
+    }
+    if c.waker_tid[i] != 0 {
+        _ = write!(out, ", woken by {}", t.processes().describe(c.waker_tid[i], 0, at));
+    }
+    if c.flags[i] & 4 != 0 {
+        out.push_str(" (interrupt)");
+    }
+    if c.run_queue[i] != 0 {
+        _ = write!(out, ", run queue {}", Nanos(c.run_queue[i]));
+    }
+    if c.flags[i] & 16 != 0 {
+        out.push_str(", not back when the capture ended");
+    }
+    let frames = t.symbols().stack(c.pid[i], at, c.kernel_stack.get(i), c.user_stack.get(i));
+    innermost(&frames, &mut out);
+    Some(out)
+}
+
+fn cpu_sample(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
+    let c = events::CpuSample::cols(columns).ok()?;
+    let at = Boottime(c.time[i]);
+    let mut out = format!("{} on CPU {}", t.processes().describe(c.tid[i], c.pid[i], at), c.cpu[i]);
+    let frames = t.symbols().stack(c.pid[i], at, c.kernel_stack.get(i), c.user_stack.get(i));
+    innermost(&frames, &mut out);
+    Some(out)
+}
+
+/// The innermost frames of a stack.
+fn innermost(frames: &[coldcase_timeline::Frame], out: &mut String) {
+    const SHOWN: usize = 4;
+    for (i, f) in frames.iter().take(SHOWN).enumerate() {
+        _ = write!(out, "{}{}", if i == 0 { ": " } else { " < " }, f.name);
+    }
+    if frames.len() > SHOWN {
+        _ = write!(out, " < … {} more", frames.len() - SHOWN);
+    }
+}
+
+fn block(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
+    let c = events::BlockIo::cols(columns).ok()?;
+    let what = match c.op[i] & 0xff {
+        0 => "read",
+        1 => "write",
+        2 => "flush",
+        3 => "discard",
+        9 => "write zeroes",
+        _ => "request",
+    };
+    let who = match c.tid[i] {
+        0 => c.comm.text(i).into_owned(),
+        tid => t.processes().describe(tid, c.pid[i], Boottime(c.time[i])),
+    };
+    let mut out = format!(
+        "{who} {what} {} on {}:{} sector {}: {} (queue {})",
+        format_size(u64::from(c.bytes[i])),
+        c.dev[i] >> 20,
+        c.dev[i] & 0xf_ffff,
+        c.sector[i],
+        Nanos(c.duration[i]),
+        Nanos(c.queue[i]),
+    );
+    if c.error[i] != 0 {
+        _ = write!(out, ", failed with error {}", c.error[i]);
+    }
+    Some(out)
+}
+
+fn tcp_name(state: u8) -> &'static str {
+    const NAMES: [&str; 13] = [
+        "-", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT",
+        "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
+    ];
+    NAMES.get(usize::from(state)).copied().unwrap_or("?")
+}
+
+fn end(ip: coldcase_model::Ip, port: u16) -> String {
+    match ip.addr() {
+        std::net::IpAddr::V4(a) => format!("{a}:{port}"),
+        std::net::IpAddr::V6(a) => format!("[{a}]:{port}"),
+    }
+}
+
+fn tcp_state(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
+    let c = events::TcpState::cols(columns).ok()?;
+    let mut out = format!(
+        "{} > {} {} → {}",
+        end(c.local_addr[i], c.local_port[i]),
+        end(c.remote_addr[i], c.remote_port[i]),
+        tcp_name(c.old_state[i]),
+        tcp_name(c.new_state[i])
+    );
+    if c.on_behalf[i] != 0 {
+        _ = write!(out, ", by {}", t.processes().describe(c.tid[i], c.pid[i], Boottime(c.time[i])));
+    }
+    Some(out)
+}
+
+fn retransmit(columns: &Columns, i: usize) -> Option<String> {
+    let c = events::TcpRetransmit::cols(columns).ok()?;
+    let (local, remote) = (end(c.local_addr[i], c.local_port[i]), end(c.remote_addr[i], c.remote_port[i]));
+    let what = if c.synack[i] == 1 { "SYN-ACK" } else { "segments" };
+    let mut out = format!("{local} > {remote} {} {what} sent again, seq {}", c.segments[i], c.seq[i]);
+    _ = write!(out, ", {}", tcp_name(c.state[i]));
+    if c.error[i] != 0 {
+        _ = write!(out, ", failed with error {}", c.error[i]);
+    }
+    Some(out)
+}
+
+fn task(columns: &Columns, i: usize) -> Option<String> {
+    let c = events::Task::cols(columns).ok()?;
+    let (comm, tid, pid) = (c.comm.text(i), c.tid[i], c.pid[i]);
+    let kind = if tid == pid { "process" } else { "thread" };
+    Some(match c.what[i] {
+        1 => format!("{kind} {comm}[{tid}] began, parent {}", if tid == pid { c.ppid[i] } else { pid }),
+        2 => format!("process {pid} became {comm}"),
+        3 => match (c.exit_code[i] >> 8 & 0xff, c.exit_code[i] & 0x7f) {
+            (0, 0) => format!("{kind} {comm}[{tid}] ended"),
+            (code, 0) => format!("{kind} {comm}[{tid}] ended with exit code {code}"),
+            (_, signal) => format!("{kind} {comm}[{tid}] was killed by signal {signal}"),
+        },
+        4 => format!("{kind} [{tid}] is now called {comm}"),
+        n => format!("{kind} {comm}[{tid}]: unknown change {n}"),
+    })
+}
+
+fn loss(columns: &Columns, i: usize) -> Option<String> {
+    let c = events::Loss::cols(columns).ok()?;
+    (c.count[i] > 0 || c.bytes[i] > 0).then(|| {
+        let (source, class, reason) = (c.source.text(i), c.class.text(i), c.reason.text(i));
+        format!("LOST {} of {source} ({class}): {reason}", c.count[i])
+    })
+}
+
+fn mark(columns: &Columns, i: usize) -> Option<String> {
+    let c = events::Mark::cols(columns).ok()?;
+    Some(format!("MARK {} (uid {}, pid {})", c.text.text(i), c.uid[i], c.pid[i]))
+}
+
+fn span(s: &coldcase_timeline::SpanRow) -> String {
+    let s = &s.span;
+    let mut out = format!("{} {} {} {}", s.service(), s.name, Nanos(s.duration()), s.kind.name());
+    if s.status.name() == "error" {
+        out.push_str(" ERROR");
+        if !s.message.is_empty() {
+            _ = write!(out, " {:?}", s.message);
+        }
+    }
+    if let Some(thread) = s.thread {
+        _ = write!(out, " thread={thread}");
+    }
+    if let Some(trace) = s.trace {
+        _ = write!(out, " trace={trace}");
+    }
+    if let Some(id) = s.id {
+        _ = write!(out, " span={id}");
+    }
+    out
+}
+
+fn metric(m: &coldcase_timeline::MetricRow) -> String {
+    let p = &m.point;
+    let (value, attributes) = (super::fields::point_text(p), p.attributes.to_string());
+    let unit = if p.unit.is_empty() { String::new() } else { format!(" {}", p.unit) };
+    let service = &p.resource.service;
+    if attributes.is_empty() {
+        format!("{service} {} = {value}{unit}", p.name)
+    } else {
+        format!("{service} {} {{{attributes}}} = {value}{unit}", p.name)
+    }
+}
+
+/// TCP flags as tcpdump writes them.
+pub(super) fn flags(bits: u8) -> String {
+    const NAMES: [(u8, &str); 8] =
+        [(2, "SYN"), (16, "ACK"), (1, "FIN"), (4, "RST"), (8, "PSH"), (32, "URG"), (64, "ECE"), (128, "CWR")];
+    NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|&(_, name)| name).collect::<Vec<_>>().join("+")
+}
+
+fn packet(t: &Timeline, p: &Packet) -> String {
+    let Some(h) = p.headers() else {
+        return format!("{} {} bytes, not an IP packet", p.interface, p.packet.original);
+    };
+    let mut out = format!("{} {} > {}", p.interface, end(h.src, h.src_port), end(h.dst, h.dst_port));
+    match (h.protocol, h.tcp) {
+        (_, Some(tcp)) => {
+            _ = write!(out, " tcp {} seq {}", flags(tcp.flags), tcp.seq);
+            if tcp.flags & 16 != 0 {
+                _ = write!(out, " ack {}", tcp.ack);
+            }
+            _ = write!(out, " window {}", tcp.window);
+        }
+        (17, _) => out.push_str(" udp"),
+        (1 | 58, _) => out.push_str(" icmp"),
+        (n, _) => _ = write!(out, " protocol {n}"),
+    }
+    _ = write!(out, " length {}", h.payload);
+    if h.fragment {
+        out.push_str(" fragment");
+    }
+    let at = t.boot(p.utc);
+    let owners = super::filter::owners(t, p, at);
+    if owners != [None, None] {
+        let name = |pid: Option<u32>| pid.map_or_else(|| "?".into(), |pid| t.processes().label(pid, at));
+        _ = write!(out, " ({} > {})", name(owners[0]), name(owners[1]));
+    }
+    out
+}

@@ -1,0 +1,190 @@
+//! `coldcase timeline`: every event of one or more bundles, in one order.
+
+mod fields;
+mod filter;
+mod line;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use coldcase_bundle::Bundle;
+use coldcase_model::{CATALOGUE, Utc, catalogue};
+use coldcase_timeline::{Entry, Merge, Options, StreamSet, Timeline, TimelineError, When};
+use regex::Regex;
+
+use crate::args::{Moment, Scope};
+use crate::exit::{Exit, Failure};
+use crate::out::{Out, Style};
+use filter::Filter;
+
+/// Print what happened, all streams in one order, one line an event
+///
+/// Times on the left count from the start of the recording. Without --stream, all that happened is shown; what the
+/// recorder noted of the host and of itself (host.*, symbols, receipts, cost) is shown when it is named.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  coldcase timeline incident.case --from +2s --to +5s
+  coldcase timeline incident.case --stream kernel.offcpu,log --grep 'fsync|ERROR'
+  coldcase timeline incident.case --trace 0af7651916cd43dd8448eb211c80319c
+  coldcase timeline incident.case --json --stream kernel.block | jq 'select(.fields.duration > 1000000)'
+
+With --json, one JSON object a line, with the raw fields and UTC nanoseconds. A stream is named in full or by the
+beginning of its name: kernel, log, otlp.traces. Exit codes: 0 fine, 2 usage or not readable as a bundle, and with
+--strict 3 when part of a bundle could not be read.")]
+pub(crate) struct Args {
+    /// Bundles
+    #[arg(value_name = "BUNDLE", required = true)]
+    bundles: Vec<PathBuf>,
+    #[command(flatten)]
+    scope: Scope,
+    /// Only these streams, or streams whose names begin so
+    #[arg(long, value_name = "STREAM", value_delimiter = ',')]
+    stream: Vec<String>,
+    /// Only spans, logs and metrics of these services, and what their processes did
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    service: Vec<String>,
+    /// Only spans and log lines of this trace
+    #[arg(long, value_name = "TRACE-ID", value_parser = filter::trace)]
+    trace: Option<filter::TraceId>,
+    /// Only lines in which this regular expression is found
+    #[arg(long, value_name = "REGEX")]
+    grep: Option<Regex>,
+    /// Stop after this many lines
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Name frames by the binaries or debug files in this folder, matched by build-id
+    #[arg(long, value_name = "DIR")]
+    debug_dir: Option<PathBuf>,
+    /// Threads to decode with [default: one a CPU]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Exit with 3 when part of a bundle could not be read
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Streams that say how things stood or how the recorder did, rather than what happened.
+const QUIET: [&str; 10] = [
+    "host.process",
+    "host.socket",
+    "host.mapping",
+    "host.cgroup",
+    "host.metric",
+    "symbols",
+    "recorder.anchor",
+    "recorder.cost",
+    "recorder.backlog",
+    "metrics.scrape",
+];
+
+pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
+    let options = Options {
+        threads: args.threads,
+        from: args.scope.from.map(when),
+        to: args.scope.to.map(when),
+        streams: StreamSet::None,
+        debug_dir: args.debug_dir.clone(),
+    };
+    let mut timelines = Vec::with_capacity(args.bundles.len());
+    for path in &args.bundles {
+        timelines.push(Timeline::of(Bundle::open(path)?, &options).map_err(failure)?);
+    }
+    check_streams(&args.stream, &timelines)?;
+    let filter = Filter::new(args.scope.pid, args.scope.comm, args.service, args.trace);
+    let mut merges: Vec<_> = timelines
+        .iter()
+        .map(|t| Merge::new(t, &streams(&args.stream, t)).peekable())
+        .collect();
+    let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+    let (mut left, mut text) = (args.limit.unwrap_or(u64::MAX), String::new());
+    // Offsets count from the earliest start, so that the columns of several bundles compare.
+    let start = timelines.iter().map(Timeline::start).min().unwrap_or_default();
+    while left > 0 {
+        let next = (0..merges.len()).filter_map(|i| merges[i].peek().map(|e| (e.utc, i))).min();
+        let Some((i, entry)) = next.and_then(|(_, i)| merges[i].next().map(|e| (i, e))) else { break };
+        let t = &timelines[i];
+        if !filter.passes(t, &entry) {
+            continue;
+        }
+        text.clear();
+        line::write(t, &entry, &mut text);
+        if args.grep.as_ref().is_some_and(|g| !g.is_match(&text)) {
+            continue;
+        }
+        if out.json {
+            serde_json::to_writer(&mut stdout, &fields::json(t, &entry, &text))?;
+            stdout.write_all(b"\n")?;
+        } else {
+            let bundle = if timelines.len() > 1 { Some(t.bundle().id()) } else { None };
+            let head = head(&entry, start, bundle);
+            writeln!(stdout, "{} {text}", out.style(Style::Dim, &head))?;
+        }
+        left -= 1;
+    }
+    stdout.flush()?;
+    drop(stdout);
+    let mut flawed = false;
+    for (t, _) in timelines.iter().zip(&merges) {
+        for problem in t.problems() {
+            out.warning(&format!("{}: {problem}", t.bundle().path().display()));
+            flawed = true;
+        }
+    }
+    Ok(if args.strict && flawed { Exit::Lost } else { Exit::Fine })
+}
+
+/// `+2.318042s kernel.offcpu`, in columns.
+fn head(entry: &Entry, start: Utc, bundle: Option<&str>) -> String {
+    let after = i128::from(entry.utc.0) - i128::from(start.0);
+    let sign = if after < 0 { '-' } else { '+' };
+    let micros = after.unsigned_abs() / 1000;
+    let bundle = bundle.map(|b| format!("{b} ")).unwrap_or_default();
+    format!("{sign}{}.{:06}s {bundle}{:<20}", micros / 1_000_000, micros % 1_000_000, entry.stream)
+}
+
+pub(crate) fn when(m: Moment) -> When {
+    match m {
+        Moment::At(utc) => When::At(utc),
+        Moment::After(ns) => When::After(ns),
+    }
+}
+
+pub(crate) fn failure(e: TimelineError) -> Failure {
+    match e {
+        TimelineError::Open(e) => e.into(),
+        TimelineError::Window { .. } => Failure::usage("--from is not before --to"),
+        TimelineError::Symbols(_) => Failure::usage(e.to_string()),
+        e @ TimelineError::Threads { .. } => Failure::failed(e.to_string()),
+    }
+}
+
+fn streams(patterns: &[String], t: &Timeline) -> StreamSet {
+    if !patterns.is_empty() {
+        return StreamSet::named(patterns);
+    }
+    let all = t.bundle().streams();
+    let shown = all.iter().map(|s| &*s.name).filter(|s| !QUIET.contains(s) && !s.ends_with(".receipts"));
+    StreamSet::named(shown)
+}
+
+/// A pattern that no stream could ever have is a slip of the fingers.
+fn check_streams(patterns: &[String], timelines: &[Timeline]) -> Result<(), Failure> {
+    let recorded: Vec<_> = timelines.iter().flat_map(|t| t.bundle().streams()).map(|s| s.name).collect();
+    let known: Vec<&str> = CATALOGUE
+        .iter()
+        .map(|d| d.stream)
+        .chain(catalogue::RAW_STREAMS.iter().flat_map(|r| [r.stream, r.receipts]))
+        .chain(recorded.iter().map(|s| &**s))
+        .collect();
+    match patterns.iter().find(|p| !known.iter().any(|s| StreamSet::pattern_has(p, s))) {
+        None => Ok(()),
+        Some(p) => {
+            let mut names: Vec<&str> = recorded.iter().map(|s| &**s).filter(|s| !s.ends_with(".receipts")).collect();
+            names.sort_unstable();
+            names.dedup();
+            Err(Failure::usage(format!("--stream {p}: there is no such stream"))
+                .hint(format!("this bundle has {}", names.join(", "))))
+        }
+    }
+}
