@@ -52,7 +52,7 @@ head -1 "$out/shop.txt"
 record=("$coldcase" record -o "$out/incident.case" --for "${recorded}s"
 	--otlp-grpc "127.0.0.1:$grpc" --otlp-http "127.0.0.1:$http"
 	--log "$GATEWAY_LOG" --log "$ORDERS_LOG"
-	--scrape "http://$GATEWAY_ADDR/metrics" --scrape "http://$ORDERS_ADDR/metrics")
+	--scrape "http://$GATEWAY_ADDR/metrics@1s" --scrape "http://$ORDERS_ADDR/metrics@1s")
 say "2. ${record[*]}"
 code=0
 "${record[@]}" || code=$?
@@ -72,7 +72,7 @@ shop=
 grep '^load' "$out/shop.txt" || true
 
 say "4. $coldcase analyze $out/incident.case -o $out/report"
-"$coldcase" verify --quiet "$out/incident.case" || die "the bundle is not intact"
+"$coldcase" verify --quiet "$out/incident.case" > /dev/null || die "the bundle is not intact"
 "$coldcase" analyze "$out/incident.case" -o "$out/report"
 
 say "5. Look at"
