@@ -30,5 +30,13 @@ pub const PROFILE: &str = "coldcase/1";
 /// The parts of the format, for measuring and for tests. Not an API.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::codec::{decode_batch, encode_batch};
+    pub use crate::codec::{CodecError, encode_batch};
+
+    /// Decodes a batch with the budget of a chunk.
+    ///
+    /// # Errors
+    /// When the bytes are no batch.
+    pub fn decode(bytes: &[u8]) -> Result<(u64, coldcase_model::Columns), CodecError> {
+        crate::codec::decode_batch(bytes, &mut crate::codec::Budget::new(crate::limits::BATCH_DECODED))
+    }
 }

@@ -55,7 +55,7 @@ pub fn recover(from: &Path, to: &Path, force: bool) -> Result<Recovery, RecoverE
         return Err(RecoverError::SameFile { path: to.to_owned() });
     }
     let map = reader::map(from)?;
-    let found = index::read(&map).filter(|f| f.problems.is_empty()).unwrap_or_else(|| scan::read(&map));
+    let found = index::read(&map).unwrap_or_else(|| scan::read(&map));
     let parent = found.id.clone().or_else(|| found.manifest.as_ref().map(|m| m.id.clone())).unwrap_or_default();
     let id = random_id();
     let mut work = Work {
@@ -116,11 +116,7 @@ impl<'a> Work<'a> {
             }
         }
         self.recovery.problems.sort_by_key(|p| (p.range.start, p.range.end));
-        // A chunk whose private record is missing is whole.
-        let lost = self.recovery.problems.iter().filter(|p| {
-            !self.kept.iter().any(|k| p.range.start == k.offset && p.range.end == k.offset + k.bytes)
-        });
-        self.recovery.bytes_lost = lost.map(|p| p.range.end - p.range.start).sum();
+        self.recovery.bytes_lost = self.recovery.problems.iter().map(|p| p.range.end - p.range.start).sum();
         Ok(())
     }
 

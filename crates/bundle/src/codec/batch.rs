@@ -98,7 +98,7 @@ fn end_instead_of_start(rows: &Columns, cols: &mut [(Cow<'_, str>, WireColumn<'_
 ///
 /// # Errors
 /// When the bytes are not a batch, contradict themselves, or exceed the limits or the budget.
-pub fn decode_batch(bytes: &[u8], budget: &mut Budget) -> Result<(u64, Columns), CodecError> {
+pub(crate) fn decode_batch(bytes: &[u8], budget: &mut Budget) -> Result<(u64, Columns), CodecError> {
     let batch: WireBatch<'_> = rmp_serde::from_slice(bytes).map_err(|e| CodecError::Framing(e.to_string()))?;
     if batch.v != VERSION {
         return Err(CodecError::Version(batch.v));

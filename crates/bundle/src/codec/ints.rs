@@ -1,4 +1,4 @@
-//! Integers as fixed-width blocks: frame of reference or deltas, split into byte planes. See formats/bundle.md, "ints".
+//! Integers as fixed-width blocks: frame of reference or deltas, in byte planes. See formats/bundle.md, "ints".
 
 /// Values per block; the last block of a column may hold fewer.
 pub(crate) const BLOCK: usize = 256;
@@ -38,20 +38,33 @@ int! {
     i64: |v| v as u64 ^ (1 << 63), |w| (w ^ (1 << 63)) as i64;
 }
 
-/// Appends the blocks of `values`.
+/// How a block's values follow from its offsets.
+#[derive(Clone, Copy)]
+struct Head {
+    /// Bytes of an offset.
+    width: usize,
+    /// What is added to each offset; in a block of deltas, the first value.
+    base: u64,
+    /// In a block of deltas, what is added to each on top of the value before.
+    low: Option<u64>,
+}
+
+/// Appends `values`: the heads of all blocks, then byte 0 of all offsets, byte 1, and so on to the widest.
 pub(crate) fn encode<T: Int>(values: impl Iterator<Item = T>, out: &mut Vec<u8>) {
-    let mut block = [0u64; BLOCK];
-    let mut n = 0;
-    for value in values {
-        block[n] = value.to_wire();
-        n += 1;
-        if n == BLOCK {
-            encode_block(&block, out);
-            n = 0;
-        }
+    let mut offsets: Vec<u64> = values.map(T::to_wire).collect();
+    let mut widths = Vec::with_capacity(offsets.len() / BLOCK + 1);
+    for block in offsets.chunks_mut(BLOCK) {
+        let head = reduce(block);
+        out.push(head.width as u8 | if head.low.is_some() { DELTA } else { 0 });
+        out.extend_from_slice(&head.base.to_le_bytes());
+        out.extend(head.low.iter().flat_map(|low| low.to_le_bytes()));
+        widths.push(head.width);
     }
-    if n > 0 {
-        encode_block(&block[..n], out);
+    // Like stands beside like: zstd then finds a table for each plane.
+    for plane in 0..widths.iter().copied().max().unwrap_or(0) {
+        for (block, _) in offsets.chunks(BLOCK).zip(&widths).filter(|(_, width)| **width > plane) {
+            out.extend(block.iter().map(|v| (v >> (8 * plane)) as u8));
+        }
     }
 }
 
@@ -60,9 +73,10 @@ fn width(n: u64) -> usize {
     8 - n.leading_zeros() as usize / 8
 }
 
-fn encode_block(values: &[u64], out: &mut Vec<u8>) {
+/// Turns the values of a block into offsets, by whichever way makes them narrower.
+fn reduce(values: &mut [u64]) -> Head {
     let (mut min, mut max) = (values[0], values[0]);
-    for &v in values {
+    for &v in values.iter() {
         min = min.min(v);
         max = max.max(v);
     }
@@ -74,99 +88,106 @@ fn encode_block(values: &[u64], out: &mut Vec<u8>) {
         high = high.max(delta);
     }
     let deltas = if values.len() > 1 { width(high.wrapping_sub(low) as u64) } else { 8 };
-    // A block of deltas costs eight bytes more of head.
-    if deltas * (values.len() - 1) + 8 < plain * values.len() {
-        out.push(DELTA | deltas as u8);
-        out.extend_from_slice(&values[0].to_le_bytes());
-        out.extend_from_slice(&low.to_le_bytes());
-        let mut offsets = [0u64; BLOCK];
-        for (o, pair) in offsets.iter_mut().zip(values.windows(2)) {
-            *o = pair[1].wrapping_sub(pair[0]).wrapping_sub(low as u64);
-        }
-        split(&offsets[..values.len() - 1], 0, deltas, out);
-    } else {
-        out.push(plain as u8);
-        out.extend_from_slice(&min.to_le_bytes());
-        split(values, min, plain, out);
+    // The head of a block of deltas is eight bytes longer.
+    if deltas * values.len() + 8 >= plain * values.len() {
+        values.iter_mut().for_each(|v| *v -= min);
+        return Head { width: plain, base: min, low: None };
     }
-}
-
-/// Appends `width` planes: byte 0 of every offset, then byte 1, …
-fn split(values: &[u64], base: u64, width: usize, out: &mut Vec<u8>) {
-    for plane in 0..width {
-        out.extend(values.iter().map(|v| (v.wrapping_sub(base) >> (8 * plane)) as u8));
+    let (base, low) = (values[0], low as u64);
+    let mut before = base.wrapping_sub(low);
+    for v in values.iter_mut() {
+        let offset = v.wrapping_sub(before).wrapping_sub(low);
+        before = *v;
+        *v = offset;
     }
+    Head { width: deltas, base, low: Some(low) }
 }
 
 /// Decodes exactly `count` values, which must fill `bytes` to its end.
 pub(crate) fn decode<T: Int>(bytes: &[u8], count: usize) -> Result<Vec<T>, &'static str> {
+    let blocks = count.div_ceil(BLOCK);
     // Every block takes at least its head: a claimed count cannot make us allocate for what is not there.
-    if bytes.len() < count.div_ceil(BLOCK) * 9 {
+    if bytes.len() < blocks * 9 {
         return Err("too short for its rows");
     }
-    let mut out = Vec::with_capacity(count);
+    let mut heads = Vec::with_capacity(blocks);
     let mut rest = bytes;
-    while out.len() < count {
-        let n = (count - out.len()).min(BLOCK);
-        rest = decode_block(rest, n, &mut out)?;
+    for _ in 0..blocks {
+        heads.push(head(&mut rest)?);
     }
-    if rest.is_empty() { Ok(out) } else { Err("longer than its rows") }
+    let rows = |block: usize| (count - block * BLOCK).min(BLOCK);
+    // Where each plane begins.
+    let mut at = [0usize; 9];
+    for (block, head) in heads.iter().enumerate() {
+        at[1..=head.width].iter_mut().for_each(|a| *a += rows(block));
+    }
+    for plane in 1..9 {
+        at[plane] += at[plane - 1];
+    }
+    if rest.len() != at[8] {
+        return Err("of another length than its rows");
+    }
+    let mut out = Vec::with_capacity(count);
+    let mut offsets = [0u64; BLOCK];
+    for (block, head) in heads.iter().enumerate() {
+        let offsets = &mut offsets[..rows(block)];
+        join(rest, &mut at, head.width, offsets);
+        match head.low {
+            None => out.extend(offsets.iter().map(|o| T::from_wire(head.base.wrapping_add(*o)))),
+            Some(low) => {
+                let mut value = head.base.wrapping_sub(low);
+                out.extend(offsets.iter().map(|o| {
+                    value = value.wrapping_add(low).wrapping_add(*o);
+                    T::from_wire(value)
+                }));
+            }
+        }
+    }
+    Ok(out)
 }
 
-fn decode_block<'a, T: Int>(bytes: &'a [u8], n: usize, out: &mut Vec<T>) -> Result<&'a [u8], &'static str> {
-    const SHORT: &str = "ends within a block";
-    let (&tag, rest) = bytes.split_first().ok_or(SHORT)?;
-    let (base, rest) = rest.split_first_chunk::<8>().ok_or(SHORT)?;
-    let base = u64::from_le_bytes(*base);
+fn word(rest: &mut &[u8]) -> Result<u64, &'static str> {
+    let (word, after) = rest.split_first_chunk::<8>().ok_or("ends within a block")?;
+    *rest = after;
+    Ok(u64::from_le_bytes(*word))
+}
+
+fn head(rest: &mut &[u8]) -> Result<Head, &'static str> {
+    let (&tag, after) = rest.split_first().ok_or("ends within a block")?;
+    *rest = after;
     let width = usize::from(tag & 0x0f);
     if width > 8 || tag & 0xe0 != 0 {
         return Err("unknown block tag");
     }
-    if tag & DELTA == 0 {
-        let (planes, rest) = rest.split_at_checked(width * n).ok_or(SHORT)?;
-        let mut block = [0u64; BLOCK];
-        join(planes, n, width, &mut block);
-        out.extend(block[..n].iter().map(|v| T::from_wire(base.wrapping_add(*v))));
-        return Ok(rest);
-    }
-    let (low, rest) = rest.split_first_chunk::<8>().ok_or(SHORT)?;
-    let low = u64::from_le_bytes(*low);
-    let (planes, rest) = rest.split_at_checked(width * (n - 1)).ok_or(SHORT)?;
-    let mut block = [0u64; BLOCK];
-    join(planes, n - 1, width, &mut block);
-    let mut value = base;
-    out.push(T::from_wire(value));
-    out.extend(block[..n - 1].iter().map(|offset| {
-        value = value.wrapping_add(low).wrapping_add(*offset);
-        T::from_wire(value)
-    }));
-    Ok(rest)
+    let base = word(rest)?;
+    let low = if tag & DELTA == 0 { None } else { Some(word(rest)?) };
+    Ok(Head { width, base, low })
 }
 
-/// The reverse of [`split`] for `n` values.
-fn join(planes: &[u8], n: usize, width: usize, block: &mut [u64; BLOCK]) {
-    fn planes_of<const W: usize>(planes: &[u8], block: &mut [u64]) {
-        let n = block.len();
-        let parts: [&[u8]; W] = std::array::from_fn(|p| &planes[p * n..(p + 1) * n]);
-        for (i, v) in block.iter_mut().enumerate() {
+/// Puts the offsets of one block together from its planes, and moves on in each. The caller checked that they are there.
+fn join(planes: &[u8], at: &mut [usize; 9], width: usize, offsets: &mut [u64]) {
+    fn of<const W: usize>(planes: &[u8], at: &mut [usize; 9], offsets: &mut [u64]) {
+        let n = offsets.len();
+        let parts: [&[u8]; W] = std::array::from_fn(|p| &planes[at[p]..at[p] + n]);
+        for (i, offset) in offsets.iter_mut().enumerate() {
             let mut joined = 0;
             for (p, part) in parts.iter().enumerate() {
                 joined |= u64::from(part[i]) << (8 * p);
             }
-            *v = joined;
+            *offset = joined;
         }
+        at[..W].iter_mut().for_each(|a| *a += n);
     }
-    let block = &mut block[..n];
     match width {
-        0 => {}
-        1 => planes_of::<1>(planes, block),
-        2 => planes_of::<2>(planes, block),
-        3 => planes_of::<3>(planes, block),
-        4 => planes_of::<4>(planes, block),
-        5 => planes_of::<5>(planes, block),
-        6 => planes_of::<6>(planes, block),
-        7 => planes_of::<7>(planes, block),
-        _ => planes_of::<8>(planes, block),
+        0 => offsets.fill(0),
+        1 => of::<1>(planes, at, offsets),
+        2 => of::<2>(planes, at, offsets),
+        3 => of::<3>(planes, at, offsets),
+        4 => of::<4>(planes, at, offsets),
+        5 => of::<5>(planes, at, offsets),
+        6 => of::<6>(planes, at, offsets),
+        7 => of::<7>(planes, at, offsets),
+        _ => of::<8>(planes, at, offsets),
     }
 }
 

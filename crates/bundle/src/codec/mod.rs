@@ -5,7 +5,8 @@ mod column;
 mod ints;
 mod packed;
 
-pub use batch::{decode_batch, encode_batch};
+pub(crate) use batch::decode_batch;
+pub use batch::encode_batch;
 
 /// Why bytes are not a batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,11 +32,11 @@ pub enum CodecError {
 
 /// What decoding may still take in memory. Bundles come from strangers, and a block of equal values is tiny.
 #[derive(Debug)]
-pub struct Budget(u64);
+pub(crate) struct Budget(u64);
 
 impl Budget {
     /// `bytes` to spend.
-    pub fn new(bytes: u64) -> Budget {
+    pub(crate) fn new(bytes: u64) -> Budget {
         Budget(bytes)
     }
 

@@ -74,10 +74,11 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Found> {
     }
     if unmarked > 0 {
         let what = format!(
-            "{unmarked} of {} chunks have no private record: the file was rewritten by another tool",
+            "{unmarked} of {} chunks have no readable private record: damaged, or rewritten by another tool",
             indexes.len()
         );
-        found.problem(0..bytes.len() as u64, what);
+        // Nothing of the evidence is lost by it: an empty range.
+        found.problem(footer.summary_start..footer.summary_start, what);
     }
     found.manifest.is_some().then_some(found)
 }

@@ -96,7 +96,7 @@ impl<'a> Scan<'a> {
         let Some(record) = self.pending.take() else { return true };
         match chunk::survey(&record, &self.found.definitions) {
             Ok(survey) => {
-                self.found.problem(record.start..record.end, "a chunk without its private record");
+                self.found.problem(record.end..record.end, "a chunk without its private record; it is whole");
                 self.found.push_surveyed(record.start, record.end - record.start, survey);
                 self.confirmed = record.end;
                 true
@@ -120,9 +120,13 @@ impl<'a> Scan<'a> {
 
     /// Looks for the next mark after the last sure place, and goes on behind it. `None` when there is none.
     fn resync(&mut self, lost_at: u64, reason: &str) -> Option<u64> {
-        self.pending = None;
+        // The chunk before the damage may be whole; then it is sure, too.
+        self.settle();
         let from = self.confirmed;
         let mut search = from;
+        if lost_at == self.bytes.len() as u64 && from == lost_at {
+            return None;
+        }
         while let Some(sync) = find(self.bytes, search, &SYNC) {
             search = sync + 1;
             let Some(start) = sync.checked_sub(FRAME).filter(|s| *s >= from) else { continue };
@@ -134,7 +138,7 @@ impl<'a> Scan<'a> {
         }
         let end = self.bytes.len() as u64;
         if from < end {
-            self.found.problem(from..end, format!("{reason}, and nothing to be recognised after it"));
+            self.found.problem(from..end, format!("{reason} at byte {lost_at}, and nothing to be recognised after it"));
         }
         None
     }
