@@ -7,7 +7,12 @@ mod sample;
 fn main() {
     let dir = std::path::PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "/tmp/coldcase-sample".into()));
     let empty = coldcase_model::analysis::Analysis::default();
-    for (name, analysis) in [("incident", sample::incident()), ("empty", empty), ("hostile", sample::hostile())] {
+    for (name, analysis) in [
+        ("incident", sample::incident()),
+        ("empty", empty),
+        ("hostile", sample::hostile()),
+        ("crowded", sample::crowded()),
+    ] {
         let written = coldcase_report::render_all(&analysis, &dir.join(name)).unwrap();
         println!("{}", coldcase_report::terminal::summary(&analysis, 100, false));
         println!("{}", coldcase_report::terminal::files(&written, false));

@@ -162,10 +162,10 @@ fn spread(labels: &mut [Place], members: &[usize]) {
 fn layers(names: &[String], edges: &[(usize, usize)]) -> Vec<usize> {
     let mut incoming = vec![0usize; names.len()];
     for &(from, to) in edges {
-        if from != to {
-            if let Some(n) = incoming.get_mut(to) {
-                *n += 1;
-            }
+        if from != to
+            && let Some(n) = incoming.get_mut(to)
+        {
+            *n += 1;
         }
     }
     // Visit clients before servers; within equals by name. Edges back to one already on the way are left out.

@@ -65,6 +65,7 @@
       while (v >= 1023.5 && i < 4) { v /= 1024; i++; }
       return (i ? three(v) : v.toFixed(0)) + " " + steps[i] + (/\/s$/.test(unit) ? "/s" : "");
     }
+    if (unit === "%" || unit === "percent") return Number(v.toPrecision(4)) + "%";
     return Number(v.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 }) + (unit && unit !== "1" ? " " + unit : "");
   }
   function heat(chart, at, up) {

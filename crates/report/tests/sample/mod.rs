@@ -395,6 +395,22 @@ pub fn incident() -> Analysis {
     }
 }
 
+/// More services and pairs than the map has room for, in circles and with loops.
+pub fn crowded() -> Analysis {
+    let mut a = incident();
+    let names =
+        ["edge", "gateway", "auth", "cart", "orders", "stock", "search", "mail", "ledger", "pay", "10.0.0.9", "redis"];
+    let mut noise = Noise(3);
+    for i in 0..40u64 {
+        let from = (noise.next() * names.len() as f64) as usize;
+        let to = (from + 1 + (noise.next() * 4.0) as usize) % names.len();
+        let wrong = if i % 9 == 0 { (i, i / 2, 0) } else { (0, 0, 0) };
+        let server = format!("{}:{}", names[to], 8_000 + to);
+        a.flow.edges.push(edge(names[from], &server, i + 1, 100 * i + 7, 90_000 * i, wrong, Some(50_000 + i * 1_000)));
+    }
+    a
+}
+
 /// Every text that was captured, hostile.
 pub const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&]]>--><!--\x1b[2J\u{9b}31m\u{202e}\u{0}\u{ffff}\u{fe}; 7 ;a";
 
