@@ -1,1 +1,28 @@
 //! Columns to polars frames: the one place that compiles polars.
+//!
+//! Each stream is a table of the stream's name with `.` as `_` (`kernel_offcpu`); what is decoded from raw streams
+//! are the tables `spans`, `span_events`, `logs`, `metrics` and `packets`. Every table begins with `row` (the number
+//! that evidence cites) and `utc` (nanoseconds since 1970); raw values stand beside what was derived from them.
+//!
+//! ```no_run
+//! use coldcase_tables::Tables;
+//! use polars::prelude::*;
+//!
+//! let tables = Tables::open("incident.case".as_ref(), &Default::default())?;
+//! let worst = tables
+//!     .scan("kernel_offcpu")?
+//!     .group_by([col("process"), col("syscall_name")])
+//!     .agg([col("duration").sum()])
+//!     .sort(["duration"], SortMultipleOptions::default().with_order_descending(true))
+//!     .collect()?;
+//! println!("{worst}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod decoded;
+mod frame;
+mod stream;
+mod tables;
+
+pub use polars;
+pub use tables::{TableError, Tables};

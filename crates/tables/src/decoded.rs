@@ -1,0 +1,213 @@
+//! The tables of what is decoded from raw streams: spans, span events, logs, metrics, packets.
+
+use coldcase_timeline::decode::otlp::{MetricPoint, PointValue};
+use coldcase_timeline::{Packet, Timeline};
+use polars::prelude::*;
+
+use crate::frame::{Ask, Frame};
+
+/// The decoded tables: name, and the streams that they come from.
+pub(crate) const TABLES: [(&str, &[&str]); 5] = [
+    ("spans", &["otlp.traces"]),
+    ("span_events", &["otlp.traces"]),
+    ("logs", &["log.lines", "otlp.logs"]),
+    ("metrics", &["otlp.metrics", "metrics.pages"]),
+    ("packets", &["packets"]),
+];
+
+/// The frame of a decoded table; `None` when there is no such table.
+pub(crate) fn frame(t: &Timeline, name: &str, ask: Ask<'_>) -> Option<PolarsResult<DataFrame>> {
+    let out = Frame::new(ask);
+    Some(match name {
+        "spans" => spans(t, out),
+        "span_events" => span_events(t, out),
+        "logs" => logs(t, out),
+        "metrics" => metrics(t, out),
+        "packets" => packets(t, out),
+        _ => return None,
+    })
+}
+
+fn spans(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
+    let s = t.spans();
+    let hex = |id: Option<&dyn std::fmt::Display>| id.map(|i| i.to_string());
+    out.put("row", || s.iter().map(|s| s.row).collect::<Vec<_>>());
+    out.put("utc", || s.iter().map(|s| s.span.start).collect::<Vec<_>>());
+    out.put("index", || s.iter().map(|s| s.span.index).collect::<Vec<_>>());
+    out.put("end", || s.iter().map(|s| s.span.end).collect::<Vec<_>>());
+    out.put("duration", || s.iter().map(|s| s.span.duration()).collect::<Vec<_>>());
+    out.put("service", || s.iter().map(|s| s.span.service().to_owned()).collect::<Vec<_>>());
+    out.put("name", || s.iter().map(|s| s.span.name.clone()).collect::<Vec<_>>());
+    out.put("kind", || s.iter().map(|s| s.span.kind.name().to_owned()).collect::<Vec<_>>());
+    out.put("status", || s.iter().map(|s| s.span.status.name().to_owned()).collect::<Vec<_>>());
+    out.put("message", || s.iter().map(|s| s.span.message.clone()).collect::<Vec<_>>());
+    out.put("trace", || s.iter().map(|s| hex(s.span.trace.as_ref().map(|i| i as _))).collect::<Vec<_>>());
+    out.put("span", || s.iter().map(|s| hex(s.span.id.as_ref().map(|i| i as _))).collect::<Vec<_>>());
+    out.put("parent", || s.iter().map(|s| hex(s.span.parent.as_ref().map(|i| i as _))).collect::<Vec<_>>());
+    out.put("pid", || s.iter().map(|s| s.span.resource.pid).collect::<Vec<_>>());
+    out.put("tid", || s.iter().map(|s| s.span.thread).collect::<Vec<_>>());
+    out.put("scope", || s.iter().map(|s| s.span.scope.to_string()).collect::<Vec<_>>());
+    out.put("attributes", || s.iter().map(|s| s.span.attributes.to_string()).collect::<Vec<_>>());
+    out.put("received", || s.iter().map(|s| s.received.0).collect::<Vec<_>>());
+    out.finish()
+}
+
+fn span_events(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
+    let events: Vec<_> = t.spans().iter().flat_map(|s| s.span.events.iter().map(move |e| (s, e))).collect();
+    let e = &events;
+    out.put("row", || e.iter().map(|(s, _)| s.row).collect::<Vec<_>>());
+    out.put("utc", || e.iter().map(|(s, e)| e.time.unwrap_or(s.span.start)).collect::<Vec<_>>());
+    out.put("index", || e.iter().map(|(s, _)| s.span.index).collect::<Vec<_>>());
+    out.put("trace", || e.iter().map(|(s, _)| s.span.trace.map(|t| t.to_string())).collect::<Vec<_>>());
+    out.put("span", || e.iter().map(|(s, _)| s.span.id.map(|i| i.to_string())).collect::<Vec<_>>());
+    out.put("name", || e.iter().map(|(_, e)| e.name.clone()).collect::<Vec<_>>());
+    out.put("attributes", || e.iter().map(|(_, e)| e.attributes.to_string()).collect::<Vec<_>>());
+    out.finish()
+}
+
+/// One row of the table `logs`.
+struct Log<'a> {
+    stream: &'static str,
+    row: u64,
+    index: u32,
+    utc: i64,
+    origin: &'a str,
+    severity: Option<&'static str>,
+    body: std::borrow::Cow<'a, str>,
+    trace: Option<String>,
+    span: Option<String>,
+}
+
+fn logs(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
+    let lines = t.lines().iter().map(|l| Log {
+        stream: "log.lines",
+        row: l.row,
+        index: 0,
+        utc: l.utc.0,
+        origin: &l.path,
+        severity: l.fields.severity.map(|s| s.name()),
+        body: l.text(),
+        trace: l.fields.trace.map(|t| t.to_string()),
+        span: l.fields.span.map(|s| s.to_string()),
+    });
+    let records = t.records().iter().map(|r| Log {
+        stream: "otlp.logs",
+        row: r.row,
+        index: r.record.index,
+        utc: r.utc.0,
+        origin: &r.record.resource.service,
+        severity: r.record.severity.map(|s| s.name()),
+        body: r.record.body.as_str().into(),
+        trace: r.record.trace.map(|t| t.to_string()),
+        span: r.record.span.map(|s| s.to_string()),
+    });
+    let mut all: Vec<Log<'_>> = lines.chain(records).collect();
+    all.sort_by_key(|l| (l.utc, l.stream, l.row, l.index));
+    let l = &all;
+    out.put("row", || l.iter().map(|l| l.row).collect::<Vec<_>>());
+    out.put("utc", || l.iter().map(|l| l.utc).collect::<Vec<_>>());
+    out.put("stream", || l.iter().map(|l| l.stream.to_owned()).collect::<Vec<_>>());
+    out.put("index", || l.iter().map(|l| l.index).collect::<Vec<_>>());
+    out.put("origin", || l.iter().map(|l| l.origin.to_owned()).collect::<Vec<_>>());
+    out.put("severity", || l.iter().map(|l| l.severity.map(str::to_owned)).collect::<Vec<_>>());
+    out.put("body", || l.iter().map(|l| l.body.clone().into_owned()).collect::<Vec<_>>());
+    out.put("trace", || l.iter().map(|l| l.trace.clone()).collect::<Vec<_>>());
+    out.put("span", || l.iter().map(|l| l.span.clone()).collect::<Vec<_>>());
+    out.finish()
+}
+
+/// One row of the table `metrics`.
+struct Metric<'a> {
+    stream: &'static str,
+    row: u64,
+    index: u32,
+    utc: i64,
+    origin: &'a str,
+    name: &'a str,
+    unit: &'a str,
+    kind: &'a str,
+    labels: String,
+    value: Option<f64>,
+    count: Option<u64>,
+}
+
+/// A number, or the sum of a distribution; and how many values it is of.
+fn number(p: &MetricPoint) -> (Option<f64>, Option<u64>) {
+    match &p.value {
+        None => (None, None),
+        Some(PointValue::Number(x)) => (Some(*x), None),
+        Some(PointValue::Histogram { count, sum, .. }) => (*sum, Some(*count)),
+        Some(PointValue::Summary { count, sum, .. }) => (Some(*sum), Some(*count)),
+    }
+}
+
+fn metrics(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
+    let points = t.metrics().iter().map(|m| {
+        let (value, count) = number(&m.point);
+        Metric {
+            stream: "otlp.metrics",
+            row: m.row,
+            index: m.point.index,
+            utc: m.utc.0,
+            origin: &m.point.resource.service,
+            name: &m.point.name,
+            unit: &m.point.unit,
+            kind: m.point.kind.name(),
+            labels: m.point.attributes.to_string(),
+            value,
+            count,
+        }
+    });
+    let samples = t.samples().iter().map(|s| Metric {
+        stream: "metrics.pages",
+        row: s.row,
+        index: s.sample.line,
+        utc: s.utc.0,
+        origin: &s.target,
+        name: &s.sample.name,
+        unit: "",
+        kind: &s.sample.kind,
+        labels: s.sample.label_text(),
+        value: Some(s.sample.value),
+        count: None,
+    });
+    let mut all: Vec<Metric<'_>> = points.chain(samples).collect();
+    all.sort_by_key(|m| (m.utc, m.stream, m.row, m.index));
+    let m = &all;
+    out.put("row", || m.iter().map(|m| m.row).collect::<Vec<_>>());
+    out.put("utc", || m.iter().map(|m| m.utc).collect::<Vec<_>>());
+    out.put("stream", || m.iter().map(|m| m.stream.to_owned()).collect::<Vec<_>>());
+    out.put("index", || m.iter().map(|m| m.index).collect::<Vec<_>>());
+    out.put("origin", || m.iter().map(|m| m.origin.to_owned()).collect::<Vec<_>>());
+    out.put("name", || m.iter().map(|m| m.name.to_owned()).collect::<Vec<_>>());
+    out.put("unit", || m.iter().map(|m| m.unit.to_owned()).collect::<Vec<_>>());
+    out.put("kind", || m.iter().map(|m| m.kind.to_owned()).collect::<Vec<_>>());
+    out.put("labels", || m.iter().map(|m| m.labels.clone()).collect::<Vec<_>>());
+    out.put("value", || m.iter().map(|m| m.value).collect::<Vec<_>>());
+    out.put("count", || m.iter().map(|m| m.count).collect::<Vec<_>>());
+    out.finish()
+}
+
+fn packets(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
+    let p = t.packets();
+    let end = |p: &Packet, dst: bool| p.headers().map(|h| if dst { h.dst } else { h.src }.addr().to_string());
+    let tcp = |p: &Packet| p.headers().and_then(|h| h.tcp);
+    out.put("row", || p.iter().map(|p| p.row).collect::<Vec<_>>());
+    out.put("utc", || p.iter().map(|p| p.utc.0).collect::<Vec<_>>());
+    out.put("index", || p.iter().map(|p| p.packet.index).collect::<Vec<_>>());
+    out.put("interface", || p.iter().map(|p| p.interface.to_string()).collect::<Vec<_>>());
+    out.put("direction", || p.iter().map(|p| u32::from(p.packet.direction)).collect::<Vec<_>>());
+    out.put("original", || p.iter().map(|p| p.packet.original).collect::<Vec<_>>());
+    out.put("captured", || p.iter().map(|p| p.packet.captured).collect::<Vec<_>>());
+    out.put("src", || p.iter().map(|p| end(p, false)).collect::<Vec<_>>());
+    out.put("dst", || p.iter().map(|p| end(p, true)).collect::<Vec<_>>());
+    out.put("protocol", || p.iter().map(|p| p.headers().map(|h| u32::from(h.protocol))).collect::<Vec<_>>());
+    out.put("src_port", || p.iter().map(|p| p.headers().map(|h| u32::from(h.src_port))).collect::<Vec<_>>());
+    out.put("dst_port", || p.iter().map(|p| p.headers().map(|h| u32::from(h.dst_port))).collect::<Vec<_>>());
+    out.put("payload", || p.iter().map(|p| p.headers().map(|h| h.payload)).collect::<Vec<_>>());
+    out.put("tcp_flags", || p.iter().map(|p| tcp(p).map(|t| u32::from(t.flags))).collect::<Vec<_>>());
+    out.put("tcp_seq", || p.iter().map(|p| tcp(p).map(|t| t.seq)).collect::<Vec<_>>());
+    out.put("tcp_ack", || p.iter().map(|p| tcp(p).map(|t| t.ack)).collect::<Vec<_>>());
+    out.put("tcp_window", || p.iter().map(|p| tcp(p).map(|t| u32::from(t.window))).collect::<Vec<_>>());
+    out.finish()
+}
