@@ -11,7 +11,8 @@ use libbpf_rs::{Iter, Link, MapCore, MapHandle, ObjectBuilder, OpenObject, Progr
 use super::counters::Counters;
 use super::objects::Object;
 use super::settings::Settings;
-use super::{perf, refusal, rings};
+use super::{refusal, rings};
+use crate::perf;
 use crate::source::Skip;
 
 /// An object in the kernel.

@@ -4,7 +4,6 @@ pub mod consume;
 pub mod counters;
 mod load;
 pub mod objects;
-mod perf;
 mod refusal;
 mod rings;
 mod scope;

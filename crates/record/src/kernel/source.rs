@@ -11,17 +11,21 @@ use super::consume::Sink;
 use super::{Capture, Options, by_priority};
 use crate::config::KernelConfig;
 use crate::source::{Context, Running, Skip, Source, Started};
+use crate::symbols::Seen;
 
 /// `kernel.task`, `kernel.tcp`, …: one per object.
 pub struct Kernel {
     options: Options,
+    seen: Seen,
 }
 
 impl Kernel {
-    /// Configured; nothing is loaded yet. `wanted` says which of the names to start.
-    pub fn new(config: &KernelConfig, wanted: impl Fn(&str) -> bool) -> Kernel {
+    /// Configured; nothing is loaded yet. `seen` collects the addresses of stacks; `wanted` says which of the names to
+    /// start.
+    pub fn new(config: &KernelConfig, seen: Seen, wanted: impl Fn(&str) -> bool) -> Kernel {
         let only = by_priority().iter().map(|o| o.name).filter(|o| wanted(name(o))).collect();
         Kernel {
+            seen,
             options: Options {
                 sample_hz: config.sample_hz,
                 stack_threshold: config.stack_threshold.as_nanos() as u64,
@@ -55,7 +59,7 @@ impl Source for Kernel {
     fn start(mut self: Box<Self>, context: Context) -> Result<Started, Skip> {
         self.options.scope = context.scope.clone();
         let broken = Arc::new(AtomicBool::new(false));
-        let sink = Arc::new(ToWriter { context: context.clone(), broken: broken.clone() });
+        let sink = Arc::new(ToWriter { context: context.clone(), seen: self.seen, broken: broken.clone() });
         let mut capture = Capture::start(&self.options, sink)?;
         let skipped = std::mem::take(&mut capture.skipped).into_iter().map(|(o, skip)| (name(o), skip)).collect();
         for (object, _) in capture.running() {
@@ -70,11 +74,13 @@ impl Source for Kernel {
 
 struct ToWriter {
     context: Context,
+    seen: Seen,
     broken: Arc<AtomicBool>,
 }
 
 impl Sink for ToWriter {
     fn rows(&self, def: &'static EventDef, rows: Columns, waited: Duration) {
+        self.seen.rows(&rows);
         self.context.intake.add(rows.len() as u64, 0);
         self.context.intake.backlog(def.class, waited.as_nanos() as u64);
         if self.context.writer.append(def.stream, rows).is_err() {

@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use libbpf_sys::perf_event_attr;
 
 /// Attributes of an event that samples so many times a second: hardware cycles, or the CPU clock of the kernel.
-pub(super) fn sampler(hardware: bool, hertz: u64) -> perf_event_attr {
+pub(crate) fn sampler(hardware: bool, hertz: u64) -> perf_event_attr {
     let (kind, config) = match hardware {
         true => (libbpf_sys::PERF_TYPE_HARDWARE, libbpf_sys::PERF_COUNT_HW_CPU_CYCLES),
         false => (libbpf_sys::PERF_TYPE_SOFTWARE, libbpf_sys::PERF_COUNT_SW_CPU_CLOCK),
@@ -17,8 +17,32 @@ pub(super) fn sampler(hardware: bool, hertz: u64) -> perf_event_attr {
     attr
 }
 
+/// Attributes of an event that counts nothing, but in whose ring the kernel writes executable mappings (with build-id
+/// where this kernel can), new names of tasks, forks and exits, stamped with BOOTTIME.
+pub(crate) fn watcher(build_id: bool, watermark: u32) -> perf_event_attr {
+    let mut attr = perf_event_attr {
+        type_: libbpf_sys::PERF_TYPE_SOFTWARE,
+        config: u64::from(libbpf_sys::PERF_COUNT_SW_DUMMY),
+        sample_type: u64::from(libbpf_sys::PERF_SAMPLE_TID | libbpf_sys::PERF_SAMPLE_TIME),
+        clockid: libc::CLOCK_BOOTTIME,
+        ..Default::default()
+    };
+    attr.__bindgen_anon_1.sample_period = 1;
+    attr.__bindgen_anon_2.wakeup_watermark = watermark;
+    attr.set_watermark(1);
+    attr.set_mmap(1);
+    attr.set_mmap2(1);
+    attr.set_comm(1);
+    attr.set_comm_exec(1);
+    attr.set_task(1);
+    attr.set_sample_id_all(1);
+    attr.set_use_clockid(1);
+    attr.set_build_id(u64::from(build_id));
+    attr
+}
+
 /// Opens an event for all processes on a CPU.
-pub(super) fn open(attr: &perf_event_attr, cpu: u32) -> io::Result<OwnedFd> {
+pub(crate) fn open(attr: &perf_event_attr, cpu: u32) -> io::Result<OwnedFd> {
     let attr = perf_event_attr { size: std::mem::size_of::<perf_event_attr>() as u32, ..*attr };
     const CLOEXEC: libc::c_ulong = 8;
     // SAFETY: the attributes outlive the call and say their own size; all other arguments are numbers.
@@ -31,7 +55,7 @@ pub(super) fn open(attr: &perf_event_attr, cpu: u32) -> io::Result<OwnedFd> {
 }
 
 /// The CPUs that are online: `/sys/devices/system/cpu/online`.
-pub(super) fn online_cpus() -> io::Result<Vec<u32>> {
+pub(crate) fn online_cpus() -> io::Result<Vec<u32>> {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/online")?;
     Ok(cpu_list(&text))
 }

@@ -1,0 +1,13 @@
+//! What is on the host: processes, threads, sockets, mappings and cgroups at the start; new programs and mappings
+//! while recording; and at the end the names of the addresses that were seen.
+
+pub(crate) mod build_id;
+mod cgroups;
+pub(crate) mod maps;
+mod perf_ring;
+mod processes;
+mod sockets;
+mod source;
+mod watch;
+
+pub use source::Host;
