@@ -1,6 +1,8 @@
 //! The binary `coldcase`: one file a verb under [`verbs`]; here only what all share.
 
 mod args;
+#[cfg(feature = "full")]
+mod columns;
 mod exit;
 mod out;
 mod progress;

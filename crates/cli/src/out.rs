@@ -71,15 +71,22 @@ impl Out {
         self.text(&text)
     }
 
+    /// Width and colour of a page on stdout: as wide as the terminal says in `COLUMNS`, else 100.
+    #[cfg_attr(not(feature = "full"), allow(dead_code))]
+    pub(crate) fn page(&self) -> (usize, bool) {
+        let width = std::env::var("COLUMNS").ok().and_then(|w| w.parse().ok()).unwrap_or(100);
+        (width, self.colour_out)
+    }
+
     /// The text in the style for stdout. Captured text is made [`visible`] before it comes here.
     pub(crate) fn style(&self, style: Style, text: &str) -> String {
         paint(self.colour_out, style, text)
     }
 
-    /// A remark on stderr, unless quiet. The text may hold captured text: it is made visible.
+    /// A remark on stderr, unless quiet, of one line or several. It may hold captured text: it is made visible.
     pub(crate) fn remark(&self, text: &str) {
         if !self.quiet {
-            self.err(&visible(text));
+            text.lines().for_each(|line| self.err(&visible(line)));
         }
     }
 

@@ -61,12 +61,13 @@ fn serve(mut stream: UnixStream, wake: &Sender<Wake>) -> std::io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let peer = socket_peercred(&stream)?;
     let uid = peer.uid.as_raw();
-    if uid != 0 && uid != rustix::process::getuid().as_raw() {
-        return stream.write_all(b"refused: another user's recording\n");
-    }
+    // Read before judging: an answer to a client that still writes would be lost with its broken pipe.
     let mut text = Vec::new();
     (&stream).take(NOTE_LIMIT as u64 + 1).read_to_end(&mut text)?;
     let time = clock::boottime().0;
+    if uid != 0 && uid != rustix::process::getuid().as_raw() {
+        return stream.write_all(b"refused: it is another user's\n");
+    }
     if text.is_empty() || text.len() > NOTE_LIMIT {
         return stream.write_all(format!("refused: a note has 1 to {NOTE_LIMIT} bytes\n").as_bytes());
     }

@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn listeners_are_read_from_the_kernels_table() {
-        let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 1 1 0 100 0 0 10 0";
+        let line =
+            "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 1 1 0 100 0 0 10 0";
         assert_eq!(listener(line), Some("127.0.0.1:8080".parse().unwrap()));
         assert_eq!(listener(&line.replace(" 0A ", " 01 ")), None, "an open connection is no listener");
         assert_eq!(listener(&line.replace("0100007F", "0100000A")), None, "not reached by loopback");

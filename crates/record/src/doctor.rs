@@ -58,7 +58,9 @@ pub struct Diagnosis {
 const USES: &[(&str, &[Cap], &str)] = &[
     ("kernel", &[Cap::Bpf, Cap::Perfmon], "scheduler, CPU samples, block I/O, TCP and task events"),
     ("packets", &[Cap::NetRaw], "packets"),
-    ("host", &[Cap::SysPtrace, Cap::Syslog], "files and mappings of other users' processes, names of kernel functions"),
+    ("host.snapshot", &[Cap::SysPtrace], "programs, sockets and mappings of other users' processes"),
+    ("host.mapping", &[Cap::Perfmon], "files that are mapped during the recording"),
+    ("symbols", &[Cap::Syslog], "names of kernel functions"),
     ("log", &[Cap::DacReadSearch], "log files that only others may read"),
 ];
 
@@ -105,7 +107,7 @@ pub fn diagnose(config: &RecordConfig, sources: Vec<Box<dyn Source>>, folder: &P
 }
 
 fn check(name: &'static str, skip: Option<&Skip>) -> Check {
-    let used = USES.iter().find(|(family, ..)| name.split('.').next() == Some(family));
+    let used = USES.iter().find(|(of, ..)| name == *of || name.split('.').next() == Some(of));
     let missing = used.map_or(Vec::new(), |(_, caps, _)| caps::missing(caps));
     let hint = match skip {
         Some(skip) if !skip.hint.is_empty() => skip.hint.clone(),

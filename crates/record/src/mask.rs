@@ -11,8 +11,21 @@ const MASK: &str = "***";
 
 /// Words that make the name of an option or variable a secret's, compared in lower case without `-` and `_`.
 const SECRET_WORDS: &[&str] = &[
-    "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey", "privatekey", "credential",
-    "auth", "cookie", "signature", "connectionstring", "dsn",
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "credential",
+    "auth",
+    "cookie",
+    "signature",
+    "connectionstring",
+    "dsn",
 ];
 
 /// Names with such a word in them that are not secrets.

@@ -67,9 +67,23 @@ impl Roster {
         self.lines.iter().map(|l| l.entry.clone()).collect()
     }
 
-    /// Sources that were asked for and cannot start.
-    pub(crate) fn missed(&self) -> impl Iterator<Item = &SourceEntry> {
-        self.lines.iter().filter(|l| l.entry.status == SourceStatus::Skipped && !l.unasked).map(|l| &l.entry)
+    /// Sources that were asked for and cannot start, as lines for people; those with the same reason on one line.
+    pub(crate) fn missed(&self) -> Vec<String> {
+        let missed = self.lines.iter().filter(|l| l.entry.status == SourceStatus::Skipped && !l.unasked);
+        let mut groups: Vec<(Vec<&str>, &SourceEntry)> = Vec::new();
+        for line in missed {
+            let same =
+                |g: &&mut (Vec<&str>, &SourceEntry)| (&g.1.reason, &g.1.hint) == (&line.entry.reason, &line.entry.hint);
+            match groups.iter_mut().find(same) {
+                Some(group) => group.0.push(&line.entry.name),
+                None => groups.push((vec![&line.entry.name], &line.entry)),
+            }
+        }
+        let line = |(names, entry): (Vec<&str>, &SourceEntry)| {
+            let hint = if entry.hint.is_empty() { String::new() } else { format!("\n  hint: {}", entry.hint) };
+            format!("not recorded: {}: {}{hint}", names.join(" "), entry.reason)
+        };
+        groups.into_iter().map(line).collect()
     }
 
     /// Names of what runs.
@@ -112,7 +126,7 @@ mod tests {
         let expected = [("packets", "running"), ("otlp", "skipped"), ("log", "skipped"), ("packets", "failed")];
         assert_eq!(words, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
         assert_eq!(roster.entries()[0].status, SourceStatus::Failed);
-        assert_eq!(roster.missed().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["otlp"]);
+        assert_eq!(roster.missed(), ["not recorded: otlp: port in use"]);
         assert!(roster.live_names().is_empty());
     }
 }

@@ -29,6 +29,8 @@ use crate::{child, clock, clock_watch, control, cost, host_entry, mask, signals}
 const TICK: Duration = Duration::from_secs(1);
 /// Time between two looks at the limits.
 const GLANCE: Duration = Duration::from_millis(200);
+/// A size limit is reached this many bytes early (an eighth early, when that is less).
+const SIZE_MARGIN: u64 = 4 << 20;
 /// Anchors are taken every so many ticks.
 const ANCHOR_TICKS: u64 = 2;
 
@@ -85,11 +87,7 @@ pub(crate) enum Wake {
 /// Sources are started in the order given (the CPU sampler belongs last) and stopped in the reverse order.
 /// Blocks the calling thread, which keeps the recorder's own streams. Fails only when nothing can be recorded or the
 /// bundle cannot be written at all; whatever else goes wrong is in the [`Summary`].
-pub fn record(
-    plan: Plan,
-    sources: Vec<Box<dyn Source>>,
-    observer: &mut dyn Observer,
-) -> Result<Summary, RecordError> {
+pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Observer) -> Result<Summary, RecordError> {
     check_names(&plan.config, &sources)?;
     let (wake, wakes) = crossbeam_channel::unbounded();
     let system = |what| move |source| RecordError::System { what, source };
@@ -274,8 +272,7 @@ impl Session<'_> {
         self.roster.live();
         let rows = self.roster.take_rows();
         self.append(rows);
-        let missed: Vec<String> = self.roster.missed().map(|e| missed_line(&e.name, &e.reason, &e.hint)).collect();
-        for line in missed {
+        for line in self.roster.missed() {
             self.observer.remark(&line);
         }
         let names = self.roster.live_names();
@@ -353,7 +350,10 @@ impl Session<'_> {
         if self.config.time_limit.is_some_and(|limit| now >= self.started + limit) {
             return Some(Ended::TimeLimit);
         }
-        self.config.max_size.is_some_and(|limit| stats.bytes_written >= limit).then_some(Ended::SizeLimit)
+        // What is still open in memory and the seal are yet to come.
+        let margin = |limit: u64| (limit / 8).min(SIZE_MARGIN);
+        let reached = |limit: u64| stats.bytes_written + margin(limit) >= limit;
+        self.config.max_size.is_some_and(reached).then_some(Ended::SizeLimit)
     }
 
     /// What is done each second.
@@ -471,10 +471,6 @@ impl Session<'_> {
             }
             running.stop();
         }
-        if ended == Ended::DiskFull {
-            // How much the sources could not write is in their own counts; this says that the capture was cut short.
-            self.losses.add("recorder", Class::Recorder, Reason::DiskFull, 1, 0);
-        }
         let rows = self.roster.take_rows();
         self.append(rows);
         self.write_losses(true);
@@ -548,8 +544,4 @@ impl Session<'_> {
 
 fn anchor_offset(anchor: &Anchor) -> i64 {
     anchor.realtime.wrapping_sub(anchor.time as i64)
-}
-
-fn missed_line(name: &str, reason: &str, hint: &str) -> String {
-    if hint.is_empty() { format!("not recorded: {name}: {reason}") } else { format!("not recorded: {name}: {reason} ({hint})") }
 }

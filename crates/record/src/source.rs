@@ -201,10 +201,7 @@ impl Own {
         let ours = |at: SocketAddr| {
             sockets.listening.iter().any(|l| l.port() == at.port() && (l.ip().is_unspecified() || l.ip() == at.ip()))
         };
-        ours(from)
-            || ours(to)
-            || sockets.connections.contains(&(from, to))
-            || sockets.connections.contains(&(to, from))
+        ours(from) || ours(to) || sockets.connections.contains(&(from, to)) || sockets.connections.contains(&(to, from))
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, OwnSockets> {

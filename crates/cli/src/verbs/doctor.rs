@@ -74,13 +74,15 @@ fn text(d: &Diagnosis, out: &Out) -> String {
     t.push_str(&format!("user     {}\n", visible(&d.user)));
     t.push_str(&format!("clock    {}, estimated error {}\n", d.clock, Nanos(d.clock_error)));
     t.push_str(&format!("disk     {} free in {}\n\n", format_size(d.disk_free), visible(&d.folder)));
-    for check in &d.sources {
-        t.push_str(&line(check, out));
+    for (i, check) in d.sources.iter().enumerate() {
+        // One hint for a run of sources that lack the same.
+        let last = d.sources.get(i + 1).is_none_or(|next| next.hint != check.hint);
+        t.push_str(&line(check, last, out));
     }
     t
 }
 
-fn line(c: &Check, out: &Out) -> String {
+fn line(c: &Check, with_hint: bool, out: &Out) -> String {
     let (word, style) = match (c.starts, c.unasked) {
         (true, _) if c.missing.is_empty() => ("ready", Style::Good),
         (true, _) => ("partly", Style::Warn),
@@ -94,7 +96,7 @@ fn line(c: &Check, out: &Out) -> String {
         t.push_str(&format!(" not seen without {}: {}", c.missing.join(", "), c.without));
     }
     t.push('\n');
-    if !c.hint.is_empty() {
+    if with_hint && !c.hint.is_empty() {
         t.push_str(&format!("{:<24} {} {}\n", "", out.style(Style::Dim, "hint:"), visible(&c.hint)));
     }
     t

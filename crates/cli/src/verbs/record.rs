@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Stop after this time
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time_limit: Option<Duration>,
-    /// Stop when the bundle is this large
+    /// Stop before the bundle is larger than about this
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
     /// Settings from a file; flags override it
@@ -93,6 +93,9 @@ struct What {
     /// Keep this many bytes of payload of each packet
     #[arg(long, value_name = "BYTES")]
     payload: Option<u32>,
+    /// Keep this many bytes of payload where either port is this one
+    #[arg(long, value_name = "PORT=BYTES", value_parser = payload_port)]
+    payload_port: Vec<(u16, u32)>,
     /// Receive OTLP over gRPC here
     #[arg(long, value_name = "ADDRESS")]
     otlp_grpc: Option<SocketAddr>,
@@ -105,6 +108,12 @@ struct What {
     /// Off-CPU intervals from this length on carry stacks
     #[arg(long, value_name = "TIME", value_parser = duration)]
     stack_threshold: Option<Duration>,
+    /// CPUs that share a kernel ring of a class
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    ring_cpus: Option<u32>,
+    /// Size of each kernel ring; a power of two
+    #[arg(long, value_name = "SIZE", value_parser = ring_size)]
+    ring_bytes: Option<u32>,
     /// Record only these processes, where a source knows processes
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pid: Vec<u32>,
@@ -179,11 +188,28 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     over_list(&mut config.packets.interfaces, &what.interface);
     over(&mut config.packets.filter, &what.filter);
     config.packets.payload = what.payload.unwrap_or(config.packets.payload);
+    config.packets.payload_ports.extend(what.payload_port.iter().copied());
     over(&mut config.otlp.grpc, &what.otlp_grpc);
     over(&mut config.otlp.http, &what.otlp_http);
     config.kernel.sample_hz = what.sample_hz.unwrap_or(config.kernel.sample_hz);
     config.kernel.stack_threshold = what.stack_threshold.unwrap_or(config.kernel.stack_threshold);
+    config.kernel.ring_cpus = what.ring_cpus.unwrap_or(config.kernel.ring_cpus);
+    config.kernel.ring_bytes = what.ring_bytes.unwrap_or(config.kernel.ring_bytes);
     Ok(config)
+}
+
+fn payload_port(text: &str) -> Result<(u16, u32), String> {
+    let parts = text.split_once('=').and_then(|(port, bytes)| Some((port.parse().ok()?, bytes.parse().ok()?)));
+    parts.ok_or_else(|| format!("'{text}' is not PORT=BYTES"))
+}
+
+/// A ring's size as the kernel takes it: a power of two of at least a page.
+fn ring_size(text: &str) -> Result<u32, String> {
+    let bytes = size(text)?;
+    match u32::try_from(bytes) {
+        Ok(bytes) if bytes.is_power_of_two() && bytes >= 4096 => Ok(bytes),
+        _ => Err(format!("'{text}' is not a power of two from 4KiB to 2GiB")),
+    }
 }
 
 fn over<T: Clone>(to: &mut Option<T>, from: &Option<T>) {
@@ -295,14 +321,20 @@ fn grouped(n: u64) -> String {
 fn report(s: &Summary, name: &str, to_stdout: bool, out: &Out) -> Result<(), Failure> {
     let seconds = s.elapsed.as_secs_f64();
     out.remark(&format!(
-        "{name}: {} events in {seconds:.1} s, {}, ended by {}",
+        "{name}: {} events in {seconds:.1} s, {}, ended: {}",
         grouped(s.events),
         format_size(s.bytes),
         s.ended.words(),
     ));
     for l in s.lost() {
         let bytes = if l.bytes > 0 { format!(" ({})", format_size(l.bytes)) } else { String::new() };
-        out.warning(&format!("evidence lost: {} {} of class {}{bytes}: {}", grouped(l.count), l.source, l.class, l.reason));
+        out.warning(&format!(
+            "evidence lost: {} {} of class {}{bytes}: {}",
+            grouped(l.count),
+            l.source,
+            l.class,
+            l.reason
+        ));
     }
     if s.ended == Ended::DiskFull {
         out.warning(&format!("{name}: the disk was full; the bundle is sealed and holds everything up to there"));
@@ -339,7 +371,7 @@ fn exit(s: &Summary) -> Exit {
     match s.child_code {
         Some(code) => Exit::Code(u8::try_from(code).unwrap_or(255)),
         None if s.ended == Ended::WriteError => Exit::Failed,
-        None if s.lost().is_empty() => Exit::Fine,
+        None if s.lost().is_empty() && s.ended != Ended::DiskFull => Exit::Fine,
         None => Exit::Lost,
     }
 }
