@@ -1,1 +1,3 @@
 //! One file per foreign format: Parquet.
+
+pub mod parquet;

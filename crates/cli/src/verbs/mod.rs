@@ -40,6 +40,8 @@ verbs! {
     #[cfg(feature = "full")]
     timeline => Timeline,
     #[cfg(feature = "full")]
+    export => Export,
+    #[cfg(feature = "full")]
     analyze => Analyze,
     #[cfg(feature = "full")]
     flame => Flame,
