@@ -67,7 +67,7 @@ fn the_count_is_tcpdumps_and_tshark_reads_the_sections() {
         let dir = tempfile::tempdir().unwrap();
         let pcap = dir.path().join("theirs.pcap");
         let mut tcpdump = Command::new("tcpdump")
-            .args(["-i", "lo", "-s", "128", "-B", "16384", "-w", pcap.to_str().unwrap(), "udp"])
+            .args(["-i", "lo", "-s", "128", "-B", "16384", "--immediate-mode", "-w", pcap.to_str().unwrap(), "udp"])
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -81,6 +81,7 @@ fn the_count_is_tcpdumps_and_tshark_reads_the_sections() {
         send_udp(10_000, "127.0.0.1:9");
         recording.wait_for(10_000);
         let recorded = recording.finish();
+        std::thread::sleep(Duration::from_millis(300));
         // SAFETY: a signal to our own child.
         unsafe { libc::kill(tcpdump.id() as i32, libc::SIGINT) };
         let mut rest = String::new();
@@ -316,18 +317,20 @@ fn what_cannot_be_tapped_is_said() {
 fn an_interface_that_appears_while_recording_is_tapped() {
     in_own_network(|| {
         let recording = record(Packets::new(on(&[], "udp port 9")));
-        run("ip", &["link", "add", "dum0", "type", "dummy"]);
-        run("ip", &["addr", "add", "10.7.0.1/24", "dev", "dum0"]);
-        run("ip", &["link", "set", "dum0", "up"]);
+        run("ip", &["link", "add", "new0", "type", "veth", "peer", "name", "new1"]);
+        run("ip", &["addr", "add", "10.7.0.1/24", "dev", "new0"]);
+        run("ip", &["link", "set", "new0", "up"]);
+        run("ip", &["link", "set", "new1", "up"]);
+        run("ip", &["neigh", "add", "10.7.0.9", "lladdr", "02:00:00:00:00:09", "dev", "new0"]);
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        support::wait_until("a packet on dum0", || {
+        support::wait_until("a packet on new1", || {
             socket.send_to(b"x", "10.7.0.9:9").unwrap();
             std::thread::sleep(Duration::from_millis(100));
             recording.context.intake.events() > 0
         });
-        run("ip", &["link", "del", "dum0"]);
+        run("ip", &["link", "del", "new0"]);
         std::thread::sleep(Duration::from_millis(2200));
         let found = packets(&recording.finish());
-        assert!(!found.is_empty() && found.iter().all(|p| p.interface == "dum0"));
+        assert!(!found.is_empty() && found.iter().all(|p| p.interface == "new1"));
     });
 }

@@ -49,6 +49,8 @@ pub(super) struct Look {
     pub(super) read: u64,
     /// The file was truncated or overwritten, and what it held beyond the read position was not found elsewhere.
     pub(super) gap: bool,
+    /// It was, and this is the copy that still held it.
+    pub(super) copy: Option<Identity>,
 }
 
 /// A followed file.
@@ -59,13 +61,67 @@ pub(super) struct Followed {
     /// When bytes last came.
     pub(super) grew: Instant,
     file: File,
-    position: u64,
     modified: (i64, i64),
-    /// The bytes before the position, at most [`MEMORY`] of them.
-    memory: Vec<u8>,
-    /// Memory and position before the last truncation: how the copy that a rotation made is recognised.
-    before: Option<(Vec<u8>, u64)>,
+    trace: Trace,
+    /// The trace before the last truncation: how the copy that a rotation made is recognised.
+    before: Option<Trace>,
     lines: Lines,
+}
+
+/// What is remembered of the bytes that were read.
+#[derive(Debug, Default)]
+struct Trace {
+    /// Up to where.
+    position: u64,
+    /// The first bytes of the file, at most [`MEMORY`] of them.
+    head: Vec<u8>,
+    /// The bytes before the position, at most [`MEMORY`] of them.
+    tail: Vec<u8>,
+}
+
+/// Whether a file is a copy of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copied {
+    /// It is: it holds what was read of the other, where it was read.
+    Yes,
+    /// It begins like the other and is shorter: it may be being made.
+    Perhaps,
+    /// It is a log of its own.
+    No,
+}
+
+impl Trace {
+    /// Remembers bytes that were read behind the position.
+    fn extend(&mut self, bytes: &[u8]) {
+        let room = MEMORY - self.head.len();
+        if self.position == self.head.len() as u64 {
+            self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+        let keep = MEMORY.saturating_sub(bytes.len()).min(self.tail.len());
+        self.tail.drain(..self.tail.len() - keep);
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(MEMORY)..]);
+        self.position += bytes.len() as u64;
+    }
+
+    /// Whether a file holds the bytes before the position where they were read.
+    fn is_in(&self, file: &File) -> bool {
+        let mut there = vec![0; self.tail.len()];
+        file.read_exact_at(&mut there, self.position - self.tail.len() as u64).is_ok() && there == self.tail
+    }
+
+    fn copied_by(&self, file: &File) -> Copied {
+        // A few bytes are no proof: two logs may well begin with the same word.
+        if self.tail.len() < 32 {
+            return Copied::No;
+        }
+        if self.is_in(file) {
+            return Copied::Yes;
+        }
+        let length = file.metadata().map_or(0, |m| m.len());
+        let mut head = vec![0; self.head.len().min(length as usize)];
+        let alike = file.read_exact_at(&mut head, 0).is_ok() && self.head.starts_with(&head);
+        if alike && length < self.position { Copied::Perhaps } else { Copied::No }
+    }
 }
 
 impl Followed {
@@ -82,18 +138,19 @@ impl Followed {
             identity: Identity::from(&meta),
             grew: Instant::now(),
             file,
-            position: 0,
             modified: (0, 0),
-            memory: Vec::new(),
+            trace: Trace::default(),
             before: None,
             lines: Lines::default(),
         };
         if from == From::End {
-            followed.position = followed.line_start(meta.len())?;
-            let known = followed.position.min(MEMORY as u64);
-            followed.memory = vec![0; known as usize];
-            followed.file.read_exact_at(&mut followed.memory, followed.position - known)?;
-            followed.lines.restart(followed.position, false);
+            let position = followed.line_start(meta.len())?;
+            let known = position.min(MEMORY as u64);
+            let (mut head, mut tail) = (vec![0; known as usize], vec![0; known as usize]);
+            followed.file.read_exact_at(&mut head, 0)?;
+            followed.file.read_exact_at(&mut tail, position - known)?;
+            followed.trace = Trace { position, head, tail };
+            followed.lines.restart(position, false);
         }
         Ok(followed)
     }
@@ -115,47 +172,44 @@ impl Followed {
         let meta = self.file.metadata()?;
         let modified = (meta.mtime(), meta.mtime_nsec());
         let mut look = Look::default();
-        if meta.len() == self.position && modified == self.modified {
+        if meta.len() == self.trace.position && modified == self.modified {
             return Ok(look);
         }
-        if meta.len() < self.position || !self.remembers(&self.file) {
-            look.gap = self.overwritten(give)?;
+        if meta.len() < self.trace.position || !self.trace.is_in(&self.file) {
+            look.copy = self.overwritten(give)?;
+            look.gap = look.copy.is_none();
         }
         self.modified = modified;
         look.read = self.read(budget, give)?;
         Ok(look)
     }
 
-    /// Whether the bytes before the position are still those that were read.
-    fn remembers(&self, file: &File) -> bool {
-        holds(file, &self.memory, self.position)
-    }
-
     /// Whether that file is a copy of what this one held: made by a rotation, not a log of its own.
-    pub(super) fn is_copied_by(&self, file: &File) -> bool {
-        let copied = |(memory, position): (&[u8], u64)| memory.len() >= 32 && holds(file, memory, position);
-        copied((&self.memory, self.position)) || self.before.as_ref().is_some_and(|(m, p)| copied((m, *p)))
+    pub(super) fn copied_by(&self, file: &File) -> Copied {
+        match (self.trace.copied_by(file), &self.before) {
+            (Copied::No, Some(before)) => before.copied_by(file),
+            (copied, _) => copied,
+        }
     }
 
     /// Goes back to the start of a file that was truncated or overwritten; before that, takes what a copy of it
-    /// (`copytruncate`) still has. True when there was none: bytes may be lost.
-    fn overwritten(&mut self, give: &mut impl FnMut(Line)) -> io::Result<bool> {
+    /// (`copytruncate`) still has. None when there was none: bytes may be lost.
+    fn overwritten(&mut self, give: &mut impl FnMut(Line)) -> io::Result<Option<Identity>> {
         let copy = self.find_copy();
         if let Some(copy) = &copy {
-            read_on(copy, self.position, u64::MAX, |bytes| self.lines.feed(bytes, &mut *give))?;
+            read_on(copy, self.trace.position, u64::MAX, |bytes| self.lines.feed(bytes, &mut *give))?;
         }
         if let Some(line) = self.lines.end() {
             give(line);
         }
-        self.before = Some((std::mem::take(&mut self.memory), self.position));
-        self.position = 0;
+        self.before = Some(std::mem::take(&mut self.trace));
         self.lines.restart(0, copy.is_none());
-        Ok(copy.is_none())
+        copy.map(|copy| copy.metadata().map(|m| Identity::from(&m))).transpose()
     }
 
     /// The newest file beside this one, named after it, that holds what was read of this one where it was read.
     fn find_copy(&self) -> Option<File> {
-        if self.memory.is_empty() {
+        if self.trace.tail.is_empty() {
             return None;
         }
         let name = self.path.file_name()?.as_encoded_bytes().to_owned();
@@ -168,19 +222,16 @@ impl Followed {
         candidates.sort();
         candidates.iter().rev().take(8).find_map(|(_, path)| {
             let file = File::open(path).ok()?;
-            self.remembers(&file).then_some(file)
+            self.trace.is_in(&file).then_some(file)
         })
     }
 
     fn read(&mut self, budget: u64, give: &mut impl FnMut(Line)) -> io::Result<u64> {
-        let Followed { file, lines, memory, .. } = self;
-        let read = read_on(file, self.position, budget, |bytes| {
+        let Followed { file, lines, trace, .. } = self;
+        let read = read_on(file, trace.position, budget, |bytes| {
             lines.feed(bytes, &mut *give);
-            let keep = MEMORY.saturating_sub(bytes.len()).min(memory.len());
-            memory.drain(..memory.len() - keep);
-            memory.extend_from_slice(&bytes[bytes.len().saturating_sub(MEMORY)..]);
+            trace.extend(bytes);
         })?;
-        self.position += read;
         if read > 0 {
             self.grew = Instant::now();
         }
@@ -191,11 +242,6 @@ impl Followed {
     pub(super) fn end(&mut self) -> Option<Line> {
         self.lines.end()
     }
-}
-
-fn holds(file: &File, memory: &[u8], position: u64) -> bool {
-    let mut there = vec![0; memory.len()];
-    file.read_exact_at(&mut there, position - memory.len() as u64).is_ok() && there == memory
 }
 
 /// Reads from `position` to the end or for `budget` bytes; how many there were.

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::config::LogsConfig;
-use super::file::{Followed, From, Identity};
+use super::file::{Copied, Followed, From, Identity};
 use super::lines::Line;
 
 /// How often globs are expanded again.
 const SEARCH: Duration = Duration::from_millis(500);
 /// A file that was rotated away is given up when nothing came for so long: its writer has let go of it.
 const LINGER: Duration = Duration::from_secs(10);
+/// A file that begins like a followed one and does not become a copy of it within this time is a log of its own.
+const COPYING: Duration = Duration::from_secs(10);
 /// Bytes taken of one file before the others get their turn.
 const TURN: u64 = 4 << 20;
 /// Files that are followed at most.
@@ -41,6 +43,8 @@ pub(super) struct Follow {
     rotated: Vec<Followed>,
     /// What was read already: copies that a rotation made of a followed file, and files that were let go of.
     done: HashSet<Identity>,
+    /// What may be a copy in the making, and since when.
+    doubtful: HashMap<Identity, Instant>,
     told: HashSet<String>,
 }
 
@@ -54,6 +58,7 @@ impl Follow {
             files: HashMap::new(),
             rotated: Vec::new(),
             done: HashSet::new(),
+            doubtful: HashMap::new(),
             told: HashSet::new(),
         }
     }
@@ -70,13 +75,14 @@ impl Follow {
         if self.searched.is_none_or(|s| s.elapsed() >= SEARCH) {
             self.search(&mut round);
         }
-        let told = &mut self.told;
+        let Follow { told, done, .. } = self;
         for file in self.files.values_mut().chain(&mut self.rotated) {
             let (path, inode) = (file.path.clone(), file.identity.inode);
             match file.look(TURN, &mut |line| give(&path, inode, line)) {
                 Ok(look) => {
                     round.read += look.read;
                     round.gaps.extend(look.gap.then_some(path));
+                    done.extend(look.copy);
                 }
                 Err(error) => tell(told, &mut round, format!("log: {}: {error}", path.display())),
             }
@@ -139,8 +145,7 @@ impl Follow {
         }
         // What appears while recording is new from its first byte on.
         let from = if self.started || self.from_start { From::Start } else { From::End };
-        if self.started && File::open(&path).is_ok_and(|file| self.is_copy(&file)) {
-            self.done.insert(identity);
+        if self.started && self.is_copy(&path, identity) {
             return;
         }
         match Followed::open(&path, from) {
@@ -151,8 +156,16 @@ impl Follow {
         }
     }
 
-    fn is_copy(&self, file: &File) -> bool {
-        self.files.values().any(|f| f.is_copied_by(file))
+    /// Whether a file that appeared is a copy of a followed one, or may become one.
+    fn is_copy(&mut self, path: &Path, identity: Identity) -> bool {
+        let Ok(file) = File::open(path) else { return false };
+        let copied: Vec<Copied> = self.files.values().map(|f| f.copied_by(&file)).collect();
+        if copied.contains(&Copied::Yes) {
+            self.done.insert(identity);
+            return true;
+        }
+        copied.contains(&Copied::Perhaps)
+            && self.doubtful.entry(identity).or_insert_with(Instant::now).elapsed() < COPYING
     }
 
     /// Ends rotated files that their writers have let go of.

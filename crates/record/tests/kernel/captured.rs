@@ -1,0 +1,73 @@
+//! A capture into memory.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coldcase_model::{Columns, Event, EventDef};
+use coldcase_record::kernel::consume::Sink;
+use coldcase_record::kernel::{Capture, Options, Polled};
+
+/// What a capture brought.
+pub struct Captured {
+    rows: HashMap<&'static str, Vec<Columns>>,
+    /// The counters over the whole capture.
+    pub polled: Vec<Polled>,
+    /// Events read, by object.
+    pub read: Vec<(&'static str, u64)>,
+    /// What went wrong at the stop.
+    pub wrong: Vec<String>,
+}
+
+#[derive(Default)]
+struct Memory(Mutex<HashMap<&'static str, Vec<Columns>>>);
+
+impl Sink for Memory {
+    fn rows(&self, def: &'static EventDef, rows: Columns, _: Duration) {
+        self.0.lock().unwrap().entry(def.stream).or_default().push(rows);
+    }
+}
+
+/// This object alone, this process included.
+pub fn only(object: &'static str) -> Options {
+    Options { only: vec![object], leave_out: 0, ..Options::default() }
+}
+
+/// Captures while `work` runs. `None`, with the reason printed, where the kernel or our rights do not allow it.
+pub fn capture<T>(options: &Options, work: impl FnOnce() -> T) -> Option<(Captured, T)> {
+    let memory = Arc::new(Memory::default());
+    let mut capture = match Capture::start(options, memory.clone()) {
+        Ok(capture) => capture,
+        Err(skip) => {
+            eprintln!("skipped: {} {}", skip.reason, skip.hint);
+            return None;
+        }
+    };
+    if let Some((object, skip)) = capture.skipped.first() {
+        panic!("kernel.{object}: {}", skip.reason);
+    }
+    let done = work();
+    let wrong = capture.stop();
+    let (polled, read) = (capture.poll(), capture.running());
+    let rows = std::mem::take(&mut *memory.0.lock().unwrap());
+    Some((Captured { rows, polled, read, wrong }, done))
+}
+
+impl Captured {
+    /// Gives the typed columns of each batch of a kind.
+    pub fn each<E: Event>(&self, mut take: impl FnMut(E::Cols<'_>, usize)) {
+        for rows in self.rows.get(E::DEF.stream).map_or(&[][..], Vec::as_slice) {
+            take(E::cols(rows).unwrap(), rows.len());
+        }
+    }
+
+    /// How many rows of a kind there are.
+    pub fn count<E: Event>(&self) -> usize {
+        self.rows.get(E::DEF.stream).map_or(0, |batches| batches.iter().map(Columns::len).sum())
+    }
+}
+
+/// The kernel's id of the calling thread.
+pub fn tid() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get() as u32
+}

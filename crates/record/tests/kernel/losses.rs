@@ -1,0 +1,74 @@
+//! Losses are counted: what was emitted is what was read and what was lost, whatever the size of the rings.
+
+use std::time::{Duration, Instant};
+
+use coldcase_model::events::OffCpu;
+
+use crate::captured::{Captured, capture, only};
+
+/// Two threads that hand a byte to and fro.
+fn ping_pong(time: Duration) {
+    let (mut a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
+    let other = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let mut byte = [0];
+        while b.read_exact(&mut byte).is_ok() && b.write_all(&byte).is_ok() {}
+    });
+    {
+        use std::io::{Read, Write};
+        let (began, mut byte) = (Instant::now(), [0]);
+        while began.elapsed() < time {
+            a.write_all(&byte).unwrap();
+            a.read_exact(&mut byte).unwrap();
+        }
+    }
+    drop(a);
+    other.join().unwrap();
+}
+
+fn sums(captured: &Captured) -> (u64, u64, u64) {
+    let emitted = captured.polled.iter().map(|p| p.change.emitted).sum();
+    let lost = captured.polled.iter().map(|p| p.change.ring_full).sum();
+    (emitted, lost, captured.read.iter().map(|r| r.1).sum())
+}
+
+#[test]
+fn with_a_ring_of_one_page_losses_are_counted_to_the_event() {
+    let mut options = only("sched");
+    options.ring_bytes = 1;
+    let Some((captured, ())) = capture(&options, || ping_pong(Duration::from_millis(700))) else { return };
+    let (emitted, lost, read) = sums(&captured);
+    assert!(lost > 0, "{emitted} events fitted into one page");
+    assert_eq!(emitted, read + lost);
+    assert_eq!(captured.count::<OffCpu>() as u64, read);
+}
+
+#[test]
+fn with_a_group_for_each_cpu_nothing_is_lost_in_a_flood() {
+    let mut options = only("sched");
+    options.ring_cpus = 1;
+    let Some((captured, ())) = capture(&options, || ping_pong(Duration::from_millis(700))) else { return };
+    let (emitted, lost, read) = sums(&captured);
+    assert!(emitted > 1000, "{emitted}");
+    assert_eq!((lost, emitted), (0, read));
+    let cost: u64 = captured.polled.iter().map(|p| p.change.cost()).sum();
+    let runs: u64 = captured.polled.iter().map(|p| p.change.runs).sum();
+    assert!(cost > 0 && runs > emitted, "{cost} ns in {runs} runs");
+    eprintln!("{emitted} events, {} ns a run of a program", cost / runs);
+}
+
+#[test]
+fn empty_programs_attach_to_every_hook() {
+    use coldcase_record::kernel::objects::{BENCH, SOURCES};
+    let sections = |objects: &[coldcase_record::kernel::objects::Object]| {
+        let mut all: Vec<String> =
+            objects.iter().flat_map(|o| o.sections()).filter(|s| !s.starts_with("iter/")).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(sections(BENCH), sections(SOURCES));
+    match coldcase_record::kernel::bench::empty_hooks(99) {
+        Ok(hooks) => assert!(hooks.links() >= sections(BENCH).len()),
+        Err(skip) => eprintln!("skipped: {}", skip.reason),
+    }
+}

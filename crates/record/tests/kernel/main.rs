@@ -1,0 +1,11 @@
+//! The kernel sources with real eBPF, as root: against what the tests themselves did.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod block;
+mod captured;
+mod losses;
+mod offcpu;
+mod sample;
+mod task;
+mod tcp;

@@ -1,0 +1,171 @@
+//! Off-CPU intervals against sleeps of known length and busy threads on one CPU.
+
+use std::time::{Duration, Instant};
+
+use coldcase_model::events::OffCpu;
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::captured::{Captured, capture, only, tid};
+
+/// An interval, as the tests look at it.
+#[derive(Debug, Clone)]
+struct Interval {
+    time: u64,
+    duration: u64,
+    run_queue: u64,
+    state: u32,
+    syscall: i32,
+    waker: u32,
+    flags: u32,
+    kernel: usize,
+    user: usize,
+}
+
+fn of(captured: &Captured, tid: u32) -> Vec<Interval> {
+    let mut found = Vec::new();
+    captured.each::<OffCpu>(|c, rows| {
+        for i in (0..rows).filter(|&i| c.tid[i] == tid) {
+            found.push(Interval {
+                time: c.time[i],
+                duration: c.duration[i],
+                run_queue: c.run_queue[i],
+                state: c.state[i],
+                syscall: c.syscall[i],
+                waker: c.waker_tid[i],
+                flags: c.flags[i],
+                kernel: c.kernel_stack.get(i).len(),
+                user: c.user_stack.get(i).len(),
+            });
+        }
+    });
+    found.sort_by_key(|i| i.time);
+    found
+}
+
+const PREEMPTED: u32 = 1;
+const WOKEN_BY_INTERRUPT: u32 = 4;
+const BEFORE_CAPTURE: u32 = 8;
+const CENSORED: u32 = 16;
+const NEW_THREAD: u32 = 32;
+
+#[test]
+fn each_sleep_is_one_interval_of_its_length_in_its_system_call_with_stacks() {
+    const SLEEPS: [u64; 4] = [3, 20, 7, 40];
+    let Some((captured, (sleeper, took))) = capture(&only("sched"), || {
+        let took = SLEEPS.map(|ms| {
+            let began = Instant::now();
+            std::thread::sleep(Duration::from_millis(ms));
+            began.elapsed()
+        });
+        (tid(), took)
+    }) else {
+        return;
+    };
+    assert!(captured.wrong.is_empty(), "{:?}", captured.wrong);
+    let slept: Vec<_> = of(&captured, sleeper)
+        .into_iter()
+        .filter(|i| i.state & 3 != 0 && i.syscall == libc::SYS_clock_nanosleep as i32 && i.flags & CENSORED == 0)
+        .collect();
+    assert_eq!(slept.len(), SLEEPS.len(), "{slept:#?}");
+    for ((interval, ms), took) in slept.iter().zip(SLEEPS).zip(took) {
+        let (least, most) = (ms * 1_000_000, took.as_nanos() as u64);
+        assert!(interval.duration + 100_000 >= least && interval.duration <= most, "{interval:?} in {took:?}");
+        assert!(interval.run_queue <= interval.duration && interval.kernel > 0 && interval.user > 0, "{interval:?}");
+        assert!(interval.flags & WOKEN_BY_INTERRUPT != 0, "a timer woke it: {interval:?}");
+    }
+}
+
+#[test]
+fn the_waker_of_a_thread_is_the_one_that_released_it() {
+    let Some((captured, (sleeper, waker))) = capture(&only("sched"), || {
+        let (send, receive) = std::sync::mpsc::channel();
+        let sleeper = std::thread::spawn(move || {
+            let _: () = receive.recv().unwrap();
+            tid()
+        });
+        std::thread::sleep(Duration::from_millis(30));
+        send.send(()).unwrap();
+        (sleeper.join().unwrap(), tid())
+    }) else {
+        return;
+    };
+    let all = of(&captured, sleeper);
+    let slept: Vec<_> = all.iter().filter(|i| i.state & 3 != 0 && i.syscall == libc::SYS_futex as i32).collect();
+    let last = slept.last().unwrap_or_else(|| panic!("no futex wait: {all:#?}"));
+    assert_eq!((last.waker, last.flags & WOKEN_BY_INTERRUPT), (waker, 0), "{last:?}");
+    assert!(all[0].flags & NEW_THREAD != 0, "the wait for its first turn: {all:#?}");
+}
+
+#[test]
+fn two_busy_threads_on_one_cpu_wait_in_the_run_queue_for_half_of_the_time() {
+    const BUSY: Duration = Duration::from_millis(600);
+    let Some((captured, threads)) = capture(&only("sched"), || {
+        let spin = || {
+            let mut cpus = CpuSet::new();
+            cpus.set(0);
+            sched_setaffinity(None, &cpus).unwrap();
+            let began = Instant::now();
+            while began.elapsed() < BUSY {
+                std::hint::spin_loop();
+            }
+            tid()
+        };
+        let other = std::thread::spawn(spin);
+        let this = std::thread::spawn(spin);
+        [this.join().unwrap(), other.join().unwrap()]
+    }) else {
+        return;
+    };
+    for thread in threads {
+        let intervals = of(&captured, thread);
+        let waited: u64 = intervals.iter().filter(|i| i.flags & PREEMPTED != 0).map(|i| i.run_queue).sum();
+        assert!(waited > BUSY.as_nanos() as u64 / 4, "waited {waited} ns of {BUSY:?}");
+        for i in intervals.iter().filter(|i| i.flags & PREEMPTED != 0) {
+            assert_eq!((i.run_queue, i.state, i.waker), (i.duration, 0, 0));
+        }
+    }
+}
+
+#[test]
+fn a_thread_that_sleeps_before_and_after_the_capture_is_not_forgotten() {
+    let (send, receive) = std::sync::mpsc::channel::<()>();
+    let (say, heard) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        say.send(tid()).unwrap();
+        let _ = receive.recv();
+    });
+    let sleeper = heard.recv().unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let work = Duration::from_millis(300);
+    let captured = capture(&only("sched"), || std::thread::sleep(work));
+    drop(send);
+    thread.join().unwrap();
+    let Some((captured, ())) = captured else { return };
+    let intervals = of(&captured, sleeper);
+    assert_eq!(intervals.len(), 1, "{intervals:#?}");
+    let only = &intervals[0];
+    assert_eq!(only.flags & (BEFORE_CAPTURE | CENSORED), BEFORE_CAPTURE | CENSORED, "{only:?}");
+    assert!(only.duration >= work.as_nanos() as u64 && only.run_queue == 0, "{only:?}");
+    assert_eq!(only.syscall, libc::SYS_futex as i32);
+}
+
+#[test]
+fn intervals_of_a_thread_do_not_overlap_and_the_recorder_is_left_out() {
+    let mut options = only("sched");
+    options.leave_out = std::process::id();
+    let Some((captured, (child, own))) = capture(&options, || {
+        let mut child =
+            std::process::Command::new("sh").args(["-c", "for i in 1 2 3 4 5; do sleep 0.02; done"]).spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        (pid, tid())
+    }) else {
+        return;
+    };
+    assert!(of(&captured, own).is_empty());
+    let intervals = of(&captured, child);
+    assert!(intervals.len() >= 5);
+    for pair in intervals.windows(2) {
+        assert!(pair[0].time + pair[0].duration <= pair[1].time, "{pair:#?}");
+    }
+}
