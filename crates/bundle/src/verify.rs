@@ -8,7 +8,7 @@ use mcap::records::op;
 
 use crate::error::OpenError;
 use crate::limits;
-use crate::mark::{self, Mark, OP_MARK, OP_SEAL, SEAL_SYNC, SYNC, Seal};
+use crate::mark::{self, Mark, OP_MARK, OP_SEAL, SYNC, Seal};
 use crate::reader::{self, scan};
 use crate::wire::{NoRecord, RawRecord, record_at};
 
@@ -205,7 +205,6 @@ impl<'a> Walk<'a> {
     /// Whether the file ends as a sealed one does: it is then damaged, not cut.
     fn has_end(&self) -> bool {
         self.bytes.ends_with(mcap::MAGIC) && self.bytes.len() > mcap::MAGIC.len()
-            || scan::find(self.bytes, self.from, &SEAL_SYNC).is_some()
     }
 
     /// The next record after the last good place whose own hash is right.

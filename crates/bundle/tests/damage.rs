@@ -76,7 +76,9 @@ fn a_bundle_cut_at_any_byte_gives_every_whole_chunk_before_the_cut() {
                     b.read_chunk(a.index, &|_| true).unwrap();
                 }
                 let v = verify(&cut).unwrap();
-                assert!(v.ok && !v.sealed && !v.reasons.is_empty(), "cut at {length}: {v:?}");
+                assert!(!v.sealed && !v.reasons.is_empty(), "cut at {length}: {v:?}");
+                // Behind the last chunk stand manifest and seal: from there on it is known that something was there.
+                assert!(v.ok || ends.iter().all(|e| *e < length as u64), "cut at {length}: {v:?}");
             }
         }
     }
