@@ -171,12 +171,17 @@ fn edge_line(
     let weight = 1.2 + 3.0 * (edge.bytes as f64).ln_1p() / (most as f64).ln_1p();
     let (left, right) = ((middle.0 - label.high / 2.0, middle.1), (middle.0 + label.high / 2.0, middle.1));
     let mut points = curve(start, left, 1.0, 1.0);
-    if forward {
-        points.extend(curve(right, end, 1.0, 1.0));
-    } else {
-        // A loop, or a way back: it turns round where its label begins.
-        points.extend(curve(left, end, 1.0, -1.0));
+    // A loop, or a way back, turns round where its label begins.
+    let mut last = if forward { right } else { left };
+    let mut leave = 1.0;
+    let ahead = if forward { 1.0 } else { -1.0 };
+    for &(x, y) in layout.ways.get(index).into_iter().flatten() {
+        let (near, far) = if forward { (x - 12.0, x + NODE_WIDE + 12.0) } else { (x + NODE_WIDE + 12.0, x - 12.0) };
+        points.extend(curve(last, (near, y + head), leave, ahead));
+        last = (far, y + head);
+        leave = ahead;
     }
+    points.extend(curve(last, end, leave, ahead));
     canvas.path(&points, ink, weight, 0.55);
     let tip = end;
     let back = if forward { -9.0 } else { 9.0 };

@@ -31,6 +31,9 @@ pub(crate) struct Layout {
     pub(crate) labels: Vec<Place>,
     /// Where an edge leaves its client and enters its server, from the top of their boxes.
     pub(crate) ports: Vec<(f64, f64)>,
+    /// Heights at which a long edge passes the columns between its label and its server, with the column's left edge,
+    /// in the order in which it passes them.
+    pub(crate) ways: Vec<Vec<(f64, f64)>>,
     /// Size of all.
     pub(crate) width: f64,
     /// Size of all.
@@ -53,6 +56,7 @@ impl Layout {
         out.place_nodes(edges, &columns);
         out.place_ports(edges);
         out.place_labels(edges);
+        out.place_ways(edges);
         let right = |p: &Place| p.x;
         out.width = out
             .nodes
@@ -111,6 +115,48 @@ impl Layout {
                 self.ports[*e].1 = place.high * (i as f64 + 1.0) / (entering.len() as f64 + 1.0);
             }
         }
+    }
+
+    /// A long edge passes other services above or below, not behind them, where it would seem to end there.
+    fn place_ways(&mut self, edges: &[(usize, usize)]) {
+        let mut columns: Vec<f64> = self.nodes.iter().map(|p| p.x).collect();
+        columns.sort_by(f64::total_cmp);
+        columns.dedup();
+        let mut ways = Vec::with_capacity(edges.len());
+        for (i, &(from, to)) in edges.iter().enumerate() {
+            let (a, b, label, entry) = (self.nodes[from], self.nodes[to], self.labels[i], self.ports[i].1);
+            let goal = (b.x, b.y + entry);
+            let mut passed: Vec<f64> = columns
+                .iter()
+                .copied()
+                .filter(|&x| if b.x > a.x { x > a.x && x < b.x } else { x > b.x && x <= a.x })
+                .collect();
+            if b.x <= a.x {
+                passed.reverse();
+            }
+            let way = passed.into_iter().map(|x| {
+                let share = ((x - label.x) / (goal.0 - label.x)).clamp(0.0, 1.0);
+                (x, self.free(x, label.y + (goal.1 - label.y) * share))
+            });
+            ways.push(way.collect());
+        }
+        self.ways = ways;
+    }
+
+    /// The height nearest to `y` at which no service of the column at `x` stands.
+    fn free(&self, x: f64, y: f64) -> f64 {
+        const AIR: f64 = 9.0;
+        let column: Vec<&Place> = self.nodes.iter().filter(|p| p.x == x).collect();
+        let taken = |y: f64| column.iter().any(|p| y > p.y - AIR + 0.01 && y < p.y + p.high + AIR - 0.01);
+        if !taken(y) {
+            return y;
+        }
+        column
+            .iter()
+            .flat_map(|p| [p.y - AIR, p.y + p.high + AIR])
+            .filter(|&edge| !taken(edge))
+            .min_by(|a, b| (a - y).abs().total_cmp(&(b - y).abs()))
+            .unwrap_or(y)
     }
 
     /// A label stands right of its client, half-way to the server where that is the next layer, pushed down where
@@ -263,6 +309,18 @@ mod tests {
                 assert!((a.x - b.x).abs() > NODE_WIDE || (a.y - b.y).abs() >= a.high.min(b.high));
             }
         }
+    }
+
+    #[test]
+    fn a_long_edge_does_not_pass_behind_a_service() {
+        let names: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
+        let layout = Layout::new(&names, &[(0, 1), (1, 2), (0, 2), (2, 0)]);
+        for way in &layout.ways {
+            for &(x, y) in way {
+                assert!(!layout.nodes.iter().any(|p| p.x == x && y > p.y && y < p.y + p.high));
+            }
+        }
+        assert_eq!(layout.ways.iter().map(Vec::len).collect::<Vec<_>>(), [0, 0, 1, 2]);
     }
 
     #[test]
