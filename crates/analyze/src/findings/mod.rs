@@ -53,5 +53,11 @@ const DETECTORS: &[Detector] = &[
 
 /// The findings, in the order of the detectors, each detector's largest first.
 pub(crate) fn all(seen: &Seen<'_>) -> Vec<Finding> {
-    DETECTORS.iter().flat_map(|detect| detect(seen)).collect()
+    let mut out: Vec<Finding> = DETECTORS.iter().flat_map(|detect| detect(seen)).collect();
+    for finding in &mut out {
+        // Several spans or packets of one message are one row.
+        let mut told = std::collections::BTreeSet::new();
+        finding.evidence.retain(|e| told.insert(e.clone()));
+    }
+    out
 }

@@ -4,6 +4,7 @@ use coldcase_model::Finding;
 use coldcase_model::analysis::Edge;
 
 use super::Seen;
+use crate::wording::count as counted;
 
 /// Most pairs of services that are told, for each kind of trouble.
 const MOST: usize = 3;

@@ -111,7 +111,7 @@ impl Tap {
         c.bytes[from] += u64::from(original);
         if let (Some(tracker), Some(tcp)) = (&mut c.tcp, h.tcp) {
             let trouble = tracker.push(from, Segment { time, tcp, payload: h.payload });
-            if trouble && c.rows.len() < CITED && c.rows.last() != Some(&row) {
+            if trouble && c.rows.len() < CITED && c.rows[1..].last() != Some(&row) {
                 c.rows.push(row);
             }
         }
