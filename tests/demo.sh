@@ -62,7 +62,7 @@ case $code in
 	*) die "record ended with $code" ;;
 esac
 if [ "$(id -u)" != 0 ]; then
-	say "Not root: kernel events and packets were left out. What is missing here, and how to get it:"
+	say "Not root. What this user may record here, and how to get the rest:"
 	"$coldcase" doctor || true
 fi
 
@@ -73,7 +73,7 @@ grep '^load' "$out/shop.txt" || true
 
 say "4. $coldcase analyze $out/incident.case -o $out/report"
 "$coldcase" verify --quiet "$out/incident.case" > /dev/null || die "the bundle is not intact"
-"$coldcase" analyze "$out/incident.case" -o "$out/report"
+"$coldcase" analyze "$out/incident.case" -o "$out/report" || die "analyze ended with $?"
 
 say "5. Look at"
 here=$(cd "$out" && pwd)

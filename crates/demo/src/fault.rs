@@ -1,8 +1,8 @@
 //! The faults: what each does to a request, and the switch that turns one on while the shop runs.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ impl Kind {
         match self {
             Kind::Cpu => 20,
             Kind::Lock => 120,
-            Kind::Fsync => 8,
+            Kind::Fsync => 16,
             Kind::SlowQuery => 60,
             Kind::DownstreamSleep => 50,
             Kind::Reset => 15,
@@ -63,20 +63,19 @@ pub(crate) struct Faults {
     amount: AtomicU64,
     turns: AtomicU64,
     last_hold: Mutex<Option<Instant>>,
-    audit: Mutex<File>,
+    dir: PathBuf,
 }
 
 impl Faults {
-    pub(crate) fn new(dir: &Path) -> Result<Self> {
-        let path = dir.join("audit.bin");
-        let audit = OpenOptions::new().create(true).truncate(true).write(true).open(&path);
-        Ok(Self {
+    /// `dir` is where the audit files of [`Kind::Fsync`] are written.
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self {
             active: AtomicU8::new(u8::MAX),
             amount: AtomicU64::new(0),
             turns: AtomicU64::new(0),
             last_hold: Mutex::new(None),
-            audit: Mutex::new(audit.with_context(|| format!("cannot write {}", path.display()))?),
-        })
+            dir: dir.to_owned(),
+        }
     }
 
     /// Switches to one fault, or to none.
@@ -115,12 +114,12 @@ impl Faults {
     }
 
     /// While a new order is prepared, before the ledger is taken.
-    pub(crate) fn on_order(&self, metrics: &Metrics) -> Result<()> {
+    pub(crate) fn on_order(&self, worker: usize, metrics: &Metrics) -> Result<()> {
         if let Some(millis) = self.amount_of(Kind::Cpu) {
             std::hint::black_box(fault_cpu_busy_loop(Duration::from_millis(millis)));
         }
         if let Some(syncs) = self.amount_of(Kind::Fsync) {
-            fault_fsync_audit(&self.audit, syncs)?;
+            fault_fsync_audit(&self.dir.join(format!("audit-{worker}.bin")), syncs)?;
             metrics.syncs.inc_by(syncs);
         }
         Ok(())
@@ -166,15 +165,15 @@ fn sleep_downstream(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Writes 64 KiB and waits until the disk has it, `syncs` times.
+/// Writes an audit file anew, 64 KiB at a time, and waits each time until the disk has it. The file grows, so each sync
+/// writes the file system's journal too.
 #[inline(never)]
-fn fault_fsync_audit(audit: &Mutex<File>, syncs: u64) -> Result<()> {
+fn fault_fsync_audit(path: &Path, syncs: u64) -> Result<()> {
     let block = [0x5a_u8; 64 * 1024];
-    for number in 0..syncs {
-        let mut file = audit.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(number * block.len() as u64))?;
-        file.write_all(&block)?;
-        file.sync_all()?;
+    let mut audit = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    for _ in 0..syncs {
+        audit.write_all(&block)?;
+        audit.sync_all()?;
     }
     Ok(())
 }

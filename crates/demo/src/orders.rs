@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// Port on 127.0.0.1; 0 takes any free one. Printed on the first line
     #[arg(long, default_value_t = 18081)]
     port: u16,
-    /// Folder for the database, the log and the audit file
+    /// Folder for the database, the log and the audit files
     #[arg(long, default_value = "demo-out/shop")]
     dir: PathBuf,
     /// Worker threads
@@ -74,7 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     metrics.register_store()?;
     let orders = Arc::new(Orders {
         store: Store::create(&options.dir.join("orders.db"), options.workers)?,
-        faults: Faults::new(&options.dir)?,
+        faults: Faults::new(&options.dir),
         metrics: Arc::clone(&metrics),
         log: Arc::clone(&log),
         telemetry: Arc::clone(&telemetry),
@@ -171,7 +171,7 @@ impl Orders {
         else {
             return Ok(Response::json(400, &json!({ "error": "product and quantity are needed" })));
         };
-        self.faults.on_order(&self.metrics)?;
+        self.faults.on_order(worker, &self.metrics)?;
         let ledger = self.store.lock_ledger();
         self.faults.on_ledger_held(worker);
         let inserted = {
