@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use coldcase_model::manifest::{Manifest, SourceEntry, SourceStatus};
 use coldcase_model::events::{Loss, SourceState};
 use coldcase_model::loss::{LossTotal, Reason};
+use coldcase_model::manifest::{Manifest, SourceEntry, SourceStatus};
 use coldcase_model::{Columns, Event};
 use memmap2::Mmap;
 
@@ -61,7 +61,12 @@ pub fn recover(from: &Path, to: &Path, force: bool) -> Result<Recovery, RecoverE
     let mut work = Work {
         map: &map,
         found: &found,
-        out: Assembler::start(Sink::create(to, force)?, &id, Some(parent.clone()).filter(|p| !p.is_empty()))?,
+        out: Assembler::start(
+            Sink::create(to, force)?,
+            &id,
+            Some(parent.clone()).filter(|p| !p.is_empty()),
+            found.preface.as_ref(),
+        )?,
         recovery: Recovery { id, parent, problems: found.problems.clone(), ..Recovery::default() },
         kept: Vec::new(),
         sources: BTreeMap::new(),
@@ -88,9 +93,8 @@ impl<'a> Work<'a> {
     /// Copies every chunk that can be read, byte for byte.
     fn copy(&mut self) -> Result<(), RecoverError> {
         for (info, mark) in self.found.chunks.iter().zip(&self.found.marks) {
-            let copied = record_at(self.map, info.offset, limits::RECORD)
-                .map_err(|e| e.reason().to_owned())
-                .and_then(|record| {
+            let copied = record_at(self.map, info.offset, limits::RECORD).map_err(|e| e.reason().to_owned()).and_then(
+                |record| {
                     // Decoding every batch is the judge, not the hash: a chunk may be readable though its header is not
                     // as it was.
                     let batches = chunk::read(&record, &self.found.definitions, &|_| true)?;
@@ -98,7 +102,8 @@ impl<'a> Work<'a> {
                     let sure = mark.as_ref().filter(|m| blake3::hash(bytes) == m.chunk_hash);
                     let packed = repack(bytes, &record, info, sure, &self.found.definitions)?;
                     Ok((batches, packed))
-                });
+                },
+            );
             match copied {
                 Ok((batches, packed)) => {
                     self.out.append(packed)?;
@@ -165,7 +170,7 @@ impl<'a> Work<'a> {
             sources: self.sources.values().cloned().collect(),
             clock: "unknown".to_owned(),
             ended: "not sealed".to_owned(),
-            ..Manifest::default()
+            ..self.found.preface.clone().unwrap_or_default()
         });
         manifest.parent = Some(self.recovery.parent.clone()).filter(|p| !p.is_empty());
         let total = |((source, class, reason), (count, bytes)): (&(String, String, String), &(u64, u64))| LossTotal {
@@ -190,13 +195,8 @@ impl<'a> Work<'a> {
                 by_stream.entry(&s.stream).or_default().push(part);
             }
         }
-        let totals: BTreeMap<&str, u64> = self
-            .found
-            .manifest
-            .iter()
-            .flat_map(|m| &m.streams)
-            .map(|s| (s.name.as_str(), s.events))
-            .collect();
+        let totals: BTreeMap<&str, u64> =
+            self.found.manifest.iter().flat_map(|m| &m.streams).map(|s| (s.name.as_str(), s.events)).collect();
         for stream in totals.keys() {
             by_stream.entry(stream).or_default();
         }
@@ -236,9 +236,7 @@ impl<'a> Work<'a> {
         let job = Job { number: 0, class: Loss::DEF.class, offset: None, items: vec![item] };
         match pack(job, &Identity, 3) {
             Ok(packed) => Ok(self.out.append(packed)?),
-            Err(reason) => {
-                Err(crate::WriteError::Columns { stream: stream.to_owned(), reason }.into())
-            }
+            Err(reason) => Err(crate::WriteError::Columns { stream: stream.to_owned(), reason }.into()),
         }
     }
 }

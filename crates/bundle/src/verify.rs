@@ -82,6 +82,7 @@ impl<'a> Walk<'a> {
                         self.marks += 1;
                         self.go_on(next.end, &mark, chain);
                     }
+                    None if self.marks == 0 && reader::index::footer(self.bytes).is_some() => return self.no_seal(),
                     None if self.has_end() => {
                         let end = self.bytes.len() as u64;
                         return self.bad(self.from..end, format!("{reason} at byte {at}"));

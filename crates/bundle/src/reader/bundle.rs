@@ -92,6 +92,11 @@ impl Bundle {
         self.found.manifest.as_ref()
     }
 
+    /// What the writer knew of the manifest when it began (host, command, policies): for bundles that were never sealed.
+    pub fn preface(&self) -> Option<&Manifest> {
+        self.found.preface.as_ref()
+    }
+
     /// Bytes of the file.
     #[allow(clippy::len_without_is_empty)] // an empty file is no bundle
     pub fn len(&self) -> u64 {

@@ -109,6 +109,8 @@ pub struct Problem {
 pub(crate) struct Found {
     pub(crate) id: Option<String>,
     pub(crate) manifest: Option<Manifest>,
+    /// What the writer knew of the manifest at the start.
+    pub(crate) preface: Option<Manifest>,
     pub(crate) chunks: Vec<ChunkInfo>,
     /// The mark of each chunk, where it has one.
     pub(crate) marks: Vec<Option<Mark>>,
@@ -159,7 +161,10 @@ impl Found {
     pub(crate) fn metadata(&mut self, metadata: mcap::records::Metadata) {
         use crate::writer::{META_BUNDLE, META_DOCS, META_MANIFEST};
         match metadata.name.as_str() {
-            META_BUNDLE => self.id = metadata.metadata.get("id").cloned(),
+            META_BUNDLE => {
+                self.id = metadata.metadata.get("id").cloned();
+                self.preface = metadata.metadata.get("preface").and_then(|json| serde_json::from_str(json).ok());
+            }
             META_MANIFEST => {
                 self.manifest = metadata.metadata.get("json").and_then(|json| serde_json::from_str(json).ok());
             }

@@ -13,7 +13,7 @@ use crate::error::WriteError;
 use crate::mark::{self, Mark, MarkStream, Seal};
 use crate::wire;
 
-/// Metadata record at the start of every bundle: its id and its parent's.
+/// Metadata record at the start of every bundle: its id, its parent's, and what is known of the manifest by then.
 pub(crate) const META_BUNDLE: &str = "coldcase.bundle";
 /// Metadata record with the manifest.
 pub(crate) const META_MANIFEST: &str = "coldcase.manifest";
@@ -43,7 +43,12 @@ pub(crate) struct Assembler {
 
 impl Assembler {
     /// Writes the start of a bundle.
-    pub(crate) fn start(sink: Sink, id: &str, parent: Option<String>) -> Result<Assembler, WriteError> {
+    pub(crate) fn start(
+        sink: Sink,
+        id: &str,
+        parent: Option<String>,
+        preface: Option<&Manifest>,
+    ) -> Result<Assembler, WriteError> {
         let mut a = Assembler {
             sink,
             id: id.to_owned(),
@@ -67,6 +72,10 @@ impl Assembler {
         let mut about = BTreeMap::from([("id".to_owned(), id.to_owned())]);
         if let Some(parent) = parent {
             about.insert("parent".to_owned(), parent);
+        }
+        // A manifest is plain text and numbers, which JSON can always hold; without it the bundle is none the worse.
+        if let Some(json) = preface.and_then(|p| serde_json::to_string(p).ok()) {
+            about.insert("preface".to_owned(), json);
         }
         a.note_metadata(bytes.len() as u64, META_BUNDLE, about, &mut bytes);
         a.write(&[&bytes])?;

@@ -79,7 +79,7 @@ impl Writer {
 
     fn start(sink: Sink, options: WriterOptions) -> Result<Writer, WriteError> {
         let id = options.id.clone().unwrap_or_else(random_id);
-        let assembler = Assembler::start(sink, &id, options.parent.clone())?;
+        let assembler = Assembler::start(sink, &id, options.parent.clone(), options.preface.as_ref())?;
         let shared = Arc::new(Shared::default());
         shared.lock().bytes = assembler.position();
         let workers = options.workers.max(1);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use coldcase_model::manifest::Manifest;
 use coldcase_model::{Boottime, Class, Utc};
 
 use crate::gate::{Gate, Identity};
@@ -27,6 +28,9 @@ pub struct WriterOptions {
     pub parent: Option<String>,
     /// The id, 16 hex digits; random when `None`.
     pub id: Option<String>,
+    /// What is known of the manifest at the start (host, command, policies): written first, for bundles that are never
+    /// sealed.
+    pub preface: Option<Manifest>,
     /// The clock for `log_time`.
     pub now: Arc<dyn Fn() -> Utc + Send + Sync>,
 }
@@ -42,6 +46,7 @@ impl Default for WriterOptions {
             gate: Arc::new(Identity),
             parent: None,
             id: None,
+            preface: None,
             now: Arc::new(system_now),
         }
     }
