@@ -4,7 +4,7 @@
 //! was cut into chunks nor on the number of threads.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use coldcase_bundle::{ChunkInfo, ChunkStream};
@@ -85,7 +85,7 @@ struct Pending {
 pub struct Merge<'a> {
     timeline: &'a Timeline,
     streams: Vec<Arc<str>>,
-    pages: std::collections::HashMap<u64, (Arc<str>, String)>,
+    pages: HashMap<u64, (Arc<str>, String)>,
     /// Latest start first: the next one is at the end.
     pending: Vec<Pending>,
     runs: Vec<std::vec::IntoIter<Entry>>,
@@ -363,8 +363,9 @@ fn in_order(streams: impl Iterator<Item = Arc<str>>) -> Vec<Arc<str>> {
 
 /// Copies the rows of entries out of their batches, so that the batches can be dropped.
 fn detach(entries: &mut [Entry]) {
-    let mut by_batch: std::collections::HashMap<*const Columns, (Arc<Columns>, Vec<(usize, usize)>)> =
-        Default::default();
+    // A batch, and of its wanted rows the entry and the place in the batch.
+    type Picked = (Arc<Columns>, Vec<(usize, usize)>);
+    let mut by_batch: HashMap<*const Columns, Picked> = HashMap::new();
     for (i, e) in entries.iter().enumerate() {
         if let Body::Row { columns, at } = &e.body {
             by_batch.entry(Arc::as_ptr(columns)).or_insert_with(|| (columns.clone(), Vec::new())).1.push((i, *at));

@@ -89,6 +89,8 @@ pub struct Processes {
     processes: BTreeMap<u32, Vec<Process>>,
     /// By tid, each in order of start.
     threads: HashMap<u32, Vec<Thread>>,
+    /// Services by pid, for processes of which nothing else is known.
+    services: HashMap<u32, Arc<str>>,
 }
 
 /// One thing that was learnt about a task.
@@ -220,8 +222,13 @@ impl Processes {
     /// Gives services their processes: pid as the spans' senders tell it, and the service's name.
     pub(crate) fn name_services<'a>(&mut self, services: impl Iterator<Item = (u32, &'a str)>) {
         for (pid, service) in services {
-            for p in self.processes.get_mut(&pid).into_iter().flatten().filter(|p| !p.kernel) {
-                p.service.get_or_insert_with(|| service.into());
+            match self.processes.get_mut(&pid) {
+                Some(lives) => {
+                    for p in lives.iter_mut().filter(|p| !p.kernel) {
+                        p.service.get_or_insert_with(|| service.into());
+                    }
+                }
+                None => _ = self.services.entry(pid).or_insert_with(|| service.into()),
             }
         }
     }
@@ -245,7 +252,11 @@ impl Processes {
 
     /// How to call the process of `pid` at a time: its service, else its name, else `pid N`.
     pub fn label(&self, pid: u32, at: Boottime) -> Arc<str> {
-        self.get(pid, at).map_or_else(|| format!("pid {pid}").into(), |p| p.label(at))
+        match (self.get(pid, at), self.services.get(&pid)) {
+            (Some(p), _) => p.label(at),
+            (None, Some(service)) => service.clone(),
+            (None, None) => format!("pid {pid}").into(),
+        }
     }
 
     /// The name of a thread at a time; empty when unknown.

@@ -28,14 +28,16 @@ pub struct Owner {
 }
 
 type End = (Ip, u16);
+/// Local address (all zero or unspecified for any), since when, and the pid.
+type Listener = (Ip, Boottime, u32);
 
 /// Owners of sockets over time.
 #[derive(Debug, Default)]
 pub struct Sockets {
     /// By local and remote end: since when, and who. In order of time.
     connections: HashMap<(End, End), Vec<(Boottime, Owner)>>,
-    /// By protocol and local port: local address (all zero or unspecified for any), since when, and who.
-    listeners: HashMap<(u8, u16), Vec<(Ip, Boottime, u32)>>,
+    /// By protocol and local port.
+    listeners: HashMap<(u8, u16), Vec<Listener>>,
 }
 
 /// TCP_LISTEN.

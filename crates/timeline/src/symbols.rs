@@ -110,9 +110,12 @@ pub struct Symbols {
     names: HashMap<String, Names>,
     modules: Vec<Module>,
     spaces: HashMap<u32, Vec<Space>>,
-    /// Names from debug files: module and offset to the functions there, innermost first.
-    from_debug: Mutex<HashMap<(u32, u64), Arc<[Arc<str>]>>>,
+    /// Names from debug files, by module and offset.
+    from_debug: Mutex<HashMap<(u32, u64), Functions>>,
 }
+
+/// The functions at one address, innermost first: more than one where some were inlined.
+type Functions = Arc<[Arc<str>]>;
 
 const KERNEL: &str = "kernel";
 /// How many forks back mappings are looked for.
@@ -334,13 +337,13 @@ impl Symbols {
     }
 
     /// Functions at a file offset by a debug file, innermost first; empty when it names none.
-    fn debug(&self, module: u32, path: &Path, offset: u64) -> Arc<[Arc<str>]> {
+    fn debug(&self, module: u32, path: &Path, offset: u64) -> Functions {
         if let Ok(cache) = self.from_debug.lock()
             && let Some(found) = cache.get(&(module, offset))
         {
             return found.clone();
         }
-        let found: Arc<[Arc<str>]> = SYMBOLIZER.with_borrow_mut(|s| {
+        let found: Functions = SYMBOLIZER.with_borrow_mut(|s| {
             let symbolizer = s.get_or_insert_with(Symbolizer::new);
             let source = Source::Elf(Elf::new(path));
             match symbolizer.symbolize_single(&source, Input::FileOffset(offset)) {

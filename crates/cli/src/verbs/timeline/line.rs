@@ -238,6 +238,14 @@ fn loss(columns: &Columns, i: usize) -> Option<String> {
     })
 }
 
+/// Whether an entry is a loss counter that stayed at zero.
+pub(super) fn is_no_loss(entry: &Entry) -> bool {
+    match &entry.body {
+        Body::Row { columns, at } if *entry.stream == *events::Loss::DEF.stream => loss(columns, *at).is_none(),
+        _ => false,
+    }
+}
+
 fn mark(columns: &Columns, i: usize) -> Option<String> {
     let c = events::Mark::cols(columns).ok()?;
     Some(format!("MARK {} (uid {}, pid {})", c.text.text(i), c.uid[i], c.pid[i]))

@@ -104,7 +104,8 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         let next = (0..merges.len()).filter_map(|i| merges[i].peek().map(|e| (e.utc, i))).min();
         let Some((i, entry)) = next.and_then(|(_, i)| merges[i].next().map(|e| (i, e))) else { break };
         let t = &timelines[i];
-        if !filter.passes(t, &entry) {
+        // A loss counter that stayed at zero is proof, not news; it is shown where losses are asked for.
+        if !filter.passes(t, &entry) || (args.stream.is_empty() && line::is_no_loss(&entry)) {
             continue;
         }
         text.clear();
