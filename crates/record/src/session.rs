@@ -21,7 +21,7 @@ use crate::cost::CostMeter;
 use crate::error::RecordError;
 use crate::loss::LossLedger;
 use crate::roster::Roster;
-use crate::source::{Context, Intake, Own, Running, Source, StopToken};
+use crate::source::{Context, Intake, Own, Running, Skip, Source, Started, StopToken};
 use crate::summary::{Ended, Progress, Summary};
 use crate::{child, clock, clock_watch, control, cost, host_entry, mask, signals};
 
@@ -93,15 +93,17 @@ pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Obse
     let system = |what| move |source| RecordError::System { what, source };
     let _signals = signals::SignalWatch::start(wake.clone()).map_err(system("signal handlers"))?;
     let stop = StopToken::new().map_err(system("stop event"))?;
+    let preface = preface(&plan);
+    let options = WriterOptions { preface: Some(preface.clone()), ..WriterOptions::default() };
     let (writer, path) = match plan.output {
-        Output::File { path, force } => (Writer::create(&path, force, WriterOptions::default())?, Some(path)),
-        Output::Stream(sink) => (Writer::to_stream(sink, WriterOptions::default())?, None),
+        Output::File { path, force } => (Writer::create(&path, force, options)?, Some(path)),
+        Output::Stream(sink) => (Writer::to_stream(sink, options)?, None),
     };
     let mut session = Session {
         writer,
         path,
         config: plan.config,
-        command: mask::mask(&plan.command),
+        preface,
         stop,
         losses: LossLedger::default(),
         own: Own::new(),
@@ -138,6 +140,14 @@ pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Obse
     Ok(summary)
 }
 
+/// Starts a source. One that panics is skipped: it never takes another down.
+fn start(source: Box<dyn Source>, context: Context) -> Result<Started, Skip> {
+    // What a panic leaves half done belongs to the source alone, which is gone then.
+    let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| source.start(context)));
+    started
+        .unwrap_or_else(|_| Err(Skip::new("it failed inside (see the panic above)", "this is a bug: please report it")))
+}
+
 /// Waits for a command that runs on after its recording, and passes signals on to it.
 fn outlive(child: &Child, wakes: &Receiver<Wake>) -> i32 {
     for wake in wakes {
@@ -167,7 +177,7 @@ struct Session<'a> {
     writer: Writer,
     path: Option<PathBuf>,
     config: RecordConfig,
-    command: Vec<String>,
+    preface: Manifest,
     stop: StopToken,
     losses: LossLedger,
     own: Own,
@@ -209,7 +219,7 @@ impl Session<'_> {
                 scope: scope.clone(),
                 own: self.own.clone(),
             };
-            match source.start(context) {
+            match start(source, context) {
                 Ok(started) => {
                     for name in names.iter().filter(|n| self.config.wants(n)) {
                         match started.skipped.iter().find(|(n, _)| n == name) {
@@ -495,23 +505,13 @@ impl Session<'_> {
     }
 
     fn manifest(&self, ended: Ended) -> Manifest {
-        let packets = &self.config.packets;
-        let headers_only = packets.payload == 0 && packets.payload_ports.is_empty();
-        let mut policies = vec![mask::POLICY.to_owned()];
-        policies.extend(headers_only.then(|| "packet-headers/1".to_owned()));
-        let argv: Vec<String> = self.child_argv.iter().map(|a| a.to_string_lossy().into_owned()).collect();
         Manifest {
-            tool: concat!("coldcase ", env!("CARGO_PKG_VERSION")).to_owned(),
-            host: host_entry::read(),
-            command: self.command.clone(),
-            user: host_entry::user(),
             sources: self.roster.entries(),
             losses: self.losses.totals(),
-            policies,
             clock: clock::ntp_words(self.ntp_state).to_owned(),
             ended: ended.words().to_owned(),
-            child: self.child_code.map(|exit_code| ChildEntry { command: mask::mask(&argv), exit_code }),
-            ..Manifest::default()
+            child: self.child_code.map(|exit_code| ChildEntry { command: masked(&self.child_argv), exit_code }),
+            ..self.preface.clone()
         }
     }
 
@@ -540,6 +540,26 @@ impl Session<'_> {
             self.failure = Some(e);
         }
     }
+}
+
+/// What is known of the manifest before anything was recorded.
+fn preface(plan: &Plan) -> Manifest {
+    let packets = &plan.config.packets;
+    let headers_only = packets.payload == 0 && packets.payload_ports.is_empty();
+    let mut policies = vec![mask::POLICY.to_owned()];
+    policies.extend(headers_only.then(|| "packet-headers/1".to_owned()));
+    Manifest {
+        tool: concat!("coldcase ", env!("CARGO_PKG_VERSION")).to_owned(),
+        host: host_entry::read(),
+        command: mask::mask(&plan.command),
+        user: host_entry::user(),
+        policies,
+        ..Manifest::default()
+    }
+}
+
+fn masked(argv: &[OsString]) -> Vec<String> {
+    mask::mask(&argv.iter().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>())
 }
 
 fn anchor_offset(anchor: &Anchor) -> i64 {

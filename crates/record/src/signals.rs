@@ -9,8 +9,19 @@ use signal_hook::iterator::{Handle, SignalsInfo};
 
 use crate::session::Wake;
 
-/// The signals that end a recording.
-const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+/// The signals that end a recording. A hang-up only where it is not ignored already: `nohup` means it.
+fn ending() -> Vec<i32> {
+    let mut signals = vec![SIGINT, SIGTERM];
+    signals.extend((!is_ignored(SIGHUP)).then_some(SIGHUP));
+    signals
+}
+
+/// Whether this process was started with a signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).is_some_and(|bits| bits & (1 << (signal - 1)) != 0)
+}
 
 /// Watches for signals until dropped.
 pub(crate) struct SignalWatch {
@@ -22,7 +33,7 @@ impl SignalWatch {
     /// Installs the handlers. Each first signal of a kind becomes a [`Wake::Signal`]; the second of any kind exits
     /// with 128 + n: the bundle is then unsealed, and readable up to its last chunk.
     pub(crate) fn start(wake: Sender<Wake>) -> std::io::Result<SignalWatch> {
-        let mut signals = SignalsInfo::<WithOrigin>::new(ENDING)?;
+        let mut signals = SignalsInfo::<WithOrigin>::new(ending())?;
         let handle = signals.handle();
         let thread = std::thread::Builder::new().name("signals".into()).spawn(move || {
             let mut seen = 0;

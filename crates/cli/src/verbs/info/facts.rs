@@ -7,7 +7,7 @@ use coldcase_model::catalogue::{by_stream, raw_stream};
 use coldcase_model::clock::ClockMap;
 use coldcase_model::events::{Anchor, Loss, Mark, SourceState};
 use coldcase_model::loss::{LossTotal, Reason};
-use coldcase_model::manifest::{ChildEntry, HostEntry, Manifest, SourceEntry, SourceStatus};
+use coldcase_model::manifest::{ChildEntry, HostEntry, SourceEntry, SourceStatus};
 use coldcase_model::time::{AnchorPoint, Boottime, Nanos, Utc};
 use coldcase_model::{Class, Columns, Event};
 use serde::Serialize;
@@ -119,7 +119,7 @@ pub(super) fn gather(bundle: &Bundle) -> Facts {
     let mut own = read_own(bundle);
     let manifest = bundle.manifest().cloned();
     let sealed = manifest.is_some();
-    let m = manifest.unwrap_or_else(Manifest::default);
+    let m = manifest.or_else(|| bundle.preface().cloned()).unwrap_or_default();
     let map = ClockMap::new(std::mem::take(&mut own.anchors));
     let losses = if sealed { m.losses.clone() } else { own.loss_totals() };
     let streams = streams(bundle, &map, &losses);

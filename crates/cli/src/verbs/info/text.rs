@@ -118,7 +118,8 @@ fn streams(f: &Facts, out: &Out, t: &mut String) {
         t.push_str(&table_row(row, &widths));
         t.push('\n');
     }
-    t.push_str(&out.style(Style::Dim, "bytes are before compression; lost counts the events of a stream's class\n"));
+    let note = "bytes are before compression; packets, otlp and pages count messages; lost counts what a class lost\n";
+    t.push_str(&out.style(Style::Dim, note));
 }
 
 fn stream(s: &Stream, seconds: f64) -> [String; 5] {
