@@ -24,6 +24,11 @@ impl Change {
     pub(crate) fn growth(&self) -> f64 {
         self.p99.1 as f64 / self.p99.0.max(1) as f64
     }
+
+    /// Whether the after is so much slower that people are told: its p99 or its median at least doubled.
+    pub(crate) fn slower(&self) -> bool {
+        self.growth() >= 2.0 || self.p50.1 >= 2 * self.p50.0.max(1)
+    }
 }
 
 /// The division into before and after, at a column of `axis`, for which the logarithms of the durations differ most

@@ -87,6 +87,7 @@ impl Series {
             p99: q(99),
             max: q(100),
             total: self.total,
+            change: None,
             heat: self.heat.finish(axis),
             exemplars: self
                 .slowest

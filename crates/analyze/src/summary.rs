@@ -38,7 +38,7 @@ fn slowest_span(seen: &Seen<'_>) -> Option<String> {
         Nanos(l.p50),
         count(l.count, "span")
     );
-    if let Some(c) = s.change.filter(|c| c.growth() >= 2.0 || c.p50.1 >= 2 * c.p50.0.max(1)) {
+    if let Some(c) = s.change.filter(|c| c.slower()) {
         out.push_str(&format!(
             "; {} its p99 is {}, before it was {} (p50 {}, was {})",
             since(seen.timeline, c.time),

@@ -24,7 +24,7 @@ impl Trouble {
     /// percentile.
     pub(crate) fn of(spans: &[Spans]) -> Option<Trouble> {
         spans.iter().find_map(|s| {
-            let change = s.change.filter(|c| c.growth() >= 2.0 || c.p50.1 >= 2 * c.p50.0.max(1))?;
+            let change = s.change.filter(|c| c.slower())?;
             Some(Trouble { span: s.latency.name.clone(), change })
         })
     }

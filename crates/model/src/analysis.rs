@@ -136,10 +136,24 @@ pub struct Latency {
     pub max: u64,
     /// Sum.
     pub total: u64,
+    /// The moment that best divides it into before and after, where it is much slower after than before.
+    #[serde(default)]
+    pub change: Option<Change>,
     /// Counts over time and duration.
     pub heat: Heat,
     /// Rows that show it: the slowest first, as evidence.
     pub exemplars: Vec<Exemplar>,
+}
+
+/// A latency that became slower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Change {
+    /// When the after begins.
+    pub time: i64,
+    /// Medians before and after.
+    pub p50: (u64, u64),
+    /// 99th percentiles before and after.
+    pub p99: (u64, u64),
 }
 
 /// What the threads of a process waited for, added up.

@@ -45,9 +45,15 @@ pub(crate) fn group(axis: &Axis, spans: &[SpanRow], scope: &Options, bundle: &st
     }
     let mut out: Vec<Spans> = groups
         .into_iter()
-        .map(|((name, service), (series, points))| Spans {
-            latency: series.finish(axis, "span", called(name, service), bundle, "otlp.traces"),
-            change: change::best(axis, &points),
+        .map(|((name, service), (series, points))| {
+            let change = change::best(axis, &points);
+            let mut latency = series.finish(axis, "span", called(name, service), bundle, "otlp.traces");
+            latency.change = change.filter(|c| c.slower()).map(|c| coldcase_model::analysis::Change {
+                time: c.time,
+                p50: c.p50,
+                p99: c.p99,
+            });
+            Spans { latency, change }
         })
         .collect();
     out.sort_by(|x, y| y.latency.p99.cmp(&x.latency.p99).then_with(|| x.latency.name.cmp(&y.latency.name)));
