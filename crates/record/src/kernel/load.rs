@@ -120,7 +120,7 @@ fn map(bpf: &libbpf_rs::Object, name: &str) -> Result<Option<MapHandle>, Skip> {
 }
 
 /// Hardware cycles where there is a PMU, else the CPU clock.
-fn attach_sampler(program: &ProgramMut<'_>, hertz: u64, links: &mut Vec<Link>) -> Result<(), Skip> {
+pub(super) fn attach_sampler(program: &ProgramMut<'_>, hertz: u64, links: &mut Vec<Link>) -> Result<(), Skip> {
     let (cycles, clock) = (perf::sampler(true, hertz), perf::sampler(false, hertz));
     let cpus = perf::online_cpus().map_err(|e| Skip::new(format!("cannot list the CPUs ({e})"), ""))?;
     for cpu in cpus {

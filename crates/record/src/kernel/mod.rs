@@ -1,5 +1,6 @@
 //! The kernel sources: loads every BPF object, attaches its programs, and drains its rings.
 
+pub mod bench;
 pub mod consume;
 pub mod counters;
 mod load;

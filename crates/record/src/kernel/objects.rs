@@ -1,5 +1,6 @@
 //! The compiled BPF objects, built in by `build.rs`.
 
+use libbpf_rs::ObjectBuilder;
 use libbpf_rs::btf::Btf;
 
 /// A compiled `bpf/<name>.bpf.c`.
@@ -14,6 +15,12 @@ impl Object {
     /// The ELF file.
     pub fn bytes(&self) -> &'static [u8] {
         &self.aligned.0
+    }
+
+    /// The sections of its programs: where each attaches. Empty when the object cannot be read, which none of ours is.
+    pub fn sections(&self) -> Vec<String> {
+        let open = ObjectBuilder::default().open_memory(self.bytes());
+        open.map_or(Vec::new(), |o| o.progs().map(|p| p.section().to_string_lossy().into_owned()).collect())
     }
 
     /// Its type information. `None` when it has none, which no object of ours does.

@@ -9,14 +9,14 @@ use coldcase_record::kernel::consume::Sink;
 use coldcase_record::kernel::{Capture, Options, Polled};
 
 /// What a capture brought.
-pub struct Captured {
+pub(crate) struct Captured {
     rows: HashMap<&'static str, Vec<Columns>>,
     /// The counters over the whole capture.
-    pub polled: Vec<Polled>,
+    pub(crate) polled: Vec<Polled>,
     /// Events read, by object.
-    pub read: Vec<(&'static str, u64)>,
+    pub(crate) read: Vec<(&'static str, u64)>,
     /// What went wrong at the stop.
-    pub wrong: Vec<String>,
+    pub(crate) wrong: Vec<String>,
 }
 
 #[derive(Default)]
@@ -29,12 +29,12 @@ impl Sink for Memory {
 }
 
 /// This object alone, this process included.
-pub fn only(object: &'static str) -> Options {
+pub(crate) fn only(object: &'static str) -> Options {
     Options { only: vec![object], leave_out: 0, ..Options::default() }
 }
 
 /// Captures while `work` runs. `None`, with the reason printed, where the kernel or our rights do not allow it.
-pub fn capture<T>(options: &Options, work: impl FnOnce() -> T) -> Option<(Captured, T)> {
+pub(crate) fn capture<T>(options: &Options, work: impl FnOnce() -> T) -> Option<(Captured, T)> {
     let memory = Arc::new(Memory::default());
     let mut capture = match Capture::start(options, memory.clone()) {
         Ok(capture) => capture,
@@ -55,19 +55,19 @@ pub fn capture<T>(options: &Options, work: impl FnOnce() -> T) -> Option<(Captur
 
 impl Captured {
     /// Gives the typed columns of each batch of a kind.
-    pub fn each<E: Event>(&self, mut take: impl FnMut(E::Cols<'_>, usize)) {
+    pub(crate) fn each<E: Event>(&self, mut take: impl FnMut(E::Cols<'_>, usize)) {
         for rows in self.rows.get(E::DEF.stream).map_or(&[][..], Vec::as_slice) {
             take(E::cols(rows).unwrap(), rows.len());
         }
     }
 
     /// How many rows of a kind there are.
-    pub fn count<E: Event>(&self) -> usize {
+    pub(crate) fn count<E: Event>(&self) -> usize {
         self.rows.get(E::DEF.stream).map_or(0, |batches| batches.iter().map(Columns::len).sum())
     }
 }
 
 /// The kernel's id of the calling thread.
-pub fn tid() -> u32 {
+pub(crate) fn tid() -> u32 {
     rustix::thread::gettid().as_raw_nonzero().get() as u32
 }

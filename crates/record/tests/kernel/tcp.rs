@@ -1,6 +1,6 @@
 //! TCP states and retransmits of connections that the tests make.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
@@ -105,7 +105,7 @@ fn retransmitted_segments_equal_the_kernels_count_under_random_drop() {
         let listener = TcpListener::bind("127.0.0.1:7999").unwrap();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let _ = std::io::copy(&mut stream.by_ref(), &mut std::io::sink());
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
         });
         let mut client = TcpStream::connect("127.0.0.1:7999").unwrap();
         for _ in 0..400 {
