@@ -1,51 +1,66 @@
 //! Connections that were reset, not answered, or sent again.
 
-use coldcase_model::Finding;
-use coldcase_model::analysis::Edge;
+use coldcase_model::analysis::{Edge, TcpFacts};
+use coldcase_model::{Evidence, Finding};
 
 use super::Seen;
-use crate::wording::count as counted;
+use crate::wording::{count as counted, grouped};
 
 /// Most pairs of services that are told, for each kind of trouble.
 const MOST: usize = 3;
 /// Rows that are cited.
 const CITED: usize = 5;
 
+/// A kind of trouble: what it is called, and how much of it an edge or a connection has.
+struct Kind {
+    what: &'static str,
+    edge: fn(&Edge) -> u64,
+    connection: fn(&TcpFacts) -> u64,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind { what: "resets", edge: |e| e.resets, connection: |t| t.resets },
+    Kind { what: "SYNs without an answer", edge: |e| e.unanswered_syns, connection: |t| t.unanswered_syns },
+    Kind {
+        what: "segments sent again",
+        edge: |e| e.retransmissions,
+        connection: |t| t.retransmissions.max(t.kernel_retransmissions.unwrap_or(0)),
+    },
+];
+
 /// Findings for the services with most resets, unanswered SYNs and retransmissions.
 pub(super) fn find(seen: &Seen<'_>) -> Vec<Finding> {
-    let kinds: [(&str, fn(&Edge) -> u64); 3] = [
-        ("resets", |e| e.resets),
-        ("SYNs without an answer", |e| e.unanswered_syns),
-        ("segments sent again", |e| e.retransmissions),
-    ];
     let mut out = Vec::new();
-    for (what, count) in kinds {
+    for kind in &KINDS {
+        let count = |e: &Edge| (kind.edge)(e);
         let mut edges: Vec<&Edge> = seen.flow.edges.iter().filter(|e| count(e) > 0).collect();
         edges.sort_by(|x, y| count(y).cmp(&count(x)).then_with(|| (&x.from, &x.to).cmp(&(&y.from, &y.to))));
-        out.extend(edges.into_iter().take(MOST).map(|edge| {
-            Finding {
-                detector: "tcp_trouble".to_owned(),
-                claim: format!(
-                    "{} → {}: {} {what} in {} connections",
-                    edge.from,
-                    edge.to,
-                    count(edge),
-                    edge.connections
-                ),
-                size: count(edge) as f64,
-                unit: "count".to_owned(),
-                confidence: 1.0,
-                evidence: seen
-                    .flow
-                    .connections
-                    .iter()
-                    .filter(|c| c.evidence.len() > 1 && crate::flow::joins(c, edge))
-                    .flat_map(|c| c.evidence.iter().skip(1))
-                    .take(CITED)
-                    .cloned()
-                    .collect(),
-            }
+        out.extend(edges.into_iter().take(MOST).map(|edge| Finding {
+            detector: "tcp_trouble".to_owned(),
+            claim: format!(
+                "{} → {}: {} {} in {}",
+                edge.from,
+                edge.to,
+                grouped(count(edge)),
+                kind.what,
+                counted(edge.connections, "connection")
+            ),
+            size: count(edge) as f64,
+            unit: "count".to_owned(),
+            confidence: 1.0,
+            evidence: evidence(seen, kind, edge),
         }));
     }
     out
+}
+
+/// The packets of the troubled connections: of the trouble where it has packets of its own, else the first ones.
+fn evidence(seen: &Seen<'_>, kind: &Kind, edge: &Edge) -> Vec<Evidence> {
+    let troubled = seen.flow.connections.iter().filter(|c| c.tcp.as_ref().is_some_and(|t| (kind.connection)(t) > 0));
+    troubled
+        .filter(|c| crate::flow::joins(c, edge))
+        .flat_map(|c| c.evidence.iter().skip(usize::from(c.evidence.len() > 1)))
+        .take(CITED)
+        .cloned()
+        .collect()
 }

@@ -1,0 +1,93 @@
+//! `coldcase flame`: where CPU time went, and where threads waited.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use coldcase_analyze::Part;
+use coldcase_model::Nanos;
+use coldcase_model::analysis::Flame;
+use serde_json::json;
+
+use super::analyze::{Document, Reading, write_new};
+use crate::columns::columns;
+use crate::exit::{Exit, Failure};
+use crate::out::{Out, Style};
+
+/// Show where CPU time went and where threads waited, by function
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  coldcase flame incident.case
+  coldcase flame incident.case --comm orders --from +10s --svg flame.svg
+  coldcase flame incident.case --folded > stacks.txt     for other tools: frame;frame;frame weight")]
+pub(crate) struct Args {
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// Write the flame graphs as SVG to this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Replace the SVG file if it is there
+    #[arg(long)]
+    force: bool,
+    /// Print folded stacks, on-CPU ones first
+    #[arg(long, conflicts_with = "json")]
+    folded: bool,
+    /// How many functions and stacks to print
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    top: usize,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
+    let analysis = args.reading.analyze(&args.bundle, &[Part::Flame], out)?;
+    if let Some(file) = &args.svg {
+        let svg = coldcase_report::flame_svg(&analysis).map_err(|e| Failure::failed(e.to_string()))?;
+        write_new(file, &svg, args.force)?;
+    }
+    if out.json {
+        let body = json!({"flames": analysis.flames, "frames_named": analysis.quality.frames_named});
+        out.document(&Document::new("coldcase.flame", body))?;
+    } else if args.folded {
+        let lines = analysis.flames.iter().flat_map(|f| &f.stacks);
+        out.text(&lines.map(|(stack, weight)| format!("{stack} {weight}\n")).collect::<String>())?;
+    } else if analysis.flames.is_empty() {
+        out.text("no CPU samples and no waits were recorded in this scope\n")?;
+    } else {
+        let text: Vec<String> = analysis.flames.iter().map(|f| table(f, args.top, out)).collect();
+        out.text(&text.join("\n"))?;
+    }
+    Ok(args.reading.exit(&analysis))
+}
+
+/// Processes and innermost functions by weight.
+fn table(flame: &Flame, top: usize, out: &Out) -> String {
+    let total: u64 = flame.stacks.iter().map(|s| s.1).sum();
+    let (mut processes, mut leaves) = (BTreeMap::<&str, u64>::new(), BTreeMap::<(&str, &str), u64>::new());
+    for (stack, weight) in &flame.stacks {
+        let process = stack.split(';').next().unwrap_or_default();
+        *processes.entry(process).or_default() += weight;
+        *leaves.entry((stack.rsplit(';').next().unwrap_or_default(), process)).or_default() += weight;
+    }
+    let show = |n: u64| if flame.unit == "ns" { Nanos(n).to_string() } else { n.to_string() };
+    let share = |n: u64| format!("{:.1}%", n as f64 * 100.0 / total.max(1) as f64);
+    let mut processes: Vec<_> = processes.into_iter().collect();
+    processes.sort_by(|x, y| y.1.cmp(&x.1).then(x.0.cmp(y.0)));
+    let mut leaves: Vec<_> = leaves.into_iter().collect();
+    leaves.sort_by(|x, y| y.1.cmp(&x.1).then(x.0.cmp(&y.0)));
+    let head = format!("{}: {} {}", flame.kind, show(total), if flame.unit == "ns" { "" } else { &flame.unit });
+    let mut text = out.style(Style::Bold, head.trim_end());
+    text.push('\n');
+    let rows: Vec<Vec<String>> =
+        processes.iter().take(top).map(|(p, n)| vec![(*p).to_owned(), show(*n), share(*n)]).collect();
+    text.push_str(&columns(&["process", &flame.unit, "share"], &rows));
+    text.push('\n');
+    let rows: Vec<Vec<String>> = leaves
+        .iter()
+        .take(top)
+        .map(|((f, p), n)| vec![(*f).to_owned(), (*p).to_owned(), show(*n), share(*n)])
+        .collect();
+    text.push_str(&columns(&["innermost function", "process", &flame.unit, "share"], &rows));
+    text
+}

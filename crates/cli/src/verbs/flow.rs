@@ -1,0 +1,130 @@
+//! `coldcase flow`: connections and services.
+
+use std::path::PathBuf;
+
+use coldcase_analyze::Part;
+use coldcase_model::Nanos;
+use coldcase_model::analysis::{Connection, Edge, Flow};
+use coldcase_model::quantity::format_size;
+use serde_json::json;
+
+use super::analyze::{Document, Reading, failure, write_new};
+use crate::columns::columns;
+use crate::exit::{Exit, Failure};
+use crate::out::{Out, Style};
+
+/// Show connections and services: packets, bytes, retransmissions, round trips, resets
+///
+/// Takes a bundle, or a pcap or pcapng file of another tool.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  coldcase flow incident.case
+  coldcase flow incident.case --svg flow.svg
+  coldcase flow capture.pcapng --json | jq '.connections[] | select(.tcp.retransmissions > 0)'")]
+pub(crate) struct Args {
+    /// The bundle or capture file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Write the map of services as SVG to this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Replace the SVG file if it is there
+    #[arg(long)]
+    force: bool,
+    /// How many services and connections to print
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
+    let analysis = if coldcase_analyze::flow::capture::is_capture(&args.file) {
+        args.reading.refuse_scope("a capture file")?;
+        coldcase_analyze::analyze_capture(&args.file).map_err(failure)?
+    } else {
+        args.reading.analyze(&args.file, &[Part::Flow], out)?
+    };
+    if let Some(file) = &args.svg {
+        let svg = coldcase_report::flow_svg(&analysis).map_err(|e| Failure::failed(e.to_string()))?;
+        write_new(file, &svg, args.force)?;
+    }
+    for problem in &analysis.quality.problems {
+        out.warning(problem);
+    }
+    let flow = &analysis.flow;
+    if out.json {
+        let body = json!({
+            "packets": flow.packets,
+            "bytes": flow.bytes,
+            "malformed": flow.malformed,
+            "connections": flow.connections,
+            "edges": flow.edges,
+            "requests": [],
+            "requests_note": "requests are not decoded yet: an empty list says nothing of the traffic",
+            "problems": analysis.quality.problems,
+        });
+        out.document(&Document::new("coldcase.flow", body))?;
+    } else {
+        out.text(&text(flow, args.top, out))?;
+    }
+    Ok(args.reading.exit(&analysis))
+}
+
+fn text(flow: &Flow, top: usize, out: &Out) -> String {
+    let malformed = if flow.malformed > 0 { format!(", {} malformed", flow.malformed) } else { String::new() };
+    let mut text = format!(
+        "{} packets, {}{malformed}, {} connections\n",
+        flow.packets,
+        format_size(flow.bytes),
+        flow.connections.len()
+    );
+    if flow.connections.is_empty() {
+        return text;
+    }
+    let more = |all: usize| if all > top { format!("and {} more (--top)\n", all - top) } else { String::new() };
+    text.push_str(&format!("\n{}\n", out.style(Style::Bold, "services")));
+    let rows: Vec<Vec<String>> = flow.edges.iter().take(top).map(edge).collect();
+    let head = ["from → to", "connections", "packets", "bytes", "sent again", "resets", "no answer", "rtt p50"];
+    text.push_str(&columns(&head, &rows));
+    text.push_str(&more(flow.edges.len()));
+    text.push_str(&format!("\n{}\n", out.style(Style::Bold, "connections, largest first")));
+    let mut by_bytes: Vec<&Connection> = flow.connections.iter().collect();
+    by_bytes.sort_by_key(|c| std::cmp::Reverse(c.bytes_ab + c.bytes_ba));
+    let rows: Vec<Vec<String>> = by_bytes.iter().take(top).map(|c| connection(c)).collect();
+    let head = ["a → b", "proto", "packets", "bytes →", "bytes ←", "rtt", "sent again", "resets", "zero window"];
+    text.push_str(&columns(&head, &rows));
+    text.push_str(&more(flow.connections.len()));
+    text
+}
+
+fn rtt(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "-".to_owned(), |n| Nanos(n).to_string())
+}
+
+fn edge(e: &Edge) -> Vec<String> {
+    let mut row = vec![format!("{} → {}", e.from, e.to), e.connections.to_string(), e.packets.to_string()];
+    row.push(format_size(e.bytes));
+    row.extend([e.retransmissions, e.resets, e.unanswered_syns].map(|n| n.to_string()));
+    row.push(rtt(e.rtt));
+    row
+}
+
+fn connection(c: &Connection) -> Vec<String> {
+    let end = |addr: &str, process: &Option<String>| match process {
+        Some(p) => format!("{p} {addr}"),
+        None => addr.to_owned(),
+    };
+    let ends = format!("{} → {}", end(&c.a, &c.process_a), end(&c.b, &c.process_b));
+    let mut row = vec![ends, c.proto.clone(), (c.packets_ab + c.packets_ba).to_string()];
+    row.extend([format_size(c.bytes_ab), format_size(c.bytes_ba)]);
+    match &c.tcp {
+        Some(t) => {
+            row.push(rtt(t.rtt));
+            row.extend([t.retransmissions, t.resets, t.zero_windows].map(|n| n.to_string()));
+        }
+        None => row.extend(["-", "-", "-", "-"].map(str::to_owned)),
+    }
+    row
+}

@@ -1,0 +1,81 @@
+//! `coldcase latency`: how long things took.
+
+use std::path::PathBuf;
+
+use coldcase_analyze::Part;
+use coldcase_model::Nanos;
+use coldcase_model::analysis::Latency;
+use serde_json::json;
+
+use super::analyze::{Document, Reading, write_new};
+use crate::columns::columns;
+use crate::exit::{Exit, Failure};
+use crate::out::{Out, Style};
+
+/// Show how long spans, block I/O, the run queue and waits took
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  coldcase latency incident.case
+  coldcase latency incident.case --service orders --from +10s
+  coldcase latency incident.case --json | jq '.latencies[] | select(.group == \"span\")'")]
+pub(crate) struct Args {
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// Write the heat maps as SVG to this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Replace the SVG file if it is there
+    #[arg(long)]
+    force: bool,
+    /// How many of each group to print
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    top: usize,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// Groups in the order of printing, with what they are called.
+const GROUPS: [(&str, &str); 4] =
+    [("span", "spans"), ("block", "block devices"), ("run_queue", "run queue"), ("off_cpu", "waits off the CPU")];
+
+pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
+    let analysis = args.reading.analyze(&args.bundle, &[Part::Latency], out)?;
+    if let Some(file) = &args.svg {
+        let svg = coldcase_report::latency_svg(&analysis).map_err(|e| Failure::failed(e.to_string()))?;
+        write_new(file, &svg, args.force)?;
+    }
+    if out.json {
+        let body = json!({"latencies": analysis.latencies, "waits": analysis.waits});
+        out.document(&Document::new("coldcase.latency", body))?;
+    } else if analysis.latencies.is_empty() {
+        out.text("no spans, block I/O or waits were recorded in this scope\n")?;
+    } else {
+        let tables = GROUPS.iter().filter_map(|(group, title)| {
+            let of: Vec<&Latency> = analysis.latencies.iter().filter(|l| l.group == *group).collect();
+            (!of.is_empty()).then(|| table(&of, title, args.top, out))
+        });
+        out.text(&tables.collect::<Vec<_>>().join("\n"))?;
+    }
+    Ok(args.reading.exit(&analysis))
+}
+
+fn table(latencies: &[&Latency], title: &str, top: usize, out: &Out) -> String {
+    let shown = latencies.iter().take(top);
+    let rows: Vec<Vec<String>> = shown
+        .map(|l| {
+            let errors = l.errors.map_or_else(|| "-".to_owned(), |e| e.to_string());
+            let mut row = vec![l.name.clone(), l.count.to_string(), errors];
+            row.extend([l.p50, l.p90, l.p99, l.max, l.total].map(|n| Nanos(n).to_string()));
+            row
+        })
+        .collect();
+    let mut text = out.style(Style::Bold, title);
+    text.push('\n');
+    text.push_str(&columns(&["name", "count", "errors", "p50", "p90", "p99", "max", "total"], &rows));
+    if latencies.len() > top {
+        text.push_str(&format!("and {} more (--top)\n", latencies.len() - top));
+    }
+    text
+}
