@@ -1,6 +1,6 @@
-//! What an engineer asks first, picked out of an analysis: the slowest span, since when, the top wait, the worst device.
+//! What an engineer asks first, picked out of an analysis: the slowest span, the top wait, the worst device.
 
-use coldcase_model::analysis::{Analysis, Edge, Heat, Latency, MetricSeries, Wait};
+use coldcase_model::analysis::{Analysis, Edge, Latency, MetricSeries, Wait};
 use coldcase_model::manifest::SourceStatus;
 
 /// Fewer events than this do not make a percentile.
@@ -10,8 +10,6 @@ const FEW: u64 = 20;
 pub(crate) struct Facts<'a> {
     /// The span with the largest p99.
     pub(crate) slowest: Option<&'a Latency>,
-    /// Since when it is slow, where there is such a moment.
-    pub(crate) onset: Option<Onset>,
     /// What threads waited for most, those with nothing to do left out.
     pub(crate) wait: Option<&'a Wait>,
     /// The block device with the largest p99.
@@ -22,26 +20,13 @@ pub(crate) struct Facts<'a> {
     pub(crate) trouble: Vec<&'a Edge>,
 }
 
-/// The moment from which a series is slow.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Onset {
-    /// When, UTC nanoseconds.
-    pub(crate) time: i64,
-    /// Share of slow events before, 0 to 1.
-    pub(crate) before: f64,
-    /// Share of slow events from then on.
-    pub(crate) after: f64,
-}
-
 impl<'a> Facts<'a> {
     /// Picks.
     pub(crate) fn of(a: &'a Analysis) -> Facts<'a> {
-        let slowest = largest(a, "span");
         let mut trouble = crate::flow::ranked(a);
         trouble.retain(|e| crate::flow::trouble(e) > 0);
         Facts {
-            onset: slowest.and_then(onset),
-            slowest,
+            slowest: largest(a, "span"),
             wait: a.waits.iter().filter(|w| !w.idle).max_by_key(|w| w.total),
             device: largest(a, "block"),
             run_queue: largest(a, "run_queue"),
@@ -55,47 +40,6 @@ fn largest<'a>(a: &'a Analysis, group: &str) -> Option<&'a Latency> {
     a.latencies.iter().filter(|l| l.group == group && l.count > 0).max_by(|x, y| {
         (x.count >= FEW, x.p99, x.max).cmp(&(y.count >= FEW, y.p99, y.max)).then_with(|| y.name.cmp(&x.name))
     })
-}
-
-/// Where the share of slow events (at or above the 90th percentile) rises for good: the turning point of its
-/// cumulative sum. `None` when the share after is not at least three times the share before.
-pub(crate) fn onset(l: &Latency) -> Option<Onset> {
-    let heat = &l.heat;
-    if l.p99 < l.p50.saturating_mul(2) {
-        return None;
-    }
-    let row = heat.bounds.iter().rposition(|&b| b <= l.p90)?;
-    let columns: Vec<(u64, u64)> = heat
-        .columns
-        .iter()
-        .map(|c| {
-            (
-                c.iter().skip(row).fold(0u64, |s, n| s.saturating_add(*n)),
-                c.iter().fold(0u64, |s, n| s.saturating_add(*n)),
-            )
-        })
-        .collect();
-    let sums = |part: &[(u64, u64)]| part.iter().fold((0.0, 0.0), |s, c| (s.0 + c.0 as f64, s.1 + c.1 as f64));
-    let (slow, all) = sums(&columns);
-    if all < FEW as f64 || slow < 3.0 {
-        return None;
-    }
-    let (mut at, mut lowest, mut run) = (0, 0.0, 0.0);
-    for (i, c) in columns.iter().enumerate() {
-        run += c.0 as f64 - c.1 as f64 * slow / all;
-        if run < lowest {
-            (at, lowest) = (i + 1, run);
-        }
-    }
-    let (head, tail) = columns.split_at_checked(at)?;
-    let rate = |(slow, all): (f64, f64)| if all > 0.0 { slow / all } else { 0.0 };
-    let (before, after) = (rate(sums(head)), rate(sums(tail)));
-    let time = start_of(heat, at);
-    (at > 0 && sums(head).1 > 0.0 && after >= 3.0 * before && after > 0.02).then_some(Onset { time, before, after })
-}
-
-fn start_of(heat: &Heat, column: usize) -> i64 {
-    heat.start.saturating_add((heat.step as i64).saturating_mul(column as i64))
 }
 
 /// How much a metric moved: how far its level changed and stayed, against its own size. 0 for a constant.
@@ -122,6 +66,18 @@ pub(crate) fn moved(m: &MetricSeries) -> f64 {
     lasting * relative.min(2.0)
 }
 
+/// Sources of a state with the same reason and hint together: names, reason, hint.
+pub(crate) fn alike(a: &Analysis, status: SourceStatus) -> Vec<(Vec<&str>, &str, &str)> {
+    let mut out: Vec<(Vec<&str>, &str, &str)> = Vec::new();
+    for s in a.quality.sources.iter().filter(|s| s.status == status) {
+        match out.iter_mut().find(|o| o.1 == s.reason && o.2 == s.hint) {
+            Some(same) => same.0.push(&s.name),
+            None => out.push((vec![&s.name], &s.reason, &s.hint)),
+        }
+    }
+    out
+}
+
 /// What is said when an analysis has no sentence.
 pub(crate) fn silence(a: &Analysis) -> &'static str {
     let nothing = a.quality.streams.iter().all(|s| s.1 == 0) && a.latencies.is_empty() && a.flow.packets == 0;
@@ -136,27 +92,7 @@ pub(crate) fn states(a: &Analysis) -> (usize, usize, usize) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
-
-    fn series(columns: Vec<Vec<u64>>) -> Latency {
-        let heat = Heat { start: 1_000, step: 10, bounds: vec![1, 10, 100], columns };
-        Latency { p50: 5, p90: 100, p99: 200, heat, ..Latency::default() }
-    }
-
-    #[test]
-    fn the_onset_is_where_slow_events_begin_and_stay() {
-        let l = series([vec![vec![20, 0, 0]; 6], vec![vec![15, 0, 5]; 4]].concat());
-        let onset = onset(&l).unwrap();
-        assert_eq!(onset.time, 1_060);
-        assert_eq!((onset.before, onset.after), (0.0, 0.25));
-    }
-
-    #[test]
-    fn an_even_series_has_no_onset() {
-        assert_eq!(onset(&series(vec![vec![18, 0, 2]; 10])), None);
-        assert_eq!(onset(&series(vec![])), None);
-    }
 
     #[test]
     fn a_lasting_step_moved_more_than_noise_and_a_constant_not_at_all() {

@@ -1,10 +1,9 @@
 //! `findings.json`: what the text and the page say, for programs. Schema: `formats/findings.schema.json`.
 
-use coldcase_model::analysis::{Analysis, Exemplar};
+use coldcase_model::analysis::{Analysis, Change, Exemplar};
 use serde::Serialize;
 
 use crate::ReportError;
-use crate::facts::Facts;
 use crate::text::plain_json;
 
 /// Name and version of the format.
@@ -17,20 +16,11 @@ struct Document<'a> {
     quality: &'a coldcase_model::analysis::Quality,
     summary: &'a [String],
     findings: &'a [coldcase_model::Finding],
-    onset: Option<Since>,
     worst: Option<Window<'a>>,
     latencies: Vec<Series<'a>>,
     waits: &'a [coldcase_model::analysis::Wait],
     flow: Totals<'a>,
     tables: &'a [coldcase_model::Table],
-}
-
-#[derive(Serialize)]
-struct Since {
-    name: String,
-    time: i64,
-    slow_before: f64,
-    slow_after: f64,
 }
 
 #[derive(Serialize)]
@@ -52,6 +42,7 @@ struct Series<'a> {
     p99: u64,
     max: u64,
     total: u64,
+    change: Option<Change>,
     exemplars: &'a [Exemplar],
 }
 
@@ -69,19 +60,12 @@ struct Totals<'a> {
 /// # Errors
 /// When a value cannot be written as JSON.
 pub fn json(a: &Analysis) -> Result<String, ReportError> {
-    let facts = Facts::of(a);
     let document = Document {
         schema: SCHEMA,
         bundle: &a.bundle,
         quality: &a.quality,
         summary: &a.summary,
         findings: &a.findings,
-        onset: facts.slowest.zip(facts.onset).map(|(l, o)| Since {
-            name: l.name.clone(),
-            time: o.time,
-            slow_before: o.before,
-            slow_after: o.after,
-        }),
         worst: a.worst.as_ref().map(|w| Window { from: w.from, to: w.to, why: &w.why, logs: &w.logs }),
         latencies: a
             .latencies
@@ -96,6 +80,7 @@ pub fn json(a: &Analysis) -> Result<String, ReportError> {
                 p99: l.p99,
                 max: l.max,
                 total: l.total,
+                change: l.change,
                 exemplars: &l.exemplars,
             })
             .collect(),

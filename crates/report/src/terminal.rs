@@ -80,11 +80,11 @@ pub fn summary(a: &Analysis, width: usize, colour: bool) -> String {
     if a.summary.is_empty() {
         page.entry("summary", crate::facts::silence(a), None);
     }
-    for (i, sentence) in a.summary.iter().take(6).enumerate() {
+    for (i, sentence) in a.summary.iter().take(9).enumerate() {
         page.entry(if i == 0 { "summary" } else { "" }, sentence, (i == 0).then_some(BOLD));
     }
     page.line("");
-    slow(&mut page, a, &facts);
+    numbers(&mut page, a);
     waits(&mut page, a, &facts);
     network(&mut page, a, &facts);
     worst(&mut page, a);
@@ -122,11 +122,11 @@ fn quality(page: &mut Page, a: &Analysis) {
     let text =
         if recorded == 0 { "nothing".to_owned() } else { format!("{} · {} events", names.join(" "), count(events)) };
     page.entry("recorded", &text, (recorded == 0).then_some(YELLOW));
-    for (i, s) in of(SourceStatus::Skipped).enumerate() {
-        page.entry(if i == 0 { "skipped" } else { "" }, &reason(&s.name, &s.reason, &s.hint), Some(YELLOW));
-    }
-    for (i, s) in of(SourceStatus::Failed).enumerate() {
-        page.entry(if i == 0 { "failed" } else { "" }, &reason(&s.name, &s.reason, &s.hint), Some(RED));
+    for (label, status, style) in [("skipped", SourceStatus::Skipped, YELLOW), ("failed", SourceStatus::Failed, RED)] {
+        for (i, (names, reason, hint)) in crate::facts::alike(a, status).into_iter().enumerate() {
+            let hint = if hint.is_empty() { String::new() } else { format!(" — {hint}") };
+            page.entry(if i == 0 { label } else { "" }, &format!("{}: {reason}{hint}", names.join(", ")), Some(style));
+        }
     }
     let lost: Vec<&coldcase_model::loss::LossTotal> = q.losses.iter().filter(|l| l.count > 0 || l.bytes > 0).collect();
     if lost.is_empty() {
@@ -144,11 +144,6 @@ fn quality(page: &mut Page, a: &Analysis) {
         page.entry("", &format!("and {} more", q.problems.len() - 5), Some(RED));
     }
     page.entry("clock", &clock(a), None);
-}
-
-fn reason(name: &str, reason: &str, hint: &str) -> String {
-    let hint = if hint.is_empty() { String::new() } else { format!(" — {hint}") };
-    format!("{name}: {reason}{hint}")
 }
 
 /// Clock, frames and cost in one line.
@@ -173,42 +168,42 @@ fn clock(a: &Analysis) -> String {
     parts.join(" · ")
 }
 
-fn percentiles(l: &Latency) -> String {
-    format!("p50 {}, p99 {}, max {} ({})", duration(l.p50), duration(l.p99), duration(l.max), count(l.count))
-}
-
-fn slow(page: &mut Page, a: &Analysis, facts: &Facts<'_>) {
-    if let Some(l) = facts.slowest {
-        let times =
-            if l.p50 > 0 { format!(" — p99 is {:.0}× p50", l.p99 as f64 / l.p50 as f64) } else { String::new() };
-        page.entry("slowest", &format!("{}: {}{times}", l.name, percentiles(l)), Some(BOLD));
-        if let Some(onset) = facts.onset {
+/// Spans, devices and run queue as one table, the slowest first.
+fn numbers(page: &mut Page, a: &Analysis) {
+    // A narrow terminal has room for two figures.
+    let figures = if page.width < 72 { 2 } else { 4 };
+    let room = page.width.saturating_sub(11 + figures * 10);
+    let right = |cells: [&str; 4]| {
+        let first = if figures == 4 { 0 } else { 1 };
+        cells.iter().skip(first).take(figures).map(|c| format!("{:>10}", shorten(c, 9))).collect::<String>()
+    };
+    let mut rows: Vec<(&str, &Latency)> = Vec::new();
+    for (label, group, most) in [("spans", "span", 5), ("disk", "block", 2), ("run queue", "run_queue", 1)] {
+        let mut series: Vec<&Latency> = a.latencies.iter().filter(|l| l.group == group && l.count > 0).collect();
+        series.sort_by(|x, y| y.p99.cmp(&x.p99).then_with(|| x.name.cmp(&y.name)));
+        rows.extend(series.into_iter().take(most).enumerate().map(|(i, l)| (if i == 0 { label } else { "" }, l)));
+    }
+    if rows.is_empty() {
+        return;
+    }
+    let wide = rows.iter().map(|(_, l)| visible(&l.name).chars().count()).max().unwrap_or(0).min(room);
+    let head = format!("{:11}{:wide$}{}", "", "", right(["count", "p50", "p99", "max"]));
+    let head = page.paint(DIM, &head);
+    page.line(&head);
+    for (label, l) in rows {
+        let label = page.paint(DIM, &format!("{label:11}"));
+        let name = shorten(&visible(&l.name), wide);
+        let cells = right([&count(l.count), &duration(l.p50), &duration(l.p99), &duration(l.max)]);
+        page.line(&format!("{label}{name:wide$}{cells}"));
+        if let Some(c) = l.change {
             let text = format!(
-                "slow from {}: {} of its spans at or above its p90 of {}, {} before",
-                offset(onset.time, a.bundle.first),
-                share(onset.after),
-                duration(l.p90),
-                share(onset.before)
+                "slow from {}: p99 {}, before {}",
+                offset(c.time, a.bundle.first),
+                duration(c.p99.1),
+                duration(c.p99.0)
             );
-            page.entry("", &text, None);
+            page.entry("", &text, Some(YELLOW));
         }
-        if let Some(errors) = l.errors.filter(|&n| n > 0) {
-            page.entry("", &format!("{} of {} failed", count(errors), count(l.count)), Some(RED));
-        }
-    }
-    let others: Vec<&Latency> = crate::latency::ranked(a, "span")
-        .into_iter()
-        .filter(|l| facts.slowest.is_none_or(|s| !std::ptr::eq(*l, s)))
-        .take(4)
-        .collect();
-    for (i, l) in others.iter().enumerate() {
-        page.entry(if i == 0 { "spans" } else { "" }, &format!("{}: {}", l.name, percentiles(l)), None);
-    }
-    if let Some(l) = facts.device {
-        page.entry("disk", &format!("{}: {}", l.name, percentiles(l)), None);
-    }
-    if let Some(l) = facts.run_queue {
-        page.entry("run queue", &format!("{}: {}", l.name, percentiles(l)), None);
     }
 }
 

@@ -3,7 +3,7 @@
 use coldcase_model::analysis::Analysis;
 
 use crate::facts::Facts;
-use crate::text::{bytes, count, duration, escape, offset, plural, share, shorten, utc};
+use crate::text::{bytes, count, duration, escape, offset, plural, shorten, utc};
 
 /// Which bundle.
 pub(crate) fn header(a: &Analysis) -> String {
@@ -78,9 +78,9 @@ fn tiles(a: &Analysis) -> Vec<String> {
     if let Some(l) = facts.slowest {
         out.push(tile("Slowest span, p99", &duration(l.p99), &format!("{} – p50 {}", l.name, duration(l.p50)), false));
     }
-    if let Some(o) = facts.onset {
-        let under = format!("{} of its spans slow from then on, {} before", share(o.after), share(o.before));
-        out.push(tile("Slow from", &offset(o.time, a.bundle.first), &under, true));
+    if let Some(c) = facts.slowest.and_then(|l| l.change) {
+        let under = format!("its p99 from then on is {}, before it was {}", duration(c.p99.1), duration(c.p99.0));
+        out.push(tile("Slow from", &offset(c.time, a.bundle.first), &under, true));
     }
     if let Some(w) = facts.wait {
         out.push(tile("Top wait, summed", &duration(w.total), &format!("{} in {}", w.process, w.reason), false));

@@ -38,13 +38,21 @@ fn sources(a: &Analysis) -> String {
         chips.push_str(&format!(
             "<li class=\"{class}\"><span aria-hidden=\"true\">{sign}</span> <b>{name}</b> {word}</li>"
         ));
-        if s.status != SourceStatus::Recorded || !s.reason.is_empty() {
-            let hint = if s.hint.is_empty() {
+    }
+    for (status, word) in
+        [(SourceStatus::Failed, "failed"), (SourceStatus::Skipped, "skipped"), (SourceStatus::Recorded, "recorded")]
+    {
+        for (names, reason, hint) in crate::facts::alike(a, status) {
+            if reason.is_empty() && hint.is_empty() {
+                continue;
+            }
+            let names = escape(&shorten(&names.join(", "), 300));
+            let hint = if hint.is_empty() {
                 String::new()
             } else {
-                format!(" <span class=\"hint\">{}</span>", escape(&shorten(&s.hint, 300)))
+                format!(" <span class=\"hint\">{}</span>", escape(&shorten(hint, 300)))
             };
-            reasons.push_str(&format!("<li><b>{name}</b> {word}: {}{hint}</li>", escape(&shorten(&s.reason, 300))));
+            reasons.push_str(&format!("<li><b>{names}</b> {word}: {}{hint}</li>", escape(&shorten(reason, 300))));
         }
     }
     let reasons = if reasons.is_empty() { String::new() } else { format!("<ul class=\"reasons\">{reasons}</ul>\n") };

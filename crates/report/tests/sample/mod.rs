@@ -73,6 +73,11 @@ fn latency(group: &str, name: &str, rate: f64, base: f64, slow: Option<(f64, f64
         p99: q(0.99),
         max: q(1.0),
         total: all.iter().map(|x| x.0).sum(),
+        change: slow.filter(|_| group == "span").map(|(_, centre)| Change {
+            time: START + 10_400_000_000,
+            p50: (base as u64, 2 * base as u64),
+            p99: (base as u64 * 2, (centre * 1.5) as u64),
+        }),
         heat: Heat { start: START, step, bounds, columns },
         exemplars,
     }
