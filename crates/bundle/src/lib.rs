@@ -39,4 +39,26 @@ pub mod internals {
     pub fn decode(bytes: &[u8]) -> Result<(u64, coldcase_model::Columns), CodecError> {
         crate::codec::decode_batch(bytes, &mut crate::codec::Budget::new(crate::limits::BATCH_DECODED))
     }
+
+    /// The "ints" encoding of a column of `u64`.
+    pub fn encode_ints(values: &[u64]) -> Vec<u8> {
+        let mut out = Vec::new();
+        crate::codec::ints::encode(values.iter().copied(), &mut out);
+        out
+    }
+
+    /// The reverse of [`encode_ints`].
+    ///
+    /// # Errors
+    /// When the bytes are not `count` values.
+    pub fn decode_ints(bytes: &[u8], count: usize) -> Result<Vec<u64>, &'static str> {
+        crate::codec::ints::decode(bytes, count)
+    }
+
+    /// The "packed" encoding of ids.
+    pub fn encode_packed(ids: &[u32]) -> Vec<u8> {
+        let mut out = Vec::new();
+        crate::codec::packed::encode(ids.iter().copied(), &mut out);
+        out
+    }
 }

@@ -2,8 +2,8 @@
 
 mod batch;
 mod column;
-mod ints;
-mod packed;
+pub(crate) mod ints;
+pub(crate) mod packed;
 
 pub(crate) use batch::decode_batch;
 pub use batch::encode_batch;
