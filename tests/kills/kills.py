@@ -58,17 +58,19 @@ def missing_in(bundle, made, live, killed, slack):
         times = [r["time"] for r in rows(bundle, "kernel.block") if r["tid"] == tid]
         out["disk"] = len(due["disk"]), spans_of(times, [(e[1], e[2]) for e in due["disk"]])
     if "span" in due:
-        ids = {int(r["span_id"], 16) - 1 for r in rows(bundle, "otlp.traces") if r.get("span_id")}
+        ids = {int(r["span"], 16) - 1 for r in rows(bundle, "otlp.traces")}
         out["span"] = len(due["span"]), [e[0] for e in due["span"] if e[0] not in ids]
     if "log" in due:
         numbers = {int(r["line"].split()[1]) for r in rows(bundle, "log.lines") if r["line"].startswith("line ")}
         out["log"] = len(due["log"]), [e[0] for e in due["log"] if e[0] not in numbers]
     if "metric" in due:
-        numbers = {int(r["value"]) for r in rows(bundle, "metrics.pages") if r.get("name") == "numbered_total"}
-        out["metric"] = len(due["metric"]), [e[0] for e in due["metric"] if e[0] not in numbers]
+        # a page was served within its scrape; the page itself must be there too
+        pages = {r["row"] for r in rows(bundle, "metrics.pages")}
+        scrapes = [(r["time"], r["time"] + r["duration"]) for r in rows(bundle, "metrics.scrape") if r["page"] in pages]
+        out["metric"] = len(due["metric"]), [e[0] for e in due["metric"] if not any(a <= e[1] and e[1] <= b for a, b in scrapes)]
     if "packet" in due:
         # the length tells the number modulo 1000, the packet's UTC minus `slack` its BOOTTIME
-        seen = {(r["payload_length"] - 1, (r["utc"] - slack) // 10**9) for r in rows(bundle, "packets") if r.get("protocol") == "udp"}
+        seen = {(r["payload"] - 1, (r["utc"] - slack) // 10**9) for r in rows(bundle, "packets") if r["protocol"] == 17}
         out["packet"] = len(due["packet"]), [e[0] for e in due["packet"]
                                             if not any((e[0] % 1000, t // 10**9 + d) in seen for t in (e[1], e[2]) for d in (-1, 0, 1))]
     return out
@@ -85,7 +87,7 @@ def once(folder, seed, verdicts):
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     generator.stdout.readline()
     recorder = subprocess.Popen([COLDCASE, "record", "-o", case, "--quiet", "--log", work / "numbered.log", "--otlp-http", f"127.0.0.1:{ports[0]}",
-                                 "--otlp-grpc", f"127.0.0.1:{ports[2]}", "--scrape", f"http://127.0.0.1:{ports[1]}/metrics@500ms", "--interface", "lo"],
+                                 "--otlp-grpc", f"127.0.0.1:{ports[2]}", "--scrape", f"http://127.0.0.1:{ports[1]}/metrics@1s", "--interface", "lo"],
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     # live once the first span was taken; two more seconds for the kernel sources
     for _ in range(200):

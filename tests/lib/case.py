@@ -24,13 +24,13 @@ def run(*argv, ok=(0,)):
 
 
 def rows(bundle, stream, *args):
-    """The rows of one stream as dictionaries of raw fields."""
+    """The rows of one stream: their fields, with `utc` and `row`."""
     process = subprocess.Popen([COLDCASE, "timeline", str(bundle), "--stream", stream, "--json", "--quiet", *map(str, args)],
                                stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         row = json.loads(line)
         if row["stream"] == stream or row["stream"].startswith(stream + "."):
-            yield row
+            yield {**row["fields"], "utc": row["utc"], "row": row["row"]}
     if process.wait() not in (0, 3):
         sys.exit(f"coldcase timeline {bundle} --stream {stream}: exit {process.returncode}")
 
