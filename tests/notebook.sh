@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs notebooks/first-look.ipynb headless on the demo's bundle: export to Parquet, execute every cell, check the answer.
-# usage: notebook.sh [BUNDLE]; skipped, with the reason, without Python packages (make setup-test) or a bundle (make demo).
+# usage: notebook.sh [BUNDLE]; without one, that of `make demo`, or else a short demo is recorded.
+# Skipped, with the reason, without the Python packages of tests/requirements.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 coldcase=${COLDCASE:-target/debug/coldcase}
@@ -10,12 +11,16 @@ python=python3
 
 skip() { echo "skipped: notebook: $*"; exit 0; }
 [ -x "$coldcase" ] || skip "no $coldcase (make build)"
-[ -f "$bundle" ] || skip "no $bundle (make demo)"
 "$python" -c 'import ipykernel, nbclient, nbformat, polars' 2> /dev/null ||
 	skip "ipykernel, nbclient, nbformat or polars is missing from PyPI (make setup-test)"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+if [ ! -f "$bundle" ]; then
+	bundle=$work/demo/incident.case
+	DEMO_OUT=$work/demo SECONDS_RECORDED=10 COLDCASE=$coldcase tests/demo.sh > "$work/demo.log" 2>&1 ||
+		{ tail -5 "$work/demo.log" >&2; echo "notebook: the demo failed" >&2; exit 1; }
+fi
 "$coldcase" export --quiet --parquet "$work/tables" "$bundle"
 [ -f "$work/tables/spans.parquet" ] || { echo "notebook: the bundle gave no spans" >&2; exit 1; }
 
