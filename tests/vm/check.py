@@ -1,8 +1,12 @@
 """Reads what the test machine left behind and prints a verdict per check; exit 1 when one failed."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from case import COLDCASE, rows  # noqa: E402
 
 work, recorder = pathlib.Path(sys.argv[1]), sys.argv[2]
 passed, failed = [], []
@@ -37,6 +41,11 @@ for source in info.get("sources", []):
 for stream in ("kernel.offcpu", "kernel.cpu_sample", "kernel.block", "kernel.tcp_state", "kernel.tcp_retransmit", "kernel.task", "packets"):
     events = streams.get(stream, {}).get("events", 0)
     check(f"{stream} fired", events > 0, events)
+if os.access(COLDCASE, os.X_OK) and info:
+    segments = sum(r["segments"] for r in rows(case, "kernel.tcp_retransmit") if r["error"] == 0)
+    check("retransmitted segments equal the machine's TcpRetransSegs", segments == int(counts.get("retrans", -1)), f"{segments} against {counts.get('retrans')}")
+else:
+    print("skipped: retransmits against TcpRetransSegs: needs the full build (make build)")
 lost = sum(entry["count"] for entry in info.get("losses", []))
 check("losses are counted", "losses" in info, lost)
 print(f"{len(passed)} passed, {len(failed)} failed")
