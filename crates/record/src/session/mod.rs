@@ -1,5 +1,8 @@
 //! A recording from its start to its seal: starts the sources, keeps the recorder's own streams, and ends in order.
 
+mod ending;
+mod own;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,13 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coldcase_bundle::{WriteError, Writer, WriterOptions};
-use coldcase_model::clock::ClockMap;
-use coldcase_model::events::{Anchor, Backlog, Mark};
-use coldcase_model::loss::{LossTotal, Reason};
-use coldcase_model::manifest::{ChildEntry, Manifest};
-use coldcase_model::{Class, Columns, Event};
+use coldcase_model::Class;
+use coldcase_model::loss::Reason;
+use coldcase_model::manifest::Manifest;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use self::ending::{outlive, preface};
 use crate::child::Child;
 use crate::config::RecordConfig;
 use crate::control::Note;
@@ -23,7 +25,7 @@ use crate::loss::LossLedger;
 use crate::roster::Roster;
 use crate::source::{Context, Intake, Own, Running, Skip, Source, Started, StopToken};
 use crate::summary::{Ended, Progress, Summary};
-use crate::{child, clock, clock_watch, control, cost, host_entry, mask, signals};
+use crate::{child, clock, clock_watch, control, signals};
 
 /// Time between two readings of losses, costs and backlog.
 const TICK: Duration = Duration::from_secs(1);
@@ -148,18 +150,6 @@ fn start(source: Box<dyn Source>, context: Context) -> Result<Started, Skip> {
         .unwrap_or_else(|_| Err(Skip::new("it failed inside (see the panic above)", "this is a bug: please report it")))
 }
 
-/// Waits for a command that runs on after its recording, and passes signals on to it.
-fn outlive(child: &Child, wakes: &Receiver<Wake>) -> i32 {
-    for wake in wakes {
-        match wake {
-            Wake::ChildEnded(code) => return code,
-            Wake::Signal { number, sent: true } => child.signal(number),
-            _ => {}
-        }
-    }
-    255
-}
-
 /// A name on `--require`, `--only` or `--without` that no source has is a typing error, not a wish to ignore.
 fn check_names(config: &RecordConfig, sources: &[Box<dyn Source>]) -> Result<(), RecordError> {
     let known: Vec<&'static str> = sources.iter().flat_map(|s| s.names()).collect();
@@ -249,20 +239,6 @@ impl Session<'_> {
             });
         }
         if self.running.is_empty() { Err(RecordError::Nothing) } else { Ok(()) }
-    }
-
-    /// The recording cannot start: takes back what was begun.
-    fn abandon(mut self) {
-        self.stop.stop();
-        while let Some((running, _)) = self.running.pop() {
-            running.stop();
-        }
-        let path = self.path.take();
-        // The bundle holds nothing, and an empty file in the way of the next try helps nobody.
-        let _ = self.writer.seal(Manifest::default());
-        if let Some(path) = path {
-            let _ = std::fs::remove_file(path);
-        }
     }
 
     /// Starts what watches beside the sources. A recording without them is poorer, not impossible.
@@ -365,203 +341,4 @@ impl Session<'_> {
         let reached = |limit: u64| stats.bytes_written + margin(limit) >= limit;
         self.config.max_size.is_some_and(reached).then_some(Ended::SizeLimit)
     }
-
-    /// What is done each second.
-    fn tick(&mut self) {
-        self.ticks += 1;
-        self.poll_sources();
-        self.write_losses(false);
-        if self.clock_moved() {
-            self.anchor("step");
-        } else if self.ticks.is_multiple_of(ANCHOR_TICKS) {
-            self.anchor("periodic");
-        }
-        self.write_cost();
-        self.write_backlog();
-        let progress = self.progress();
-        self.observer.tick(&progress);
-    }
-
-    fn poll_sources(&mut self) {
-        for (running, _) in &mut self.running {
-            running.poll();
-            for (name, reason) in running.failures() {
-                self.roster.failed(name, &reason);
-                self.observer.remark(&format!("{name}: stopped recording: {reason}"));
-            }
-        }
-        let rows = self.roster.take_rows();
-        self.append(rows);
-    }
-
-    fn write_losses(&mut self, last: bool) {
-        let end = clock::boottime().0;
-        let rows = self.losses.drain(self.interval_start, end, last);
-        self.interval_start = end;
-        self.append(rows);
-    }
-
-    fn write_cost(&mut self) {
-        let (events, bpf) = self.taken_in();
-        let row = self.cost.read(self.writer.stats().bytes_written, events, bpf);
-        self.append([row]);
-    }
-
-    /// The age of what is not yet in the file: what waits in the writer, and what sources report from before it.
-    fn write_backlog(&mut self) {
-        let time = clock::boottime().0;
-        let mut ages = std::collections::BTreeMap::new();
-        for (_, intake) in &self.running {
-            for (class, age) in intake.take_backlog() {
-                let worst: &mut u64 = ages.entry(class).or_default();
-                *worst = age.max(*worst);
-            }
-        }
-        for waiting in self.writer.stats().backlog {
-            let age = u64::try_from(waiting.age.as_nanos()).unwrap_or(u64::MAX);
-            let worst = ages.entry(waiting.class.name()).or_default();
-            *worst = age.max(*worst);
-        }
-        self.append(ages.into_iter().map(|(class, age)| Backlog { time, age, class: class.to_owned() }));
-    }
-
-    fn note(&mut self, note: Note) {
-        self.append([Mark { time: note.time, uid: note.uid, pid: note.pid, text: note.text }]);
-        self.flush();
-    }
-
-    fn anchor(&mut self, reason: &str) {
-        let anchor = clock::anchor(reason);
-        self.ntp_state = anchor.ntp_state;
-        self.offset = anchor_offset(&anchor);
-        self.append([anchor]);
-    }
-
-    /// Whether REALTIME has moved against BOOTTIME since the last anchor by more than drift can.
-    fn clock_moved(&self) -> bool {
-        let (boot, real) = clock::now();
-        let offset = real.0.wrapping_sub(boot.0 as i64);
-        offset.wrapping_sub(self.offset).unsigned_abs() > ClockMap::STEP.0
-    }
-
-    fn progress(&mut self) -> Progress {
-        let (events, _) = self.taken_in();
-        let rate = events.saturating_sub(self.last_events);
-        self.last_events = events;
-        Progress {
-            elapsed: self.started.elapsed(),
-            events,
-            events_per_second: rate,
-            bytes: self.writer.stats().bytes_written,
-            resident: cost::resident(),
-            losses: self.lost(),
-        }
-    }
-
-    fn lost(&self) -> Vec<LossTotal> {
-        self.losses.totals().into_iter().filter(|l| l.count > 0 || l.bytes > 0).collect()
-    }
-
-    /// Events, and nanoseconds in BPF programs, since the start.
-    fn taken_in(&self) -> (u64, u64) {
-        self.running.iter().fold((0, 0), |(events, bpf), (_, i)| (events + i.events(), bpf + i.bpf()))
-    }
-
-    fn finish(mut self, ended: Ended) -> Result<Summary, RecordError> {
-        let elapsed = self.started.elapsed();
-        let progress = self.progress();
-        self.poll_sources();
-        self.stop.stop();
-        self.roster.stopped();
-        let intakes: Vec<Intake> = self.running.iter().map(|(_, i)| i.clone()).collect();
-        // The sampler first, the receivers last: as they came, backwards.
-        while let Some((mut running, _)) = self.running.pop() {
-            for (name, reason) in running.failures() {
-                self.roster.failed(name, &reason);
-            }
-            running.stop();
-        }
-        let rows = self.roster.take_rows();
-        self.append(rows);
-        self.write_losses(true);
-        let events = intakes.iter().map(Intake::events).sum();
-        let bpf = intakes.iter().map(Intake::bpf).sum();
-        let cost = self.cost.read(self.writer.stats().bytes_written, events, bpf);
-        self.append([cost]);
-        self.anchor("end");
-        let manifest = self.manifest(ended);
-        let manifest = self.writer.seal(manifest)?;
-        let bytes = self.path.as_ref().and_then(|p| std::fs::metadata(p).ok()).map(|m| m.len());
-        Ok(Summary {
-            bundle: self.path,
-            bytes: bytes.unwrap_or(progress.bytes),
-            started: self.started_at,
-            elapsed,
-            events,
-            ended,
-            child_code: self.child_code,
-            manifest,
-        })
-    }
-
-    fn manifest(&self, ended: Ended) -> Manifest {
-        Manifest {
-            sources: self.roster.entries(),
-            losses: self.losses.totals(),
-            clock: clock::ntp_words(self.ntp_state).to_owned(),
-            ended: ended.words().to_owned(),
-            child: self.child_code.map(|exit_code| ChildEntry { command: masked(&self.child_argv), exit_code }),
-            ..self.preface.clone()
-        }
-    }
-
-    /// Appends rows of the recorder's own; the first failure ends the recording.
-    fn append<E: Event>(&mut self, rows: impl IntoIterator<Item = E>) {
-        let mut columns = Columns::new(&E::DEF);
-        for row in rows {
-            row.push(&mut columns);
-        }
-        if columns.is_empty() {
-            return;
-        }
-        let written = self.writer.append(E::DEF.stream, columns);
-        self.keep_failure(written);
-    }
-
-    fn flush(&mut self) {
-        let flushed = self.writer.flush();
-        self.keep_failure(flushed);
-    }
-
-    fn keep_failure(&mut self, result: Result<(), WriteError>) {
-        if let Err(e) = result
-            && self.failure.is_none()
-        {
-            self.failure = Some(e);
-        }
-    }
-}
-
-/// What is known of the manifest before anything was recorded.
-fn preface(plan: &Plan) -> Manifest {
-    let packets = &plan.config.packets;
-    let headers_only = packets.payload == 0 && packets.payload_ports.is_empty();
-    let mut policies = vec![mask::POLICY.to_owned()];
-    policies.extend(headers_only.then(|| "packet-headers/1".to_owned()));
-    Manifest {
-        tool: concat!("coldcase ", env!("CARGO_PKG_VERSION")).to_owned(),
-        host: host_entry::read(),
-        command: mask::mask(&plan.command),
-        user: host_entry::user(),
-        policies,
-        ..Manifest::default()
-    }
-}
-
-fn masked(argv: &[OsString]) -> Vec<String> {
-    mask::mask(&argv.iter().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>())
-}
-
-fn anchor_offset(anchor: &Anchor) -> i64 {
-    anchor.realtime.wrapping_sub(anchor.time as i64)
 }
