@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs what is missing, and only that. usage: setup.sh build|test
+# Installs what is missing, and only that. usage: setup.sh build|test|libelf
 # Quiet when nothing is missing. Without root and sudo it prints the command to run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build=(build-essential pkg-config libelf-dev zlib1g-dev libpcap-dev clang llvm)
+# What building libelf from its sources takes; see recorder.sh.
+libelf=(autoconf automake autopoint libtool flex bison gawk)
 # What the tests hold us against; a distribution that lacks one only loses the checks that need it.
 test=(python3 python3-venv python3-pip tcpdump tshark linux-perf bpftrace libbpf-tools nftables iproute2 iputils-ping util-linux
 	libcap2-bin redis-server redis-tools nginx stress-ng file procps shellcheck qemu-system-x86 busybox-static cpio e2fsprogs kmod)
@@ -59,9 +61,14 @@ need_build() {
 		done
 		return
 	fi
-	local lacking; mapfile -t lacking < <(missing "${build[@]}")
+	install_all "${build[@]}"
+}
+
+# Installs what is missing of the arguments; it is an error when that cannot be done.
+install_all() {
+	local lacking; mapfile -t lacking < <(missing "$@")
 	[ ${#lacking[@]} = 0 ] && return
-	say "installing ${lacking[*]}"
+	[ -z "$(elevated)" ] || say "installing ${lacking[*]}"
 	apt_update
 	apt_install "${lacking[@]}" || exit 1
 }
@@ -105,5 +112,6 @@ need_python() {
 case ${1:-} in
 	build) need_build ;;
 	test) need_test; need_python ;;
-	*) echo "usage: setup.sh build|test" >&2; exit 2 ;;
+	libelf) if command -v dpkg-query > /dev/null; then install_all "${libelf[@]}"; fi ;;
+	*) echo "usage: setup.sh build|test|libelf" >&2; exit 2 ;;
 esac
