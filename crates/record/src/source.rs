@@ -279,6 +279,12 @@ impl StopToken {
     }
 }
 
+impl AsFd for StopToken {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -308,11 +314,5 @@ mod tests {
         assert!(own.is_own(at("127.0.0.1:9100"), at("127.0.0.1:50000")));
         assert!(!own.is_own(at("127.0.0.1:9100"), at("127.0.0.1:50001")));
         assert!(!own.is_own(at("10.0.0.1:1"), at("10.0.0.2:4317")), "another host's collector is not ours");
-    }
-}
-
-impl AsFd for StopToken {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd()
     }
 }

@@ -9,7 +9,8 @@ macro_rules! verbs {
     ($($(#[$meta:meta])* $module:ident => $variant:ident,)*) => {
         $($(#[$meta])* mod $module;)*
 
-        /// What to do.
+        /// What to do. Parsed once: the size of its variants does not matter.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Debug, clap::Subcommand)]
         pub(crate) enum Verb {
             $($(#[$meta])* $variant($module::Args),)*
