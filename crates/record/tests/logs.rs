@@ -81,7 +81,10 @@ fn each_line_is_recorded_once_through_rotation_by_rename() {
         writeln!(file, "{}", numbered(n)).unwrap();
         if n % 500 == 250 {
             for old in (1..4).rev() {
-                let _ = fs::rename(dir.path().join(format!("app.log.{old}")), dir.path().join(format!("app.log.{}", old + 1)));
+                let _ = fs::rename(
+                    dir.path().join(format!("app.log.{old}")),
+                    dir.path().join(format!("app.log.{}", old + 1)),
+                );
             }
             fs::rename(&log, dir.path().join("app.log.1")).unwrap();
         }
@@ -183,8 +186,7 @@ fn each_line_says_where_it_stood() {
         flags,
         line: line.into(),
     };
-    let want =
-        [row(&log, 9, 0, "begun before the start"), row(&log, 32, 2, "open"), row(&late, 0, 0, "appeared")];
+    let want = [row(&log, 9, 0, "begun before the start"), row(&log, 32, 2, "open"), row(&late, 0, 0, "appeared")];
     assert_eq!(found, want, "the end of the file has no newline: flag 2");
 }
 

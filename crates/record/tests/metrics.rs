@@ -9,8 +9,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use coldcase_model::events::{HostMetric, Receipt, Scrape};
 use coldcase_model::Event;
+use coldcase_model::events::{HostMetric, Receipt, Scrape};
 use coldcase_record::config::HostConfig;
 use coldcase_record::metrics::{HostMetrics, Metrics, MetricsConfig};
 use support::{Recorded, record, record_with};

@@ -116,11 +116,14 @@ fn what_is_not_recorded_is_counted_as_dropped() {
         let recording = record(Packets::new(config));
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..60_000u32 {
-            socket.send_to(&[0; 400], "127.0.0.1:9").or_else(|e| match e.raw_os_error() {
-                // The ICMP answer to the one before.
-                Some(libc::ECONNREFUSED) => Ok(0),
-                _ => Err(e),
-            }).unwrap();
+            socket
+                .send_to(&[0; 400], "127.0.0.1:9")
+                .or_else(|e| match e.raw_os_error() {
+                    // The ICMP answer to the one before.
+                    Some(libc::ECONNREFUSED) => Ok(0),
+                    _ => Err(e),
+                })
+                .unwrap();
         }
         let recorded = recording.finish();
         assert_eq!(packets(&recorded).len() as u64 + recorded.lost("packet-drop").unwrap(), 60_000);
@@ -287,8 +290,17 @@ fn the_recorders_own_connections_are_left_out() {
         recording.context.own.listen(late.local_addr().unwrap());
         talk(TcpStream::connect(late.local_addr().unwrap()).unwrap(), &late);
         recording.context.own.connect("127.0.0.1:45454".parse().unwrap(), scraped);
-        let scraper = run("python3", &["-c", &format!("import socket
-socket.create_connection(('127.0.0.1', {}), source_address=('127.0.0.1', 45454)).send(b'GET')", scraped.port())]);
+        let scraper = run(
+            "python3",
+            &[
+                "-c",
+                &format!(
+                    "import socket
+socket.create_connection(('127.0.0.1', {}), source_address=('127.0.0.1', 45454)).send(b'GET')",
+                    scraped.port()
+                ),
+            ],
+        );
         drop(scraper);
         talk(TcpStream::connect(other).unwrap(), &servers[2]);
         recording.wait_for(6);
@@ -309,7 +321,10 @@ fn what_cannot_be_tapped_is_said() {
         assert_eq!(skip.reason, "no network interface eth9");
         assert!(skip.hint.contains("lo"), "{}", skip.hint);
         let skip = record_with(Packets::new(on(&["lo"], "tcp prt 80")), |_| {}).err().unwrap();
-        assert!(skip.reason.starts_with("the packet filter is not valid: ") && skip.reason.contains("syntax"), "{skip:?}");
+        assert!(
+            skip.reason.starts_with("the packet filter is not valid: ") && skip.reason.contains("syntax"),
+            "{skip:?}"
+        );
     });
 }
 

@@ -132,7 +132,8 @@ impl Follow {
         let identity = match Identity::of(&path) {
             Ok(identity) => identity,
             Err(error) => {
-                let wait = if error.kind() == std::io::ErrorKind::NotFound { "; it is followed when it appears" } else { "" };
+                let wait =
+                    if error.kind() == std::io::ErrorKind::NotFound { "; it is followed when it appears" } else { "" };
                 return tell(&mut self.told, round, format!("log: {}: {error}{wait}", path.display()));
             }
         };

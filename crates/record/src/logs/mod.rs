@@ -55,7 +55,10 @@ impl Source for Logs {
         let (first, written) = tail.round();
         written.map_err(|e| Skip::new(format!("cannot write log lines: {e}"), ""))?;
         let followed = tail.follow.len();
-        if followed == 0 && !first.remarks.is_empty() && first.remarks.iter().all(|r| !r.contains("it is followed when")) {
+        if followed == 0
+            && !first.remarks.is_empty()
+            && first.remarks.iter().all(|r| !r.contains("it is followed when"))
+        {
             return Err(Skip::new(first.remarks.join("; "), ""));
         }
         tail.context.losses.watch(NAME, Class::Log, Reason::LogGap);

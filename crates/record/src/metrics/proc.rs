@@ -68,9 +68,30 @@ fn stat(text: &str, out: &mut dyn Out) {
 
 fn meminfo(text: &str, out: &mut dyn Out) {
     const WANTED: [&str; 24] = [
-        "MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapCached", "Active", "Inactive", "SwapTotal",
-        "SwapFree", "Dirty", "Writeback", "AnonPages", "Mapped", "Shmem", "Slab", "SReclaimable", "SUnreclaim",
-        "KernelStack", "PageTables", "CommitLimit", "Committed_AS", "Mlocked", "Percpu",
+        "MemTotal",
+        "MemFree",
+        "MemAvailable",
+        "Buffers",
+        "Cached",
+        "SwapCached",
+        "Active",
+        "Inactive",
+        "SwapTotal",
+        "SwapFree",
+        "Dirty",
+        "Writeback",
+        "AnonPages",
+        "Mapped",
+        "Shmem",
+        "Slab",
+        "SReclaimable",
+        "SUnreclaim",
+        "KernelStack",
+        "PageTables",
+        "CommitLimit",
+        "Committed_AS",
+        "Mlocked",
+        "Percpu",
     ];
     for line in text.lines() {
         let Some((name, rest)) = line.split_once(':') else { continue };
@@ -137,8 +158,17 @@ fn net_dev(text: &str, out: &mut dyn Out) {
 
 fn vmstat(text: &str, out: &mut dyn Out) {
     const WANTED: [&str; 11] = [
-        "pgfault", "pgmajfault", "pgpgin", "pgpgout", "pswpin", "pswpout", "oom_kill", "pgscan_direct", "pgsteal_direct",
-        "allocstall_normal", "compact_stall",
+        "pgfault",
+        "pgmajfault",
+        "pgpgin",
+        "pgpgout",
+        "pswpin",
+        "pswpout",
+        "oom_kill",
+        "pgscan_direct",
+        "pgsteal_direct",
+        "allocstall_normal",
+        "compact_stall",
     ];
     for line in text.lines() {
         let Some((name, value)) = line.split_once(' ') else { continue };

@@ -50,8 +50,7 @@ impl Source for Metrics {
         let cannot = |e: std::io::Error| Skip::new(format!("cannot start the scraper: {e}"), "");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         context.losses.watch(NAME, Class::Metric, Reason::ScrapeMiss);
-        let remarks =
-            targets.iter().map(|(a, i)| format!("metrics: {} every {}s", a.shown, i.as_secs_f64())).collect();
+        let remarks = targets.iter().map(|(a, i)| format!("metrics: {} every {}s", a.shown, i.as_secs_f64())).collect();
         let (stop, stopped) = watch::channel(false);
         let failure = Arc::new(Mutex::new(None));
         let thread = std::thread::Builder::new()

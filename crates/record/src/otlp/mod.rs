@@ -74,7 +74,8 @@ impl Source for Otlp {
         let (intake, writer) = Intake::start(context, self.config.max_request).map_err(cannot)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         let (stop, stopped) = watch::channel(false);
-        let shared = Shared { intake, turns: Arc::new(Semaphore::new(CONCURRENT)), max_request: self.config.max_request };
+        let shared =
+            Shared { intake, turns: Arc::new(Semaphore::new(CONCURRENT)), max_request: self.config.max_request };
         let listeners = listeners.into_iter().map(|(_, l)| l).collect();
         let server = std::thread::Builder::new()
             .name("cc-otlp".into())
@@ -152,6 +153,8 @@ async fn route(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Sock
         .is_some_and(|v| v.starts_with("application/grpc"));
     let signal = signal(request.uri().path(), grpc);
     let (Some(signal), &Method::POST) = (signal, request.method()) else {
+        // Read to its end where that is cheap: an answer to half a request reaches some senders as a broken stream.
+        let _ = axum::body::to_bytes(request.into_body(), 64 << 10).await;
         return if grpc { grpc::unimplemented().map(Body::new) } else { plain(StatusCode::NOT_FOUND) };
     };
     let Shared { intake, turns, max_request } = shared;

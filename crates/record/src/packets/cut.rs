@@ -126,7 +126,8 @@ impl Parse<'_> {
     }
 
     fn ipv6(&mut self, at: usize, depth: u8) -> usize {
-        let (Some(fixed), Some(from), Some(to)) = (self.array::<8>(at), self.array::<16>(at + 8), self.array::<16>(at + 24))
+        let (Some(fixed), Some(from), Some(to)) =
+            (self.array::<8>(at), self.array::<16>(at + 8), self.array::<16>(at + 24))
         else {
             return at;
         };

@@ -219,9 +219,8 @@ impl Memory {
     fn map(socket: &OwnedFd, length: usize) -> io::Result<Memory> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a fresh shared mapping of the ring that was just set up on this socket, with its length.
-        let start = unsafe {
-            libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, socket.as_raw_fd(), 0)
-        };
+        let start =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, socket.as_raw_fd(), 0) };
         match NonNull::new(start.cast::<u8>()) {
             Some(start) if start.as_ptr().cast::<libc::c_void>() != libc::MAP_FAILED => Ok(Memory { start, length }),
             _ => Err(io::Error::last_os_error()),

@@ -77,14 +77,7 @@ pub(super) struct Taps {
 
 impl Taps {
     pub(super) fn new(wanted: Wanted, context: Context) -> Taps {
-        Taps {
-            wanted,
-            context,
-            open: Vec::new(),
-            interfaces: Vec::new(),
-            pending: Pending::default(),
-            oldest: None,
-        }
+        Taps { wanted, context, open: Vec::new(), interfaces: Vec::new(), pending: Pending::default(), oldest: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -159,14 +152,15 @@ impl Taps {
             .compile(link)
             .map_err(|e| Skip::new(format!("the packet filter does not fit {}: {e}", tap.link.name), ""))?;
         let name = &tap.link.name;
-        let ring = Ring::open(tap.link.index, link, ring_bytes, &Program::refuse_all())
-            .map_err(|e| cannot_open(&e, name))?;
+        let ring =
+            Ring::open(tap.link.index, link, ring_bytes, &Program::refuse_all()).map_err(|e| cannot_open(&e, name))?;
         let described = Interface { name: name.clone(), link, snap: self.wanted.filter.snap };
         let interface = self.interfaces.iter().position(|i| *i == described).unwrap_or_else(|| {
             self.interfaces.push(described);
             self.interfaces.len() - 1
         });
-        let mut open = Open { tap: Tap { inbound: false, outbound: false, ..tap.clone() }, interface, ring, program, wire };
+        let mut open =
+            Open { tap: Tap { inbound: false, outbound: false, ..tap.clone() }, interface, ring, program, wire };
         open.direct(tap)?;
         Ok(open)
     }
@@ -260,7 +254,8 @@ impl Taps {
     fn write(&self, section: Section) -> Result<(), String> {
         let (boot, real) = clock::now();
         // Packets are stamped with the real-time clock; the offset of this moment places them on BOOTTIME.
-        let to_boot = |time: u64| Boottime((i128::from(boot.0) - (i128::from(real.0) - i128::from(time))).max(0) as u64);
+        let to_boot =
+            |time: u64| Boottime((i128::from(boot.0) - (i128::from(real.0) - i128::from(time))).max(0) as u64);
         let (packets, bytes) = (section.packets, section.bytes.len() as u64);
         let (first, last) = (to_boot(section.first), to_boot(section.last));
         let receipt = Receipt {
