@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use coldcase_model::{Boottime, Event, Ip, events};
 
+use crate::processes::Processes;
 use crate::segment::Segment;
 
 /// How an owner was found.
@@ -45,7 +46,7 @@ const LISTEN: u8 = 10;
 
 impl Sockets {
     /// Learns from segments of `host.socket` and `kernel.tcp_state`.
-    pub(crate) fn new(snapshot: &[Segment], states: &[Segment]) -> Sockets {
+    pub(crate) fn new(snapshot: &[Segment], states: &[Segment], processes: &Processes) -> Sockets {
         let mut out = Sockets::default();
         for cols in snapshot.iter().filter_map(|s| events::Socket::cols(&s.columns).ok()) {
             for i in 0..cols.time.len() {
@@ -65,10 +66,12 @@ impl Sockets {
         }
         for cols in states.iter().filter_map(|s| events::TcpState::cols(&s.columns).ok()) {
             for i in 0..cols.time.len() {
-                if cols.on_behalf[i] == 0 || cols.pid[i] == 0 {
+                let (time, pid) = (Boottime(cols.time[i]), cols.pid[i]);
+                // A kernel thread (ksoftirqd, a workqueue) changes states for others and owns nothing.
+                let kernel = processes.get(pid, time).is_some_and(|p| p.kernel);
+                if cols.on_behalf[i] == 0 || pid == 0 || kernel {
                     continue;
                 }
-                let (time, pid) = (Boottime(cols.time[i]), cols.pid[i]);
                 if cols.new_state[i] == LISTEN {
                     let port = (6, cols.local_port[i]);
                     out.listeners.entry(port).or_default().push((cols.local_addr[i], time, pid));
@@ -133,7 +136,7 @@ mod tests {
             ..Default::default()
         }
         .push(&mut states);
-        let s = Sockets::new(&[Segment::new(0, snapshot)], &[Segment::new(0, states)]);
+        let s = Sockets::new(&[Segment::new(0, snapshot)], &[Segment::new(0, states)], &Processes::default());
         let (client, server) = ((IpAddr::from([127, 0, 0, 1]), 4000), (IpAddr::from([127, 0, 0, 1]), 80));
         assert_eq!(s.owner(6, client, server, Boottime(6)), Some(Owner { pid: 200, how: OwnerHow::Acted }));
         assert_eq!(s.owner(6, server, client, Boottime(6)), Some(Owner { pid: 100, how: OwnerHow::Listens }));

@@ -92,7 +92,7 @@ impl Timeline {
             return Err(TimelineError::Window { from: from.0, to: to.0 });
         }
         t.processes = Processes::new(of(&support, "host.process"), of(&support, "kernel.task"));
-        t.sockets = Sockets::new(of(&support, "host.socket"), of(&support, "kernel.tcp_state"));
+        t.sockets = Sockets::new(of(&support, "host.socket"), of(&support, "kernel.tcp_state"), &t.processes);
         t.symbols = Symbols::new(
             of(&support, "symbols"),
             of(&support, "host.mapping"),

@@ -1,0 +1,99 @@
+//! `coldcase timeline` and `coldcase export` on a small bundle.
+#![cfg(feature = "full")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{folder, run_in};
+
+#[test]
+fn every_event_is_one_line_in_order_and_no_control_character_gets_through() {
+    let dir = folder();
+    coldcase_testkit::small(&dir.path().join("b.case")).unwrap();
+    let all = run_in(dir.path(), &["timeline", "b.case"]).code(0);
+    assert!(all.stdout.lines().count() > 100, "{}", all.stdout);
+    assert!(!all.stdout.chars().any(|c| c.is_control() && c != '\n'), "captured text reached the terminal raw");
+    let json = run_in(dir.path(), &["timeline", "b.case", "--json"]).code(0);
+    let rows: Vec<serde_json::Value> = json.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(rows.len(), all.stdout.lines().count());
+    let times: Vec<i64> = rows.iter().map(|r| r["utc"].as_i64().unwrap()).collect();
+    assert!(times.is_sorted());
+    let first = &rows[0];
+    assert_eq!(first["schema"]["name"], "coldcase.timeline");
+    assert!(first["evidence"].as_str().unwrap().contains('#'));
+    let one = run_in(dir.path(), &["timeline", "b.case", "--json", "--threads", "1"]).code(0);
+    assert_eq!(one.stdout, json.stdout, "one thread prints what many print");
+}
+
+#[test]
+fn streams_window_grep_and_limit_narrow_it() {
+    let dir = folder();
+    coldcase_testkit::small(&dir.path().join("b.case")).unwrap();
+    let lines = |args: &[&str]| {
+        let out = run_in(dir.path(), &[&["timeline", "b.case"], args].concat()).code(0).stdout;
+        out.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let off = lines(&["--stream", "kernel.offcpu"]);
+    assert_eq!(off.len(), 120);
+    assert!(off.iter().all(|l| l.contains("kernel.offcpu") && l.contains("off-CPU") || l.contains("preempted")));
+    assert_eq!(lines(&["--stream", "kernel"]).len(), 125);
+    assert_eq!(lines(&["--stream", "kernel.offcpu", "--limit", "3"]), off[..3]);
+    let late = lines(&["--stream", "kernel.offcpu", "--from", "+2s"]);
+    assert!(!late.is_empty() && late.len() < off.len());
+    assert!(off.ends_with(&late));
+    assert_eq!(lines(&["--stream", "kernel.offcpu", "--to", "+2s"]).len() + late.len(), off.len());
+    let preempted = lines(&["--stream", "kernel.offcpu", "--grep", "preempted"]);
+    assert!(preempted.iter().all(|l| l.contains("preempted")));
+    assert!(lines(&["--pid", "4294967295"]).is_empty());
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_a_hint() {
+    let dir = folder();
+    coldcase_testkit::small(&dir.path().join("b.case")).unwrap();
+    for (args, part) in [
+        (vec!["timeline", "b.case", "--stream", "kernel.nothing"], "there is no such stream"),
+        (vec!["timeline", "b.case", "--from", "+2s", "--to", "+1s"], "--from is not before --to"),
+        (vec!["timeline", "b.case", "--trace", "xyz"], "32 hex digits"),
+        (vec!["timeline", "b.case", "--grep", "("], "regex"),
+        (vec!["timeline", "absent.case"], "absent.case"),
+        (vec!["export", "b.case"], "--parquet"),
+        (vec!["export", "b.case", "--parquet", "out", "--table", "nothing"], "there is no such table"),
+    ] {
+        let run = run_in(dir.path(), &args).code(2);
+        assert!(run.stderr.contains(part), "{args:?}: {}", run.stderr);
+        assert!(run.stdout.is_empty());
+    }
+    assert!(!dir.path().join("out").exists(), "nothing is written before all is known to be right");
+}
+
+#[test]
+fn a_damaged_bundle_gives_what_is_left_and_says_so() {
+    let dir = folder();
+    let path = dir.path().join("b.case");
+    coldcase_testkit::small(&path).unwrap();
+    let whole = run_in(dir.path(), &["timeline", "b.case"]).code(0).stdout.lines().count();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let cut = run_in(dir.path(), &["timeline", "b.case"]).code(0);
+    assert!(cut.stdout.lines().count() < whole);
+    run_in(dir.path(), &["timeline", "b.case", "--strict"]).code(3);
+    assert!(cut.stderr.contains("warning:"), "{}", cut.stderr);
+}
+
+#[test]
+fn export_writes_one_file_a_table_and_refuses_to_replace() {
+    let dir = folder();
+    coldcase_testkit::small(&dir.path().join("b.case")).unwrap();
+    let done = run_in(dir.path(), &["export", "--json", "b.case", "--parquet", "out"]).code(0).json();
+    let tables = done["tables"].as_array().unwrap();
+    let offcpu = tables.iter().find(|t| t["name"] == "kernel_offcpu").unwrap();
+    assert_eq!(offcpu["rows"], 120);
+    for t in tables {
+        let file = std::fs::read(dir.path().join(t["file"].as_str().unwrap())).unwrap();
+        assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+    }
+    let again = run_in(dir.path(), &["export", "b.case", "--parquet", "out"]).code(2);
+    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+    run_in(dir.path(), &["export", "b.case", "--parquet", "out", "--force", "--table", "logs"]).code(0);
+}
