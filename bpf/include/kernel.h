@@ -96,10 +96,18 @@ struct task_struct {
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
+	long unsigned int bp;
 	long unsigned int orig_ax;
+	long unsigned int ip;
+	unsigned short cs;
+	long unsigned int sp;
 };
 #else
 struct pt_regs {
+	__u64 regs[31];
+	__u64 sp;
+	__u64 pc;
+	__u64 pstate;
 	__s32 syscallno;
 };
 #endif

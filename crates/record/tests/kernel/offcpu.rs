@@ -75,6 +75,31 @@ fn each_sleep_is_one_interval_of_its_length_in_its_system_call_with_stacks() {
     }
 }
 
+/// Sleeps under so many frames of its own.
+#[inline(never)]
+fn sleep_below(depth: u32) -> u32 {
+    if depth == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+        return 0;
+    }
+    // Not a tail call: something is left to do after it.
+    std::hint::black_box(sleep_below(std::hint::black_box(depth - 1)) + 1)
+}
+
+#[test]
+fn the_user_stack_of_a_sleep_holds_every_frame_below_it() {
+    const DEPTH: u32 = 40;
+    let Some((captured, sleeper)) = capture(&only("sched"), || {
+        assert_eq!(sleep_below(DEPTH), DEPTH);
+        tid()
+    }) else {
+        return;
+    };
+    let intervals = of(&captured, sleeper);
+    let deepest = intervals.iter().filter(|i| i.state & 3 != 0).map(|i| i.user).max().unwrap_or(0);
+    assert!(deepest > DEPTH as usize && deepest < 2 * DEPTH as usize, "{deepest} frames: {intervals:#?}");
+}
+
 #[test]
 fn the_waker_of_a_thread_is_the_one_that_released_it() {
     let Some((captured, (sleeper, waker))) = capture(&only("sched"), || {
