@@ -28,6 +28,7 @@ mod trend;
 mod wording;
 mod worst;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use coldcase_model::Boottime;
@@ -129,8 +130,15 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
     } else {
         Flow::default()
     };
+    let services: BTreeSet<String> = t
+        .processes()
+        .all()
+        .filter(|p| p.service.is_some())
+        .map(|p| process_name(t, p.key.pid, Boottime(p.key.started)))
+        .collect();
     let wait_rows = latency::offcpu::rows(&waits, arch, &id, |process, reason| {
-        let group = waits.get(&(process.to_owned(), reason));
+        // Elsewhere on a busy host something always begins to wait: only the services' waits are told by growth.
+        let group = waits.get(&(process.to_owned(), reason)).filter(|_| services.contains(process));
         group.zip(trouble.as_ref()).is_some_and(|(g, t)| t.rates(&axis, &g.columns).grew(trend::LEAST_WAIT))
     });
     let quality = quality::quality(t, flames.frames, problems);
@@ -141,6 +149,7 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
         spans: &spans,
         blocks: &blocks,
         trouble: trouble.as_ref(),
+        services: &services,
         waits: &waits,
         wait_rows: &wait_rows,
         samples: &samples,

@@ -54,37 +54,24 @@ fn slowest_span(seen: &Seen<'_>) -> Option<String> {
 
 /// What grew when the span became slow: the waits and the CPU use that grew most.
 fn together(seen: &Seen<'_>) -> Option<String> {
-    let trouble = seen.trouble?;
-    let mut waits: Vec<_> = seen
-        .waits
-        .iter()
-        .map(|((process, reason), group)| (trouble.rates(seen.axis, &group.columns), process, *reason))
-        .filter(|(rates, ..)| rates.grew(trend::LEAST_WAIT))
-        .collect();
-    waits.sort_by(|x, y| y.0.growth().cmp(&x.0.growth()).then_with(|| (x.1, x.2).cmp(&(y.1, y.2))));
-    let mut parts: Vec<String> = waits
+    seen.trouble?;
+    let mut parts: Vec<String> = trend::grown_waits(seen)
         .iter()
         .take(2)
-        .map(|(rates, process, reason)| {
-            let reason = reason.name(seen.arch);
-            let top = seen.wait_rows.iter().find(|w| &w.process == *process && w.reason == reason);
-            let function = top.and_then(|w| function(seen, w.evidence.first()?.row));
-            let under = function.map(|f| format!(", under {f} in the longest")).unwrap_or_default();
+        .map(|grown| {
+            let reason = grown.reason.name(seen.arch);
+            let top = seen.wait_rows.iter().find(|w| w.process == grown.process && w.reason == reason);
+            let function = top.and_then(|w| function(seen, w.evidence.first()?.row, &reason));
+            let under = function.map(|f| format!(", the longest under {f}")).unwrap_or_default();
             format!(
-                "threads of {process} waited {} per second in {reason} (before: {}){under}",
-                Nanos(rates.after),
-                Nanos(rates.before)
+                "threads of {} waited {} per second in {reason} (before: {}){under}",
+                grown.process,
+                Nanos(grown.rates.after),
+                Nanos(grown.rates.before)
             )
         })
         .collect();
-    let mut cpu: Vec<_> = seen
-        .samples
-        .iter()
-        .map(|(process, columns)| (trouble.rates(seen.axis, &columns.map(|n| n * 1_000)), process))
-        .filter(|(milli, _)| milli.grew(5_000))
-        .collect();
-    cpu.sort_by(|x, y| y.0.growth().cmp(&x.0.growth()).then_with(|| x.1.cmp(y.1)));
-    if let Some((milli, process)) = cpu.first() {
+    if let Some((process, milli)) = trend::grown_cpu(seen).first() {
         let (before, after) = (milli.before as f64 / 1e3, milli.after as f64 / 1e3);
         parts.push(format!("{process} was sampled on the CPU {after:.0} times per second (before: {before:.0})"));
     }
@@ -95,11 +82,14 @@ fn together(seen: &Seen<'_>) -> Option<String> {
 }
 
 fn top_wait(seen: &Seen<'_>) -> Option<String> {
-    let top = seen.wait_rows.iter().find(|w| !w.idle && w.reason != "run queue")?;
-    let function = top.evidence.first().and_then(|e| function(seen, e.row));
+    let mut busy = seen.wait_rows.iter().filter(|w| !w.idle && w.reason != "run queue");
+    let of_service = busy.clone().find(|w| seen.services.contains(&w.process));
+    let whose = if of_service.is_some() { " of the services" } else { "" };
+    let top = of_service.or_else(|| busy.next())?;
+    let function = top.evidence.first().and_then(|e| function(seen, e.row, &top.reason));
     let under = function.map(|f| format!(", the longest under {f}")).unwrap_or_default();
     Some(format!(
-        "Most time off the CPU, waits for work left out: {} in {}, {} in {} (longest {}){under}.",
+        "Most time off the CPU{whose}, waits for work left out: {} in {}, {} in {} (longest {}){under}.",
         top.process,
         top.reason,
         Nanos(top.total),
@@ -108,20 +98,20 @@ fn top_wait(seen: &Seen<'_>) -> Option<String> {
     ))
 }
 
-/// The program's own function nearest to where a thread waited, by the row of its interval.
-fn function(seen: &Seen<'_>, row: u64) -> Option<String> {
+/// The program's own function nearest to where a thread waited, by the row of its interval; none when the stack says
+/// no more than the reason does.
+fn function(seen: &Seen<'_>, row: u64, reason: &str) -> Option<String> {
     let t = seen.timeline;
     let part = t.rows::<OffCpu>().find(|p| !p.is_empty() && p.row(0) <= row && row <= p.row(p.len() - 1))?;
     let i = (0..part.len()).find(|&i| part.row(i) == row)?;
     let (pid, at) = (part.cols.pid[i], part.cols.time[i].into_boot());
     let stack = t.symbols().stack(pid, at, &[], part.cols.user_stack.get(i));
     let exe = t.processes().get(pid, at).map(|p| p.exe.rsplit('/').next().unwrap_or_default().to_owned());
-    let named = || stack.iter().filter(|f| f.named);
     let library = |name: &str| ["std::", "core::", "alloc::", "<"].iter().any(|p| name.starts_with(p));
-    named()
-        .find(|f| exe.as_deref() == Some(&*f.module) && !library(&f.name))
-        .or_else(|| named().next())
-        .map(|f| f.name.to_string())
+    let own = |f: &&coldcase_timeline::Frame| exe.as_deref() == Some(&*f.module) && !library(&f.name);
+    let mut named = stack.iter().filter(|f| f.named && !f.name.trim_start_matches('_').ends_with(reason));
+    let function = named.clone().find(own).or_else(|| named.next())?;
+    Some(function.name.to_string())
 }
 
 fn run_queue(seen: &Seen<'_>) -> Option<String> {

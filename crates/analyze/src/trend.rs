@@ -7,6 +7,8 @@ use coldcase_timeline::{IntoBoot, Timeline};
 
 use crate::axis::{Axis, COLUMNS};
 use crate::change::Change;
+use crate::findings::Seen;
+use crate::latency::offcpu::Reason;
 use crate::latency::span::Spans;
 use crate::scope::Options;
 
@@ -61,6 +63,56 @@ impl Rates {
 
 /// Least growth of a wait that is worth telling: a fiftieth of one thread's time.
 pub(crate) const LEAST_WAIT: u64 = 20_000_000;
+
+/// A wait of a process for a reason, that grew with the trouble.
+pub(crate) struct GrownWait<'a> {
+    pub(crate) process: &'a str,
+    pub(crate) reason: Reason,
+    pub(crate) rates: Rates,
+}
+
+/// Waits that grew with the trouble. Those of the services that sent spans count alone, if any of them grew: on a
+/// busy host much else changes at any time. Waits for a device or a CPU come before waits for others (which only pass
+/// on what happened elsewhere), larger growth first.
+pub(crate) fn grown_waits<'a>(seen: &Seen<'a>) -> Vec<GrownWait<'a>> {
+    let Some(trouble) = seen.trouble else { return Vec::new() };
+    let mut out: Vec<GrownWait<'a>> = seen
+        .waits
+        .iter()
+        .map(|((process, reason), group)| {
+            let rates = trouble.rates(seen.axis, &group.columns);
+            GrownWait { process, reason: *reason, rates }
+        })
+        .filter(|w| w.rates.grew(LEAST_WAIT))
+        .collect();
+    if out.iter().any(|w| seen.services.contains(w.process)) {
+        out.retain(|w| seen.services.contains(w.process));
+    }
+    out.sort_by(|x, y| {
+        let others = |w: &GrownWait<'_>| w.reason.is_for_others(seen.arch);
+        others(x)
+            .cmp(&others(y))
+            .then(y.rates.growth().cmp(&x.rates.growth()))
+            .then_with(|| (x.process, x.reason).cmp(&(y.process, y.reason)))
+    });
+    out
+}
+
+/// Processes whose CPU samples grew with the trouble, in thousandths of a sample a second, larger growth first; the
+/// services that sent spans alone, if any of them grew.
+pub(crate) fn grown_cpu<'a>(seen: &Seen<'a>) -> Vec<(&'a str, Rates)> {
+    /// Least growth that is worth telling: five samples a second.
+    const LEAST: u64 = 5_000;
+    let Some(trouble) = seen.trouble else { return Vec::new() };
+    let rates = |columns: &[u64; COLUMNS]| trouble.rates(seen.axis, &columns.map(|n| n * 1_000));
+    let mut out: Vec<(&str, Rates)> = seen.samples.iter().map(|(p, c)| (p.as_str(), rates(c))).collect();
+    out.retain(|(_, r)| r.grew(LEAST));
+    if out.iter().any(|(p, _)| seen.services.contains(*p)) {
+        out.retain(|(p, _)| seen.services.contains(*p));
+    }
+    out.sort_by(|x, y| y.1.growth().cmp(&x.1.growth()).then(x.0.cmp(y.0)));
+    out
+}
 
 /// CPU samples of each process in each column of the axis.
 pub(crate) fn samples(t: &Timeline, axis: &Axis, scope: &Options) -> BTreeMap<String, [u64; COLUMNS]> {

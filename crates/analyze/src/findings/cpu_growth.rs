@@ -5,41 +5,31 @@ use coldcase_model::events::CpuSample;
 use coldcase_timeline::IntoBoot;
 
 use super::Seen;
+use crate::trend;
 use crate::wording::since;
 
-/// Fewest samples a second by which it must have grown.
-const LEAST: u64 = 5;
 /// Rows that are cited.
 const CITED: usize = 5;
 
-/// One finding for each process whose CPU samples grew with the trouble, largest growth first; three at most.
+/// One finding for each process whose CPU samples grew with the trouble; three at most.
 pub(super) fn find(seen: &Seen<'_>) -> Vec<Finding> {
     let Some(trouble) = seen.trouble else { return Vec::new() };
-    let mut grown: Vec<_> = seen
-        .samples
-        .iter()
-        .map(|(process, columns)| (trouble.rates(seen.axis, &columns.map(|n| n * 1_000)), process))
-        .filter(|(milli, _)| milli.grew(LEAST * 1_000))
-        .collect();
-    grown.sort_by(|x, y| y.0.growth().cmp(&x.0.growth()).then_with(|| x.1.cmp(y.1)));
-    grown
-        .into_iter()
-        .take(3)
-        .map(|(milli, process)| Finding {
-            detector: "cpu_growth".to_owned(),
-            claim: format!(
-                "{process} was on the CPU more often {}: {:.1} → {:.1} samples per second; {} became slow then",
-                since(seen.timeline, trouble.change.time),
-                milli.before as f64 / 1e3,
-                milli.after as f64 / 1e3,
-                trouble.span
-            ),
-            size: milli.growth() as f64 / 1e3,
-            unit: "count".to_owned(),
-            confidence: 0.5,
-            evidence: rows(seen, process, trouble.change.time),
-        })
-        .collect()
+    let told = trend::grown_cpu(seen).into_iter().take(3);
+    told.map(|(process, milli)| Finding {
+        detector: "cpu_growth".to_owned(),
+        claim: format!(
+            "{process} was on the CPU more often {}: {:.1} → {:.1} samples per second; {} became slow then",
+            since(seen.timeline, trouble.change.time),
+            milli.before as f64 / 1e3,
+            milli.after as f64 / 1e3,
+            trouble.span
+        ),
+        size: milli.growth() as f64 / 1e3,
+        unit: "count".to_owned(),
+        confidence: 0.5,
+        evidence: rows(seen, process, trouble.change.time),
+    })
+    .collect()
 }
 
 /// The first samples of the process after the change.

@@ -7,7 +7,7 @@ mod span_slowdown;
 mod tcp_trouble;
 mod wait_growth;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coldcase_model::Finding;
 use coldcase_model::analysis::{Flow, Latency, Quality, Wait};
@@ -29,6 +29,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) blocks: &'a [Latency],
     /// The span that became slow, if one did.
     pub(crate) trouble: Option<&'a Trouble>,
+    /// Processes that sent spans, by name and pid.
+    pub(crate) services: &'a BTreeSet<String>,
     pub(crate) waits: &'a Groups,
     /// The same as plain rows, largest total first.
     pub(crate) wait_rows: &'a [Wait],
@@ -56,7 +58,7 @@ pub(crate) fn all(seen: &Seen<'_>) -> Vec<Finding> {
     let mut out: Vec<Finding> = DETECTORS.iter().flat_map(|detect| detect(seen)).collect();
     for finding in &mut out {
         // Several spans or packets of one message are one row.
-        let mut told = std::collections::BTreeSet::new();
+        let mut told = BTreeSet::new();
         finding.evidence.retain(|e| told.insert(e.clone()));
     }
     out

@@ -13,10 +13,17 @@ use crate::axis::{Axis, COLUMNS};
 use crate::scope::Options;
 use crate::series::Series;
 
-/// Task states in which no signal wakes: the thread waits for the kernel or a device.
+/// Task state in which no signal wakes: the thread waits for the kernel or a device.
 const UNINTERRUPTIBLE: u32 = 2;
+/// With it, the thread waits for work: it does not count in the load (TASK_IDLE of kernel threads).
+const NO_LOAD: u32 = 0x400;
 /// Flag bit: preempted.
 const PREEMPTED: u32 = 1;
+
+/// Whether a thread in this state waits for something of the kernel's own doing, such as a disk.
+fn blocked(state: u32) -> bool {
+    state & UNINTERRUPTIBLE != 0 && state & NO_LOAD == 0
+}
 
 /// What a thread waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +50,17 @@ impl Reason {
     /// The reason of a whole row: the run queue if it was preempted.
     pub(crate) fn of_row(syscall: i32, flags: u32) -> Reason {
         if flags & PREEMPTED != 0 { Reason::RunQueue } else { Reason::of(syscall) }
+    }
+
+    /// Whether it is waiting for work, a peer, a timer or another thread, rather than for a device or a CPU.
+    pub(crate) fn is_for_others(self, arch: &str) -> bool {
+        match self {
+            Reason::Syscall(n) => {
+                syscall::name(arch, n).is_some_and(|s| syscall::waits(s) || matches!(s, "read" | "readv"))
+            }
+            Reason::KernelThread => true,
+            Reason::Fault | Reason::RunQueue => false,
+        }
     }
 
     /// In words.
@@ -120,7 +138,7 @@ fn of_part(t: &Timeline, axis: &Axis, scope: &Options, part: &Rows<'_, OffCpu>) 
             let group = groups.entry((pid, Reason::of(c.syscall[i]))).or_default();
             group.series.push(axis, time, waited, part.row(i), None);
             axis.spread(time, waited, &mut group.columns);
-            group.uninterruptible += if c.state[i] & UNINTERRUPTIBLE != 0 { waited } else { 0 };
+            group.uninterruptible += if blocked(c.state[i]) { waited } else { 0 };
         }
         if queued > 0 {
             let group = groups.entry((pid, Reason::RunQueue)).or_default();
@@ -146,14 +164,11 @@ pub(crate) fn rows(groups: &Groups, arch: &str, bundle: &str, grew: impl Fn(&str
         .map(|((process, reason), group)| {
             let latency =
                 group.series.clone().finish(&Axis::new(0, 0), "off_cpu", String::new(), bundle, "kernel.offcpu");
-            let name = reason.name(arch);
             let asleep = group.uninterruptible < group.series.total() / 2;
-            let waits =
-                syscall::waits(&name) || *reason == Reason::KernelThread || matches!(name.as_str(), "read" | "readv");
             Wait {
                 process: process.clone(),
-                idle: asleep && waits && !grew(process, *reason),
-                reason: name,
+                idle: asleep && reason.is_for_others(arch) && !grew(process, *reason),
+                reason: reason.name(arch),
                 count: latency.count,
                 total: latency.total,
                 max: latency.max,
