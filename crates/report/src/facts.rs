@@ -10,11 +10,11 @@ const FEW: u64 = 20;
 pub(crate) struct Facts<'a> {
     /// The span with the largest p99.
     pub(crate) slowest: Option<&'a Latency>,
-    /// What threads waited for most, those with nothing to do left out.
+    /// What threads waited for most, those with nothing to do and waits for a CPU left out.
     pub(crate) wait: Option<&'a Wait>,
     /// The block device with the largest p99.
     pub(crate) device: Option<&'a Latency>,
-    /// Waiting for a CPU.
+    /// Waiting for a CPU: the series with the largest total, which is that of all threads where there is one.
     pub(crate) run_queue: Option<&'a Latency>,
     /// Edges with resets, retransmits or unanswered SYNs, most first.
     pub(crate) trouble: Vec<&'a Edge>,
@@ -27,9 +27,9 @@ impl<'a> Facts<'a> {
         trouble.retain(|e| crate::flow::trouble(e) > 0);
         Facts {
             slowest: largest(a, "span"),
-            wait: a.waits.iter().filter(|w| !w.idle).max_by_key(|w| w.total),
+            wait: a.waits.iter().filter(|w| !w.idle && w.reason != "run queue").max_by_key(|w| w.total),
             device: largest(a, "block"),
-            run_queue: largest(a, "run_queue"),
+            run_queue: crate::latency::ranked(a, "run_queue").into_iter().next(),
             trouble,
         }
     }

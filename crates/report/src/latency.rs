@@ -120,17 +120,19 @@ pub(crate) fn occupied(heat: &Heat) -> Option<(usize, usize)> {
 
 /// Lower and upper duration of rows `first..end`, in nanoseconds, at least 1.
 pub(crate) fn range(heat: &Heat, first: usize, end: usize) -> (f64, f64) {
-    let low = heat.bounds.get(first).copied().unwrap_or(1).max(1) as f64;
-    let high = match heat.bounds.get(end) {
-        Some(&next) => next as f64,
-        // The last row has no next bound: it is as high as the one below it.
-        None => {
-            let n = heat.bounds.len();
-            let top = heat.bounds.last().copied().unwrap_or(1).max(1) as f64;
-            let below = heat.bounds.get(n.wrapping_sub(2)).copied().unwrap_or(1).max(1) as f64;
-            top * (top / below).clamp(1.05, 10.0)
-        }
+    let bound = |row: usize| heat.bounds.get(row).map(|&b| b as f64);
+    // A row from zero has no place on a logarithmic scale: it is drawn from half of where it ends.
+    let low = match bound(first) {
+        Some(low) if low >= 1.0 => low,
+        _ => bound(first + 1).map_or(1.0, |next| next / 2.0),
     };
+    let low = low.max(1.0);
+    // The last row has no next bound: it is drawn as high as the one below it.
+    let high = bound(end).unwrap_or_else(|| {
+        let n = heat.bounds.len();
+        let (top, below) = (bound(n.wrapping_sub(1)).unwrap_or(1.0), bound(n.wrapping_sub(2)).unwrap_or(1.0));
+        top * (top / below.max(1.0)).clamp(1.05, 10.0)
+    });
     (low, high.max(low * 1.05))
 }
 
@@ -225,4 +227,18 @@ fn scale(canvas: &mut Canvas<'_>, y: f64) {
         canvas.rect_rgb((x, y - 5.0), (x + 14.0, y + 5.0), *rgb);
     }
     canvas.text("many", (left + HEAT.len() as f64 * 14.0 + 6.0, y), 10.5, Ink::Muted, Align::Start);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_a_place_on_a_logarithmic_scale_the_one_from_zero_too() {
+        let heat = Heat { bounds: vec![0, 1_000, 2_000], columns: vec![vec![1, 0, 3]], ..Heat::default() };
+        assert_eq!(occupied(&heat), Some((0, 3)));
+        assert_eq!(range(&heat, 0, 3), (500.0, 4_000.0));
+        assert_eq!(range(&heat, 0, 1), (500.0, 1_000.0));
+        assert_eq!(range(&Heat::default(), 0, 1), (1.0, 1.05));
+    }
 }

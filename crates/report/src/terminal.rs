@@ -179,8 +179,10 @@ fn numbers(page: &mut Page, a: &Analysis) {
     };
     let mut rows: Vec<(&str, &Latency)> = Vec::new();
     for (label, group, most) in [("spans", "span", 5), ("disk", "block", 2), ("run queue", "run_queue", 1)] {
-        let mut series: Vec<&Latency> = a.latencies.iter().filter(|l| l.group == group && l.count > 0).collect();
-        series.sort_by(|x, y| y.p99.cmp(&x.p99).then_with(|| x.name.cmp(&y.name)));
+        let mut series = crate::latency::ranked(a, group);
+        if group != "run_queue" {
+            series.sort_by(|x, y| y.p99.cmp(&x.p99).then_with(|| x.name.cmp(&y.name)));
+        }
         rows.extend(series.into_iter().take(most).enumerate().map(|(i, l)| (if i == 0 { label } else { "" }, l)));
     }
     if rows.is_empty() {

@@ -228,7 +228,7 @@ fn a_large_analysis_makes_a_bounded_page_that_says_what_it_left_out() {
     for text in [
         "Showing 500 of 4,300 connections",
         "Showing 100 of 900 pairs",
-        "Showing 200 of 306 series",
+        "Showing 213 of 306 series",
         "Showing 400 of 20,000 log lines",
         "Showing 60 of 700 series",
         "20,000 of 60,000 stacks",

@@ -10,10 +10,12 @@ use crate::axis::TimeAxis;
 use crate::latency::{chosen, group_word, occupied, panel_svg, plot_box, range};
 use crate::text::{count, duration, escape, offset, shorten};
 
-/// Rows of the table.
+/// Rows that are folded away.
 const ROWS: usize = 200;
+/// Groups in their order, and how many of each are shown at once.
+const GROUPS: [(&str, usize); 4] = [("span", 10), ("block", 4), ("run_queue", 3), ("off_cpu", 5)];
 /// Rows of waits.
-const WAITS: usize = 40;
+const WAITS: usize = 25;
 
 /// The section.
 pub(crate) fn body(a: &Analysis, charts: &mut Charts) -> Result<String, ReportError> {
@@ -70,13 +72,33 @@ fn time(ns: u64) -> Cell {
     figure(ns as f64, &duration(ns))
 }
 
+/// The first of each group at once, all others folded away.
 fn series_table(a: &Analysis) -> String {
+    let order = |l: &Latency| GROUPS.iter().position(|g| g.0 == l.group).unwrap_or(GROUPS.len());
     let mut all: Vec<&Latency> = a.latencies.iter().filter(|l| l.count > 0).collect();
-    let order = |l: &Latency| ["span", "block", "run_queue", "off_cpu"].iter().position(|g| *g == l.group).unwrap_or(9);
     all.sort_by(|x, y| order(x).cmp(&order(y)).then(y.total.cmp(&x.total)).then_with(|| x.name.cmp(&y.name)));
-    let rows = all
+    let mut seen = [0usize; GROUPS.len() + 1];
+    let (first, rest): (Vec<&Latency>, Vec<&Latency>) = all.into_iter().partition(|l| {
+        let group = order(l);
+        seen[group] += 1;
+        seen[group] <= GROUPS.get(group).map_or(2, |g| g.1)
+    });
+    let mut out = rows("Latency series", &first, None);
+    if !rest.is_empty() {
+        let shown = rest.len().min(ROWS);
+        let left = left_out(first.len() + shown, first.len() + rest.len(), "series");
+        out.push_str(&format!(
+            "<details><summary>{} more series</summary>\n{}</details>\n",
+            count(shown as u64),
+            rows("More latency series", &rest[..shown], left)
+        ));
+    }
+    out
+}
+
+fn rows(caption: &str, series: &[&Latency], left: Option<String>) -> String {
+    let rows = series
         .iter()
-        .take(ROWS)
         .map(|l| {
             let slowest = l.exemplars.first().map_or_else(blank, |e| code(&e.evidence.to_string()));
             vec![
@@ -95,7 +117,7 @@ fn series_table(a: &Analysis) -> String {
         .collect();
     let columns =
         ["kind", "name", "#count", "#failed", "#p50", "#p90", "#p99", "#max", "#total", "slowest, as evidence"];
-    table("Latency series", &columns, rows, left_out(ROWS.min(all.len()), all.len(), "series"))
+    table(caption, &columns, rows, left)
 }
 
 fn waits(a: &Analysis) -> String {
