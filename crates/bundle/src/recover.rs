@@ -188,36 +188,30 @@ impl<'a> Work<'a> {
 
     /// What is missing: gaps between row numbers by stream, and bytes in which nothing could be recognised.
     fn gaps(&mut self) -> Vec<Loss> {
-        let mut by_stream: BTreeMap<&str, Vec<(u64, u64, u64, u64, &str)>> = BTreeMap::new();
+        let mut by_stream: BTreeMap<&str, Vec<Part>> = BTreeMap::new();
         for chunk in &self.kept {
             for s in &chunk.streams {
-                let part = (s.first_row, s.first_row.saturating_add(s.rows), s.start.0, s.end.0, chunk.class.name());
+                let end = s.first_row.saturating_add(s.rows);
+                let part =
+                    Part { first: s.first_row, end, start: s.start.0, until: s.end.0, class: chunk.class.name() };
                 by_stream.entry(&s.stream).or_default().push(part);
             }
         }
-        let totals: BTreeMap<&str, u64> =
-            self.found.manifest.iter().flat_map(|m| &m.streams).map(|s| (s.name.as_str(), s.events)).collect();
+        let totals = self.found.manifest.iter().flat_map(|m| &m.streams);
+        let totals: BTreeMap<&str, u64> = totals.map(|s| (s.name.as_str(), s.events)).collect();
         for stream in totals.keys() {
             by_stream.entry(stream).or_default();
         }
         let mut losses = Vec::new();
-        for (stream, mut parts) in by_stream {
-            parts.sort_unstable();
-            let class = parts.first().map_or("", |p| p.4);
-            let (mut next, mut last) = (0, parts.first().map_or(0, |p| p.2));
-            let mut gap = |count: u64, from: u64, to: u64| {
+        for (stream, parts) in by_stream {
+            // Numbers that were missing before the seal are in the ledger already.
+            if totals.get(stream) == Some(&parts.iter().map(|p| p.end - p.first).sum()) {
+                continue;
+            }
+            let class = parts.first().map_or("", |p| p.class);
+            for (count, from, to) in missing(parts, totals.get(stream).copied()) {
                 *self.recovery.rows_lost.entry(stream.to_owned()).or_default() += count;
                 losses.push(loss(stream, class, count, 0, from, to));
-            };
-            for (first, end, start, until, _) in parts {
-                if first > next {
-                    gap(first - next, last.min(start), start);
-                }
-                next = next.max(end);
-                last = if until == u64::MAX { last } else { last.max(until) };
-            }
-            if let Some(total) = totals.get(stream).filter(|t| **t > next) {
-                gap(total - next, last, last);
             }
         }
         if self.recovery.bytes_lost > 0 {
@@ -239,6 +233,34 @@ impl<'a> Work<'a> {
             Err(reason) => Err(crate::WriteError::Columns { stream: stream.to_owned(), reason }.into()),
         }
     }
+}
+
+/// One chunk's part of a stream: row numbers, times, class.
+struct Part {
+    first: u64,
+    end: u64,
+    start: u64,
+    until: u64,
+    class: &'static str,
+}
+
+/// The gaps between the row numbers of a stream that should have `total` rows: how many rows, between which times.
+fn missing(mut parts: Vec<Part>, total: Option<u64>) -> Vec<(u64, u64, u64)> {
+    parts.sort_unstable_by_key(|p| (p.first, p.end));
+    let mut gaps = Vec::new();
+    let (mut next, mut last) = (0, parts.first().map_or(0, |p| p.start));
+    for p in parts {
+        if p.first > next {
+            gaps.push((p.first - next, last.min(p.start), p.start));
+        }
+        next = next.max(p.end);
+        // Unknown times say nothing.
+        last = if p.until == u64::MAX { last } else { last.max(p.until) };
+    }
+    if let Some(total) = total.filter(|t| *t > next) {
+        gaps.push((total - next, last, last));
+    }
+    gaps
 }
 
 fn loss(stream: &str, class: &str, count: u64, bytes: u64, from: u64, to: u64) -> Loss {

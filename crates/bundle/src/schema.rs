@@ -60,11 +60,8 @@ impl Schema {
     /// The JSON of a schema record: without the docs, which stand once in the metadata `coldcase.docs`, since every
     /// chunk repeats this.
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        let fields: Vec<_> = self
-            .fields
-            .iter()
-            .map(|f| serde_json::json!({"name": f.name, "type": f.ty, "unit": f.unit}))
-            .collect();
+        let fields: Vec<_> =
+            self.fields.iter().map(|f| serde_json::json!({"name": f.name, "type": f.ty, "unit": f.unit})).collect();
         serde_json::json!({"name": self.name, "kind": self.kind, "fields": fields}).to_string().into_bytes()
     }
 

@@ -33,7 +33,8 @@ pub struct Verification {
 /// When the file cannot be opened as a bundle at all.
 pub fn verify(path: &Path) -> Result<Verification, OpenError> {
     let map = reader::map(path)?;
-    let mut walk = Walk { bytes: &map, from: 0, chain: mark::no_chain(), number: 0, marks: 0, result: Verification::default() };
+    let mut walk =
+        Walk { bytes: &map, from: 0, chain: mark::no_chain(), number: 0, marks: 0, result: Verification::default() };
     walk.run();
     let mut result = walk.result;
     result.ok = result.first_bad.is_none();
@@ -138,7 +139,10 @@ impl<'a> Walk<'a> {
         let mut around = Hasher::new();
         around.update(self.slice(self.from..chunk.start)).update(self.slice(chunk.end..record.start));
         if around.finalize() != mark.around_hash {
-            self.bad(self.from..record.start, format!("the records around chunk {} are not as they were written", mark.number));
+            self.bad(
+                self.from..record.start,
+                format!("the records around chunk {} are not as they were written", mark.number),
+            );
         }
         let here = (self.from, chunk.start, chunk.end - chunk.start, record.start);
         if here != (mark.from, mark.offset, mark.length, mark.here) {
@@ -196,8 +200,13 @@ impl<'a> Walk<'a> {
     fn unsealed(&mut self, cut: Option<u64>) {
         let end = self.bytes.len() as u64;
         let reason = match cut {
-            Some(at) => format!("never sealed: it ends within the record at byte {at}, {} bytes are incomplete", end - self.from),
-            None if end > self.from => format!("never sealed: the last {} bytes have no private record", end - self.from),
+            Some(at) => format!(
+                "never sealed: it ends within the record at byte {at}, {} bytes are incomplete",
+                end - self.from
+            ),
+            None if end > self.from => {
+                format!("never sealed: the last {} bytes have no private record", end - self.from)
+            }
             None => "never sealed".to_owned(),
         };
         self.result.reasons.push(reason);

@@ -17,8 +17,7 @@ fn sample() -> (tempfile::TempDir, PathBuf) {
 
 fn batches(path: &Path) -> Vec<Batch> {
     let b = Bundle::open(path).unwrap();
-    let mut all: Vec<Batch> =
-        b.chunks().iter().flat_map(|c| b.read_chunk(c.index, &|_| true).unwrap()).collect();
+    let mut all: Vec<Batch> = b.chunks().iter().flat_map(|c| b.read_chunk(c.index, &|_| true).unwrap()).collect();
     all.sort_by(|a, b| (&a.stream, a.first_row).cmp(&(&b.stream, b.first_row)));
     all
 }
@@ -131,7 +130,8 @@ fn python() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let venv = root.join("target/venv-mcap");
     let python = venv.join("bin/python");
-    let has = || Command::new(&python).args(["-c", "import mcap, zstandard, lz4"]).output().is_ok_and(|o| o.status.success());
+    let has =
+        || Command::new(&python).args(["-c", "import mcap, zstandard, lz4"]).output().is_ok_and(|o| o.status.success());
     if has() {
         return Some(python);
     }
@@ -164,7 +164,8 @@ fn pypis_mcap_reads_and_rewrites_our_bundles() {
     let Some(python) = python() else { return };
     let (dir, path) = sample();
     let (counts, sizes) = ours(&path);
-    let told: serde_json::Value = serde_json::from_slice(&run_python(&python, &[&script("mcap_count.py"), &path])).unwrap();
+    let told: serde_json::Value =
+        serde_json::from_slice(&run_python(&python, &[&script("mcap_count.py"), &path])).unwrap();
     let map = |key: &str| -> BTreeMap<String, u64> { serde_json::from_value(told[key].clone()).unwrap() };
     for way in ["statistics", "indexed", "linear", "records"] {
         assert_eq!(map(way), counts, "{way}");

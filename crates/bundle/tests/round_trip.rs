@@ -241,7 +241,10 @@ fn what_does_not_fit_is_refused_by_name_and_a_sealed_bundle_takes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let w = Writer::create(&dir.path().join("a.case"), false, WriterOptions::default()).unwrap();
     let samples = rows::cpu_samples(&mut Rng(1), 3, 0);
-    assert_eq!(w.append("no.such", samples.clone()).unwrap_err().to_string(), "no.such: no such stream in the catalogue");
+    assert_eq!(
+        w.append("no.such", samples.clone()).unwrap_err().to_string(),
+        "no.such: no such stream in the catalogue"
+    );
     let e = w.append("kernel.offcpu", samples.clone()).unwrap_err().to_string();
     assert!(e.starts_with("kernel.offcpu: "), "{e}");
     assert!(w.append("packets", samples.clone()).is_err());
@@ -271,7 +274,11 @@ fn the_gate_sees_and_may_change_all_captured_text() {
     struct Upper;
     impl coldcase_bundle::Gate for Upper {
         fn pass<'a>(&self, stream: &str, field: &str, bytes: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
-            if stream.starts_with("recorder.") || field == "path" { bytes.into() } else { bytes.to_ascii_uppercase().into() }
+            if stream.starts_with("recorder.") || field == "path" {
+                bytes.into()
+            } else {
+                bytes.to_ascii_uppercase().into()
+            }
         }
         fn policy(&self) -> Option<String> {
             Some("upper/1".into())

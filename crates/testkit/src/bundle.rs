@@ -22,9 +22,7 @@ pub fn fixed_options() -> WriterOptions {
     WriterOptions {
         chunk_time: Duration::from_secs(3600),
         id: Some(FIXED_ID.to_owned()),
-        now: Arc::new(move || {
-            Utc(BOOT as i64 + OFFSET + ticks.fetch_add(1_000_000, Ordering::SeqCst))
-        }),
+        now: Arc::new(move || Utc(BOOT as i64 + OFFSET + ticks.fetch_add(1_000_000, Ordering::SeqCst))),
         ..WriterOptions::default()
     }
 }

@@ -86,11 +86,9 @@ fn end_instead_of_start(rows: &Columns, cols: &mut [(Cow<'_, str>, WireColumn<'_
     };
     let mut d = Vec::new();
     super::ints::encode(time.iter().zip(duration).map(|(t, d)| t.wrapping_add(*d)), &mut d);
-    if let Some((_, wire)) = cols.iter_mut().find(|(name, _)| name == "time") {
-        if d.len() < wire.d.len() {
-            wire.d = Cow::Owned(d);
-            wire.minus = Some(Cow::Borrowed("duration"));
-        }
+    if let Some((_, wire)) = cols.iter_mut().find(|(name, wire)| name == "time" && d.len() < wire.d.len()) {
+        wire.d = Cow::Owned(d);
+        wire.minus = Some(Cow::Borrowed("duration"));
     }
 }
 

@@ -160,7 +160,9 @@ pub(crate) fn decode(
         "f64" if wire.int => {
             Column::F64(ints::decode::<i64>(&wire.d, rows).map_err(bad)?.into_iter().map(|v| v as f64).collect())
         }
-        "f64" => Column::F64(ints::decode::<u64>(&wire.d, rows).map_err(bad)?.into_iter().map(f64::from_bits).collect()),
+        "f64" => {
+            Column::F64(ints::decode::<u64>(&wire.d, rows).map_err(bad)?.into_iter().map(f64::from_bits).collect())
+        }
         "ip" => {
             budget.take(rows, 16)?;
             Column::Ip(decode_addresses(wire, rows).map_err(bad)?)
@@ -229,9 +231,7 @@ fn decode_stacks(
     let frames: Vec<u64> = ints::decode(wire.f.as_deref().unwrap_or_default(), distinct).map_err(bad)?;
     let ids = packed::decode(wire.e.as_deref().unwrap_or_default(), total, distinct).map_err(bad)?;
     let mut ids = ids.into_iter();
-    let entries = lengths
-        .into_iter()
-        .map(|l| ids.by_ref().take(l as usize).map(|id| frames[id as usize]).collect())
-        .collect();
+    let entries =
+        lengths.into_iter().map(|l| ids.by_ref().take(l as usize).map(|id| frames[id as usize]).collect()).collect();
     Ok(Column::Stack(StackColumn::from_parts(packed::decode(&wire.d, rows, n).map_err(bad)?, entries)))
 }

@@ -43,7 +43,8 @@ impl Budget {
     /// Spends `count` values of `size` bytes.
     pub(crate) fn take(&mut self, count: usize, size: usize) -> Result<(), CodecError> {
         let bytes = (count as u64).saturating_mul(size as u64);
-        self.0 = self.0.checked_sub(bytes).ok_or(CodecError::Limit("the decoded rows take more memory than allowed"))?;
+        self.0 =
+            self.0.checked_sub(bytes).ok_or(CodecError::Limit("the decoded rows take more memory than allowed"))?;
         Ok(())
     }
 }

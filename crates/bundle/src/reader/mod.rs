@@ -142,11 +142,7 @@ impl Found {
 
     /// Adds a chunk without a mark, after decoding it to learn what it holds.
     pub(crate) fn push_surveyed(&mut self, offset: u64, bytes: u64, survey: chunk::Survey) {
-        let class = survey
-            .streams
-            .first()
-            .and_then(|s| crate::writer::class_of(&s.stream))
-            .unwrap_or(Class::Recorder);
+        let class = survey.streams.first().and_then(|s| crate::writer::class_of(&s.stream)).unwrap_or(Class::Recorder);
         self.chunks.push(ChunkInfo { index: self.chunks.len(), offset, bytes, class, streams: survey.streams });
         self.marks.push(None);
         self.definitions.merge(survey.definitions);

@@ -83,7 +83,9 @@ impl<'a> Scan<'a> {
                         return End::Lost(at, "a mark that contradicts its chunk");
                     }
                 }
-                op::DATA_END => return if self.settle() { End::Whole } else { End::Lost(at, "a chunk that cannot be read") },
+                op::DATA_END => {
+                    return if self.settle() { End::Whole } else { End::Lost(at, "a chunk that cannot be read") };
+                }
                 op::MESSAGE => self.found.problem(record.start..record.end, "a message outside of a chunk"),
                 _ => return End::Lost(at, "no known record"),
             }

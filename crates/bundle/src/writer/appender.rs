@@ -179,7 +179,11 @@ impl Assembler {
     }
 
     /// Writes the manifest, the seal, the summary and the footer. On an error the file is what it was before.
-    pub(crate) fn seal(&mut self, mut manifest: Manifest, docs: BTreeMap<String, String>) -> Result<Manifest, WriteError> {
+    pub(crate) fn seal(
+        &mut self,
+        mut manifest: Manifest,
+        docs: BTreeMap<String, String>,
+    ) -> Result<Manifest, WriteError> {
         manifest.format = PROFILE.to_owned();
         manifest.id.clone_from(&self.id);
         manifest.parent = manifest.parent.or_else(|| self.parent.clone());
@@ -237,11 +241,8 @@ impl Assembler {
         });
         let offsets_at = out.len();
         for (group_opcode, start, length) in groups {
-            let offset = records::SummaryOffset {
-                group_opcode,
-                group_start: at + start as u64,
-                group_length: length as u64,
-            };
+            let offset =
+                records::SummaryOffset { group_opcode, group_start: at + start as u64, group_length: length as u64 };
             wire::put(&mut out, op::SUMMARY_OFFSET, &offset);
         }
         let mut footer = records::Footer {

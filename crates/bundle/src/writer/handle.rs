@@ -291,10 +291,10 @@ impl Inner {
         if stream != Anchor::DEF.stream {
             return;
         }
-        if let Ok(cols) = Anchor::cols(rows) {
-            if let (Some(boot), Some(real)) = (cols.time.last(), cols.realtime.last()) {
-                self.offset.store(real.saturating_sub_unsigned(*boot), Ordering::Relaxed);
-            }
+        if let Ok(cols) = Anchor::cols(rows)
+            && let (Some(boot), Some(real)) = (cols.time.last(), cols.realtime.last())
+        {
+            self.offset.store(real.saturating_sub_unsigned(*boot), Ordering::Relaxed);
         }
     }
 

@@ -45,8 +45,10 @@ impl OpenChunk {
 
     /// Adds rows to the batch of their stream.
     pub(crate) fn push_rows(&mut self, def: &Arc<StreamDef>, rows: Columns, now: Utc) -> Result<(), WriteError> {
-        let misfit =
-            |e: coldcase_model::ColumnsError| WriteError::Columns { stream: def.name.to_string(), reason: e.to_string() };
+        let misfit = |e: coldcase_model::ColumnsError| WriteError::Columns {
+            stream: def.name.to_string(),
+            reason: e.to_string(),
+        };
         let bytes = rows.bytes();
         let open = self.stream(def);
         open.taken += rows.len() as u64;

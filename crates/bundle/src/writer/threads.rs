@@ -20,18 +20,24 @@ use crate::error::WriteError;
 /// What the appender is told.
 pub(crate) enum Message {
     /// The chunk of a cut, or why there is none, with its rows by class for the books.
-    Packed { number: u64, class: &'static str, rows: u64, packed: Result<Packed, String> },
+    Packed { number: u64, class: &'static str, rows: u64, packed: Result<Box<Packed>, String> },
     /// Answer when all cuts below `upto` are in the file, and synced.
     Flush { upto: u64, done: Sender<Result<(), WriteError>> },
     /// The same, then seal.
-    Seal { upto: u64, manifest: Box<Manifest>, docs: BTreeMap<String, String>, done: Sender<Result<Manifest, WriteError>> },
+    Seal {
+        upto: u64,
+        manifest: Box<Manifest>,
+        docs: BTreeMap<String, String>,
+        done: Sender<Result<Manifest, WriteError>>,
+    },
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, WriteError> {
-    std::thread::Builder::new()
-        .name(format!("bundle-{name}"))
-        .spawn(run)
-        .map_err(|e| WriteError::Io { path: "thread".into(), os: e.raw_os_error(), message: e.to_string() })
+    std::thread::Builder::new().name(format!("bundle-{name}")).spawn(run).map_err(|e| WriteError::Io {
+        path: "thread".into(),
+        os: e.raw_os_error(),
+        message: e.to_string(),
+    })
 }
 
 /// Starts a worker.
@@ -45,7 +51,7 @@ pub(crate) fn worker(
         for job in jobs {
             let (number, class) = (job.number, job.class.name());
             let rows = job.items.iter().map(super::pack::Item::rows).sum();
-            let packed = pack(job, gate.as_ref(), level);
+            let packed = pack(job, gate.as_ref(), level).map(Box::new);
             if appender.send(Message::Packed { number, class, rows, packed }).is_err() {
                 return;
             }
@@ -120,11 +126,11 @@ impl Appender {
         }
     }
 
-    fn take(&mut self, class: &'static str, rows: u64, packed: Result<Packed, String>) {
+    fn take(&mut self, class: &'static str, rows: u64, packed: Result<Box<Packed>, String>) {
         let result = match packed {
             Err(message) => Err(WriteError::Io { path: self.assembler.sink().path().to_owned(), os: None, message }),
             Ok(_) if self.shared.check().is_err() => Ok(false),
-            Ok(packed) => self.assembler.append(packed).map(|()| true),
+            Ok(packed) => self.assembler.append(*packed).map(|()| true),
         };
         let written = match result {
             Ok(written) => written,
