@@ -130,7 +130,6 @@ impl Parts<'_> {
             malformed: self.tap.malformed,
             connections,
             edges,
-            ..Flow::default()
         }
     }
 }

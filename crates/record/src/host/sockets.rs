@@ -13,12 +13,12 @@ pub(crate) fn all(pids: &[u32]) -> Vec<Socket> {
     let mut namespaces: HashMap<u32, u32> = HashMap::new();
     let mut holders: HashMap<u64, u32> = HashMap::new();
     for &pid in pids {
-        if let Some(netns) = link_number(&format!("/proc/{pid}/ns/net"), "net:[") {
+        if let Some(netns) = link_number(format!("/proc/{pid}/ns/net"), "net:[") {
             namespaces.entry(netns as u32).or_insert(pid);
         }
         let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
         for descriptor in descriptors.flatten() {
-            if let Some(inode) = link_number(&descriptor.path(), "socket:[") {
+            if let Some(inode) = link_number(descriptor.path(), "socket:[") {
                 holders.entry(inode).or_insert(pid);
             }
         }
