@@ -4,12 +4,15 @@
 
 mod common;
 
+use coldcase_model::column::{StackColumn, TextColumn};
+use coldcase_model::{CATALOGUE, Column, Columns, EventDef, FieldType, Ip};
+use coldcase_testkit::Builder;
 use common::{folder, run_in};
 
 #[test]
 fn every_event_is_one_line_in_order_and_no_control_character_gets_through() {
     let dir = folder();
-    coldcase_testkit::small(&dir.path().join("b.case")).unwrap();
+    coldcase_testkit::bundle::small(&dir.path().join("b.case")).unwrap();
     let all = run_in(dir.path(), &["timeline", "b.case"]).code(0);
     assert!(all.stdout.lines().count() > 100, "{}", all.stdout);
     assert!(!all.stdout.chars().any(|c| c.is_control() && c != '\n'), "captured text reached the terminal raw");
@@ -28,7 +31,7 @@ fn every_event_is_one_line_in_order_and_no_control_character_gets_through() {
 #[test]
 fn streams_window_grep_and_limit_narrow_it() {
     let dir = folder();
-    coldcase_testkit::small(&dir.path().join("b.case")).unwrap();
+    coldcase_testkit::bundle::small(&dir.path().join("b.case")).unwrap();
     let lines = |args: &[&str]| {
         let out = run_in(dir.path(), &[&["timeline", "b.case"], args].concat()).code(0).stdout;
         out.lines().map(str::to_owned).collect::<Vec<_>>()
@@ -50,7 +53,7 @@ fn streams_window_grep_and_limit_narrow_it() {
 #[test]
 fn what_cannot_be_meant_is_refused_with_a_hint() {
     let dir = folder();
-    coldcase_testkit::small(&dir.path().join("b.case")).unwrap();
+    coldcase_testkit::bundle::small(&dir.path().join("b.case")).unwrap();
     for (args, part) in [
         (vec!["timeline", "b.case", "--stream", "kernel.nothing"], "there is no such stream"),
         (vec!["timeline", "b.case", "--from", "+2s", "--to", "+1s"], "--from is not before --to"),
@@ -71,7 +74,7 @@ fn what_cannot_be_meant_is_refused_with_a_hint() {
 fn a_damaged_bundle_gives_what_is_left_and_says_so() {
     let dir = folder();
     let path = dir.path().join("b.case");
-    coldcase_testkit::small(&path).unwrap();
+    coldcase_testkit::bundle::small(&path).unwrap();
     let whole = run_in(dir.path(), &["timeline", "b.case"]).code(0).stdout.lines().count();
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
@@ -84,7 +87,7 @@ fn a_damaged_bundle_gives_what_is_left_and_says_so() {
 #[test]
 fn export_writes_one_file_a_table_and_refuses_to_replace() {
     let dir = folder();
-    coldcase_testkit::small(&dir.path().join("b.case")).unwrap();
+    coldcase_testkit::bundle::small(&dir.path().join("b.case")).unwrap();
     let done = run_in(dir.path(), &["export", "--json", "b.case", "--parquet", "out"]).code(0).json();
     let tables = done["tables"].as_array().unwrap();
     let offcpu = tables.iter().find(|t| t["name"] == "kernel_offcpu").unwrap();
@@ -96,4 +99,48 @@ fn export_writes_one_file_a_table_and_refuses_to_replace() {
     let again = run_in(dir.path(), &["export", "b.case", "--parquet", "out"]).code(2);
     assert!(again.stderr.contains("exists already"), "{}", again.stderr);
     run_in(dir.path(), &["export", "b.case", "--parquet", "out", "--force", "--table", "logs"]).code(0);
+}
+
+/// Three rows of a kind, with the smallest and the largest values of each type.
+fn extremes(def: &EventDef) -> Columns {
+    let text = |rows: [&[u8]; 3]| {
+        let mut c = TextColumn::default();
+        rows.iter().for_each(|r| c.push(r));
+        c
+    };
+    let columns = def.fields.iter().map(|f| match f.ty {
+        FieldType::U8 => Column::U8(vec![0, 1, u8::MAX]),
+        FieldType::U16 => Column::U16(vec![0, 1, u16::MAX]),
+        FieldType::U32 => Column::U32(vec![0, 1, u32::MAX]),
+        FieldType::U64 => Column::U64(vec![0, 1, u64::MAX]),
+        FieldType::I32 => Column::I32(vec![i32::MIN, -1, i32::MAX]),
+        FieldType::I64 => Column::I64(vec![i64::MIN, -1, i64::MAX]),
+        FieldType::F64 => Column::F64(vec![f64::NAN, f64::NEG_INFINITY, f64::MAX]),
+        FieldType::Ip => Column::Ip(vec![Ip([0; 16]), Ip([1; 16]), Ip([255; 16])]),
+        FieldType::Comm => Column::Text(text([b"", b"a", b"\x1b[31m\xff\0"])),
+        FieldType::Text => Column::Text(text([b"", b"build-id:", b"\x1b]0;x\x07\xff<b>\n\0"])),
+        FieldType::Stack => {
+            let mut c = StackColumn::default();
+            [&[][..], &[0, 1], &[u64::MAX; 300]].iter().for_each(|s| c.push(s));
+            Column::Stack(c)
+        }
+    });
+    let names = def.fields.iter().map(|f| f.name.into()).collect();
+    Columns::from_parts(names, columns.collect()).unwrap()
+}
+
+#[test]
+fn the_largest_and_smallest_values_of_every_kind_are_survived() {
+    let dir = folder();
+    let mut builder = Builder::new(&dir.path().join("b.case")).unwrap();
+    for def in CATALOGUE.iter().filter(|d| d.stream.contains('.') || d.stream == "symbols") {
+        builder = builder.rows(def.stream, extremes(def)).unwrap();
+    }
+    builder.seal().unwrap();
+    let streams = ["kernel", "host", "recorder", "log", "metrics", "symbols"].join(",");
+    for extra in [&["--json"][..], &[], &["--from", "+1s"], &["--pid", "1", "--service", "x"]] {
+        let run = run_in(dir.path(), &[&["timeline", "b.case", "--stream", &streams], extra].concat()).code(0);
+        assert!(!run.stdout.contains('\x1b') && !run.stderr.contains('\x1b'));
+    }
+    run_in(dir.path(), &["export", "b.case", "--parquet", "out"]).code(0);
 }

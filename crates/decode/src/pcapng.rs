@@ -215,11 +215,11 @@ impl<'a> Walk<'a> {
     }
 
     fn statistics(&self, body: &'a [u8], out: &mut Section) {
-        let mut dropped = 0;
+        let mut dropped = 0u64;
         self.options(body.get(12..).unwrap_or(&[]), |code, value| {
             // isb_ifdrop and isb_osdrop
             if matches!(code, 5 | 7) && value.len() == 8 {
-                dropped += self.u64(value, 0);
+                dropped = dropped.saturating_add(self.u64(value, 0));
             }
         });
         out.dropped = out.dropped.saturating_add(dropped);

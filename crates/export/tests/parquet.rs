@@ -6,7 +6,6 @@ use std::process::Command;
 
 use coldcase_export::parquet;
 use coldcase_tables::Tables;
-use coldcase_tables::polars::prelude::*;
 
 /// A Python that has this module.
 fn python_with(module: &str) -> Option<PathBuf> {
@@ -24,7 +23,7 @@ fn read_by(module: &str, read: &str) {
     };
     let dir = tempfile::tempdir().unwrap();
     let bundle = dir.path().join("b.case");
-    coldcase_testkit::small(&bundle).unwrap();
+    coldcase_testkit::bundle::small(&bundle).unwrap();
     let tables = Tables::open(&bundle, &Default::default()).unwrap();
     for name in tables.names() {
         let written = parquet::write(&tables, &name, dir.path(), false).unwrap();
@@ -59,7 +58,7 @@ fn pyarrow_reads_every_table_with_the_same_rows_and_times() {
 fn an_existing_file_is_refused_and_nothing_unfinished_is_left() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = dir.path().join("b.case");
-    coldcase_testkit::small(&bundle).unwrap();
+    coldcase_testkit::bundle::small(&bundle).unwrap();
     let tables = Tables::open(&bundle, &Default::default()).unwrap();
     parquet::write(&tables, "logs", dir.path(), false).unwrap();
     let refused = parquet::write(&tables, "logs", dir.path(), false).unwrap_err();

@@ -9,7 +9,7 @@ use coldcase_timeline::{Options, When};
 fn small(options: &Options) -> (tempfile::TempDir, Tables) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("b.case");
-    coldcase_testkit::small(&path).unwrap();
+    coldcase_testkit::bundle::small(&path).unwrap();
     let tables = Tables::open(&path, options).unwrap();
     (dir, tables)
 }
@@ -44,7 +44,7 @@ fn only_the_streams_of_the_named_tables_are_decoded_and_only_the_window() {
     let (_dir, whole) = small(&Options::default());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("b.case");
-    coldcase_testkit::small(&path).unwrap();
+    coldcase_testkit::bundle::small(&path).unwrap();
     let options = Options { from: Some(When::After(2_000_000_000)), ..Options::default() };
     let late = Tables::open_only(&path, &["kernel_offcpu"], &options).unwrap();
     assert_eq!(late.names(), ["kernel_offcpu"]);

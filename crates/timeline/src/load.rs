@@ -122,7 +122,7 @@ impl Decoder {
             let fields = log::parse(line);
             let (utc, own_time) = line_time(&fields, Utc(cols.read[i]));
             out.lines.push(LogRow {
-                row: first_row + i as u64,
+                row: first_row.saturating_add(i as u64),
                 utc,
                 own_time,
                 read: Boottime(cols.time[i]),

@@ -222,7 +222,8 @@ impl<'a> Merge<'a> {
         let clock = self.timeline.clock();
         out.extend(numbers.into_iter().enumerate().map(|(at, row)| {
             let utc = clock.utc(times.start(at));
-            let end = Utc(utc.0.saturating_add((times.end(at).0 - times.start(at).0) as i64));
+            let long = i64::try_from(times.end(at).0 - times.start(at).0).unwrap_or(i64::MAX);
+            let end = Utc(utc.0.saturating_add(long));
             let body = Body::Row { columns: columns.clone(), at };
             Entry { utc, end, stream: stream.clone(), row, index: 0, body, order }
         }));

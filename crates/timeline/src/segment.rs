@@ -36,7 +36,7 @@ impl Segment {
     pub fn row(&self, i: usize) -> u64 {
         match &self.kept {
             Some(rows) => rows.get(i).copied().unwrap_or(u64::MAX),
-            None => self.first_row + i as u64,
+            None => self.first_row.saturating_add(i as u64),
         }
     }
 

@@ -287,7 +287,8 @@ impl Symbols {
             return;
         };
         let module = &self.modules[map.module as usize];
-        let offset = look - map.start + map.offset;
+        // A bundle may claim any offset: what wraps around finds no name.
+        let offset = (look - map.start).wrapping_add(map.offset);
         if let Some(path) = &module.debug {
             let functions = self.debug(map.module, path, offset);
             if !functions.is_empty() {
@@ -303,7 +304,7 @@ impl Symbols {
         out.push(match found {
             Some(name) => Frame { name, module: module.short.clone(), named: true },
             None => {
-                let shown = offset + u64::from(!leaf);
+                let shown = offset.wrapping_add(u64::from(!leaf));
                 Frame {
                     name: format!("{}+{shown:#x}", module.short).into(),
                     module: module.short.clone(),
@@ -436,5 +437,44 @@ mod tests {
         .unwrap();
         assert_eq!(names(&s.stack(9, Boottime(25), &[], &[0x1500])), ["parent"]);
         assert_eq!(names(&s.stack(9, Boottime(40), &[], &[0x1500])), ["child"]);
+    }
+
+    #[inline(never)]
+    fn somewhere_in_this_test(n: u64) -> u64 {
+        std::hint::black_box(n) * 3
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[allow(clippy::print_stderr)]
+    fn a_debug_file_of_the_same_build_id_names_what_the_bundle_does_not() {
+        let exe = std::env::current_exe().unwrap();
+        let Ok(Some(id)) = blazesym::helper::read_elf_build_id(&exe) else {
+            eprintln!("skipped: this test binary has no build-id");
+            return;
+        };
+        let id: String = id.iter().map(|b| format!("{b:02x}")).collect();
+        let addr = somewhere_in_this_test as fn(u64) -> u64 as usize as u64 + 1;
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let (start, end, offset) = maps
+            .lines()
+            .filter_map(|l| {
+                let mut words = l.split_whitespace();
+                let (range, _, offset) = (words.next()?, words.next()?, words.next()?);
+                let (start, end) = range.split_once('-')?;
+                let hex = |s: &str| u64::from_str_radix(s, 16).ok();
+                Some((hex(start)?, hex(end)?, hex(offset)?))
+            })
+            .find(|&(start, end, _)| (start..end).contains(&addr))
+            .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(&exe, dir.path().join("any-name")).unwrap();
+        let mapped = mappings(&[(1, 7, start, end, offset, &id, "/gone/program")]);
+        let named = |dir| Symbols::new(&[], &mapped, &[], dir).unwrap().stack(7, Boottime(2), &[], &[addr]);
+        assert!(!named(None)[0].named, "{:?}", named(None));
+        let with = named(Some(dir.path()));
+        assert!(with.iter().any(|f| f.named && f.name.contains("somewhere_in_this_test")), "{with:?}");
+        assert_eq!(&*with[0].module, "program");
+        assert!(Symbols::new(&[], &mapped, &[], Some(Path::new("/nowhere"))).is_err());
     }
 }

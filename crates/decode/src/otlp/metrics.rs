@@ -188,7 +188,7 @@ fn points(m: Metric, resource: &Arc<Resource>, out: &mut Vec<MetricPoint>) {
 
 /// An exponential histogram as plain buckets, ascending: negative ones, the zero bucket, positive ones.
 fn exponential(p: &ExponentialHistogramDataPoint) -> PointValue {
-    let bound = |index: i64| 2f64.powf(index as f64 * 2f64.powi(-p.scale));
+    let bound = |index: i64| (index as f64 * (-f64::from(p.scale)).exp2()).exp2();
     let (mut bounds, mut counts) = (Vec::new(), Vec::new());
     if let Some(n) = &p.negative {
         // Bucket i holds [-base^(i+1), -base^i); the upper bound is -base^i.
