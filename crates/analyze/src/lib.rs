@@ -16,6 +16,7 @@ mod change;
 mod findings;
 mod flame;
 pub mod flow;
+mod functions;
 mod heat;
 mod latency;
 mod metrics;
@@ -136,11 +137,19 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
         .filter(|p| p.service.is_some())
         .map(|p| process_name(t, p.key.pid, Boottime(p.key.started)))
         .collect();
-    let wait_rows = latency::offcpu::rows(&waits, arch, &id, |process, reason| {
+    let mut wait_rows = latency::offcpu::rows(&waits, arch, &id, |process, reason| {
         // Elsewhere on a busy host something always begins to wait: only the services' waits are told by growth.
         let group = waits.get(&(process.to_owned(), reason)).filter(|_| services.contains(process));
         group.zip(trouble.as_ref()).is_some_and(|(g, t)| t.rates(&axis, &g.columns).grew(trend::LEAST_WAIT))
     });
+    for row in &mut wait_rows {
+        row.service = services.contains(&row.process);
+    }
+    // Only a change is explained by functions.
+    let functions = match &trouble {
+        Some(_) => functions::functions(t, &axis, arch, &|p| services.is_empty() || services.contains(p)),
+        None => functions::Functions::new(),
+    };
     let quality = quality::quality(t, flames.frames, problems);
     let seen = Seen {
         timeline: t,
@@ -152,6 +161,7 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
         services: &services,
         waits: &waits,
         wait_rows: &wait_rows,
+        functions: &functions,
         samples: &samples,
         flow: &flow,
         quality: &quality,

@@ -171,6 +171,9 @@ pub struct Wait {
     pub max: u64,
     /// Whether it is a thread with nothing to do (waits for work in epoll, accept, a timer): shown apart.
     pub idle: bool,
+    /// Whether the process sends spans: one of the services that the capture is about.
+    #[serde(default)]
+    pub service: bool,
     /// The longest intervals.
     pub evidence: Vec<crate::finding::Evidence>,
 }

@@ -27,12 +27,18 @@ impl<'a> Facts<'a> {
         trouble.retain(|e| crate::flow::trouble(e) > 0);
         Facts {
             slowest: largest(a, "span"),
-            wait: a.waits.iter().filter(|w| !w.idle && w.reason != "run queue").max_by_key(|w| w.total),
+            wait: top_wait(a),
             device: largest(a, "block"),
             run_queue: crate::latency::ranked(a, "run_queue").into_iter().next(),
             trouble,
         }
     }
+}
+
+/// The largest wait of a service where there is one, else of any process.
+fn top_wait(a: &Analysis) -> Option<&Wait> {
+    let mut busy = a.waits.iter().filter(|w| !w.idle && w.reason != "run queue");
+    busy.clone().find(|w| w.service).or_else(|| busy.next())
 }
 
 /// The series of a group with the largest p99; those with few events only when there are no others.

@@ -20,6 +20,11 @@ const NO_LOAD: u32 = 0x400;
 /// Flag bit: preempted.
 const PREEMPTED: u32 = 1;
 
+/// The part of an interval that was spent queueing for a CPU: all of it when the thread was preempted.
+pub(crate) fn queued(flags: u32, duration: u64, run_queue: u64) -> u64 {
+    if flags & PREEMPTED != 0 { duration } else { run_queue.min(duration) }
+}
+
 /// Whether a thread in this state waits for something of the kernel's own doing, such as a disk.
 fn blocked(state: u32) -> bool {
     state & UNINTERRUPTIBLE != 0 && state & NO_LOAD == 0
@@ -39,7 +44,8 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    fn of(syscall: i32) -> Reason {
+    /// What a thread waits for that left the CPU in a system call, by its number as in `kernel.offcpu`.
+    pub(crate) fn of(syscall: i32) -> Reason {
         match syscall {
             syscall::none::KERNEL_THREAD => Reason::KernelThread,
             n if n < 0 => Reason::Fault,
@@ -61,6 +67,14 @@ impl Reason {
             Reason::KernelThread => true,
             Reason::Fault | Reason::RunQueue => false,
         }
+    }
+
+    /// Whether it waits on a socket or pipe: it then passes on what happens at the other end.
+    pub(crate) fn is_on_peer(self, arch: &str) -> bool {
+        let Reason::Syscall(n) = self else { return false };
+        syscall::name(arch, n).is_some_and(|s| {
+            ["recv", "read", "poll", "ppoll", "epoll", "select", "pselect", "accept"].iter().any(|p| s.starts_with(p))
+        }) && self.is_for_others(arch)
     }
 
     /// In words.
@@ -132,7 +146,7 @@ fn of_part(t: &Timeline, axis: &Axis, scope: &Options, part: &Rows<'_, OffCpu>) 
             continue;
         }
         let time = t.utc_of(c.time[i]).0;
-        let queued = if c.flags[i] & PREEMPTED != 0 { c.duration[i] } else { c.run_queue[i].min(c.duration[i]) };
+        let queued = queued(c.flags[i], c.duration[i], c.run_queue[i]);
         let waited = c.duration[i] - queued;
         if waited > 0 {
             let group = groups.entry((pid, Reason::of(c.syscall[i]))).or_default();
@@ -168,6 +182,7 @@ pub(crate) fn rows(groups: &Groups, arch: &str, bundle: &str, grew: impl Fn(&str
             Wait {
                 process: process.clone(),
                 idle: asleep && reason.is_for_others(arch) && !grew(process, *reason),
+                service: false,
                 reason: reason.name(arch),
                 count: latency.count,
                 total: latency.total,

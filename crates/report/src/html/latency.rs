@@ -125,12 +125,20 @@ fn waits(a: &Analysis) -> String {
         return String::new();
     }
     let mut all: Vec<_> = a.waits.iter().collect();
-    all.sort_by(|x, y| (x.idle, y.total, &x.process, &x.reason).cmp(&(y.idle, x.total, &y.process, &y.reason)));
+    all.sort_by(|x, y| {
+        (x.idle, !x.service, y.total, &x.process, &x.reason).cmp(&(y.idle, !y.service, x.total, &y.process, &y.reason))
+    });
     let rows = all
         .iter()
         .take(WAITS)
         .map(|w| {
-            let state = if w.idle { "nothing to do" } else { "waiting" };
+            let state = if w.idle {
+                "nothing to do"
+            } else if w.service {
+                "waiting, a service"
+            } else {
+                "waiting"
+            };
             let evidence = w.evidence.first().map_or_else(blank, |e| code(&e.to_string()));
             vec![
                 words(&w.process),

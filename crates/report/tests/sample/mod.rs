@@ -357,6 +357,7 @@ pub fn incident() -> Analysis {
                 total: 91_400_000_000,
                 max: 912_000_000,
                 idle: false,
+                service: true,
                 evidence: vec![evidence("kernel.offcpu", 91_022)],
             },
             Wait {
@@ -366,6 +367,7 @@ pub fn incident() -> Analysis {
                 total: 12_100_000_000,
                 max: 401_000_000,
                 idle: false,
+                service: true,
                 evidence: vec![evidence("kernel.offcpu", 120)],
             },
             Wait {
@@ -375,6 +377,7 @@ pub fn incident() -> Analysis {
                 total: 310_000_000_000,
                 max: 2_001_000_000,
                 idle: true,
+                service: true,
                 evidence: vec![],
             },
         ],
