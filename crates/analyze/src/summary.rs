@@ -1,13 +1,16 @@
 //! The sentences that say what is in a bundle: true, most important first, and no cause that was not shown.
 
+use coldcase_decode::otlp::SpanStatus;
 use coldcase_model::Nanos;
+use coldcase_model::analysis::Wait;
 use coldcase_model::events::OffCpu;
 use coldcase_model::manifest::SourceStatus;
 use coldcase_timeline::IntoBoot;
 
 use crate::findings::Seen;
-use crate::trend;
-use crate::wording::{count, grouped, since};
+use crate::functions::own_function;
+use crate::trend::{self, GrownWait};
+use crate::wording::{count, grouped, offset, since};
 
 /// Fewest spans of a name that can be the slowest.
 const ENOUGH: u64 = 20;
@@ -18,11 +21,11 @@ pub(crate) fn sentences(seen: &Seen<'_>) -> Vec<String> {
     out.extend(slowest_span(seen));
     out.extend(together(seen));
     out.extend(top_wait(seen));
-    out.extend(run_queue(seen));
-    out.extend(block(seen));
     out.extend(errors(seen));
     out.extend(flow(seen));
     out.push(loss(seen));
+    out.extend(run_queue(seen));
+    out.extend(block(seen));
     out.extend(skipped(seen));
     out
 }
@@ -39,14 +42,12 @@ fn slowest_span(seen: &Seen<'_>) -> Option<String> {
         count(l.count, "span")
     );
     if let Some(c) = s.change.filter(|c| c.slower()) {
-        out.push_str(&format!(
-            "; {} its p99 is {}, before it was {} (p50 {}, was {})",
-            since(seen.timeline, c.time),
-            Nanos(c.p99.1),
-            Nanos(c.p99.0),
-            Nanos(c.p50.1),
-            Nanos(c.p50.0)
-        ));
+        let tail = format!("p99 is {}, before it was {}", Nanos(c.p99.1), Nanos(c.p99.0));
+        let middle = format!("p50 is {}, before it was {}", Nanos(c.p50.1), Nanos(c.p50.0));
+        let since = since(seen.timeline, c.time);
+        let median_first = c.p50.1 as f64 / c.p50.0.max(1) as f64 > c.growth();
+        let (first, second) = if median_first { (middle, tail) } else { (tail, middle) };
+        out.push_str(&format!("; {since} its {first}, and its {second}"));
     }
     out.push('.');
     Some(out)
@@ -54,42 +55,50 @@ fn slowest_span(seen: &Seen<'_>) -> Option<String> {
 
 /// What grew when the span became slow: the waits and the CPU use that grew most.
 fn together(seen: &Seen<'_>) -> Option<String> {
-    seen.trouble?;
-    let mut parts: Vec<String> = trend::grown_waits(seen)
-        .iter()
-        .take(2)
-        .map(|grown| {
-            let reason = grown.reason.name(seen.arch);
-            let top = seen.wait_rows.iter().find(|w| w.process == grown.process && w.reason == reason);
-            let function = top.and_then(|w| function(seen, w.evidence.first()?.row, &reason));
-            let under = function.map(|f| format!(", the longest under {f}")).unwrap_or_default();
-            format!(
-                "threads of {} waited {} per second in {reason} (before: {}){under}",
-                grown.process,
-                Nanos(grown.rates.after),
-                Nanos(grown.rates.before)
-            )
-        })
-        .collect();
-    if let Some((process, milli)) = trend::grown_cpu(seen).first() {
-        let (before, after) = (milli.before as f64 / 1e3, milli.after as f64 / 1e3);
-        parts.push(format!("{process} was sampled on the CPU {after:.0} times per second (before: {before:.0})"));
+    let trouble = seen.trouble?;
+    let mut parts: Vec<String> = trend::grown_waits(seen).iter().take(2).map(|w| grown_wait(seen, w)).collect();
+    if let Some(grown) = trend::grown_cpu(seen).first() {
+        let (before, after) = (grown.milli.before as f64 / 1e3, grown.milli.after as f64 / 1e3);
+        let mostly = grown.function.as_ref().map(|f| format!(", mostly in {f}")).unwrap_or_default();
+        let process = &grown.process;
+        parts.push(format!(
+            "{process} was sampled on the CPU {after:.0} times per second (before: {before:.0}){mostly}"
+        ));
     }
+    let when = format!("When {} became slow, {}", trouble.span, since(seen.timeline, trouble.change.time));
     if parts.is_empty() {
-        return Some("No wait and no CPU use grew with it: no cause found.".to_owned());
+        return Some(format!("{when}, no wait and no CPU use of the services grew: no cause found."));
     }
-    Some(format!("When it became slow, {}. This came together; what caused what is not shown.", parts.join("; ")))
+    Some(format!("{when}: {}. This came together; what caused what is not shown.", parts.join("; ")))
+}
+
+fn grown_wait(seen: &Seen<'_>, grown: &GrownWait) -> String {
+    let reason = grown.reason.name(seen.arch);
+    let (after, before) = (Nanos(grown.rates.after), Nanos(grown.rates.before));
+    let process = &grown.process;
+    match &grown.function {
+        Some(f) if grown.alone => {
+            format!("threads of {process} waited {after} per second in {reason} under {f} (before: {before})")
+        }
+        Some(f) => {
+            format!("threads of {process} waited {after} per second in {reason} (before: {before}), mostly under {f}")
+        }
+        None => format!("threads of {process} waited {after} per second in {reason} (before: {before})"),
+    }
 }
 
 fn top_wait(seen: &Seen<'_>) -> Option<String> {
-    let mut busy = seen.wait_rows.iter().filter(|w| !w.idle && w.reason != "run queue");
-    let of_service = busy.clone().find(|w| seen.services.contains(&w.process));
+    // Waits for a device or a lock before waits on peers, which pass on what happens elsewhere.
+    let own = |w: &&Wait| !seen.services.is_empty() && seen.services.contains(&w.process);
+    let peer = |w: &&Wait| PEER.iter().any(|p| w.reason.starts_with(p));
+    let busy = || seen.wait_rows.iter().filter(|w| !w.idle && w.reason != "run queue");
+    let of_service = busy().filter(own).find(|w| !peer(w)).or_else(|| busy().find(own));
     let whose = if of_service.is_some() { " of the services" } else { "" };
-    let top = of_service.or_else(|| busy.next())?;
+    let top = of_service.or_else(|| busy().next())?;
     let function = top.evidence.first().and_then(|e| function(seen, e.row, &top.reason));
     let under = function.map(|f| format!(", the longest under {f}")).unwrap_or_default();
     Some(format!(
-        "Most time off the CPU{whose}, waits for work left out: {} in {}, {} in {} (longest {}){under}.",
+        "Most time off the CPU{whose}, waits for work and peers left out: {} in {}, {} in {} (longest {}){under}.",
         top.process,
         top.reason,
         Nanos(top.total),
@@ -98,20 +107,15 @@ fn top_wait(seen: &Seen<'_>) -> Option<String> {
     ))
 }
 
-/// The program's own function nearest to where a thread waited, by the row of its interval; none when the stack says
-/// no more than the reason does.
+/// How the names of system calls begin that wait on a socket or pipe.
+const PEER: [&str; 8] = ["recv", "read", "poll", "ppoll", "epoll", "select", "pselect", "accept"];
+
+/// The program's function in which the wait of a row was.
 fn function(seen: &Seen<'_>, row: u64, reason: &str) -> Option<String> {
-    let t = seen.timeline;
-    let part = t.rows::<OffCpu>().find(|p| !p.is_empty() && p.row(0) <= row && row <= p.row(p.len() - 1))?;
+    let part =
+        seen.timeline.rows::<OffCpu>().find(|p| !p.is_empty() && p.row(0) <= row && row <= p.row(p.len() - 1))?;
     let i = (0..part.len()).find(|&i| part.row(i) == row)?;
-    let (pid, at) = (part.cols.pid[i], part.cols.time[i].into_boot());
-    let stack = t.symbols().stack(pid, at, &[], part.cols.user_stack.get(i));
-    let exe = t.processes().get(pid, at).map(|p| p.exe.rsplit('/').next().unwrap_or_default().to_owned());
-    let library = |name: &str| ["std::", "core::", "alloc::", "<"].iter().any(|p| name.starts_with(p));
-    let own = |f: &&coldcase_timeline::Frame| exe.as_deref() == Some(&*f.module) && !library(&f.name);
-    let mut named = stack.iter().filter(|f| f.named && !f.name.trim_start_matches('_').ends_with(reason));
-    let function = named.clone().find(own).or_else(|| named.next())?;
-    Some(function.name.to_string())
+    own_function(seen.timeline, part.cols.pid[i], part.cols.time[i].into_boot(), part.cols.user_stack.get(i), reason)
 }
 
 fn run_queue(seen: &Seen<'_>) -> Option<String> {
@@ -147,8 +151,11 @@ fn errors(seen: &Seen<'_>) -> Option<String> {
         return (all > 0).then(|| format!("None of {} failed.", count(all, "span")));
     }
     let most = seen.spans.iter().max_by_key(|s| (s.latency.errors, std::cmp::Reverse(&s.latency.name)))?;
+    let t = seen.timeline;
+    let ends = t.spans().iter().filter(|r| r.span.status == SpanStatus::Error && r.span.start > 0).map(|r| r.span.end);
+    let first = ends.min().map(|e| format!(", the first at {}", offset(t.start(), e))).unwrap_or_default();
     Some(format!(
-        "{} of {} failed, most of them {} ({}).",
+        "{} of {} failed, most of them {} ({}){first}.",
         grouped(failed),
         count(all, "span"),
         most.latency.name,

@@ -8,6 +8,7 @@ use coldcase_timeline::{IntoBoot, Timeline};
 use crate::axis::{Axis, COLUMNS};
 use crate::change::Change;
 use crate::findings::Seen;
+use crate::functions::Doing;
 use crate::latency::offcpu::Reason;
 use crate::latency::span::Spans;
 use crate::scope::Options;
@@ -64,53 +65,80 @@ impl Rates {
 /// Least growth of a wait that is worth telling: a fiftieth of one thread's time.
 pub(crate) const LEAST_WAIT: u64 = 20_000_000;
 
-/// A wait of a process for a reason, that grew with the trouble.
-pub(crate) struct GrownWait<'a> {
-    pub(crate) process: &'a str,
+/// A wait that grew with the trouble.
+pub(crate) struct GrownWait {
+    pub(crate) process: String,
     pub(crate) reason: Reason,
+    /// The program's function under which it grew most, where stacks tell.
+    pub(crate) function: Option<String>,
+    /// Whether `rates` are of that function alone: other threads wait for the same reason in idleness.
+    pub(crate) alone: bool,
     pub(crate) rates: Rates,
 }
 
-/// Waits that grew with the trouble. Those of the services that sent spans count alone, if any of them grew: on a
-/// busy host much else changes at any time. Waits for a device or a CPU come before waits for others (which only pass
-/// on what happened elsewhere), larger growth first.
-pub(crate) fn grown_waits<'a>(seen: &Seen<'a>) -> Vec<GrownWait<'a>> {
+/// Waits of the services (of all processes, when none sent spans with its pid) that grew with the trouble. Waits on
+/// peers come last, since they only pass on what happens there; else larger growth first.
+pub(crate) fn grown_waits(seen: &Seen<'_>) -> Vec<GrownWait> {
     let Some(trouble) = seen.trouble else { return Vec::new() };
-    let mut out: Vec<GrownWait<'a>> = seen
-        .waits
-        .iter()
-        .map(|((process, reason), group)| {
-            let rates = trouble.rates(seen.axis, &group.columns);
-            GrownWait { process, reason: *reason, rates }
-        })
-        .filter(|w| w.rates.grew(LEAST_WAIT))
-        .collect();
-    if out.iter().any(|w| seen.services.contains(w.process)) {
-        out.retain(|w| seen.services.contains(w.process));
+    let mut out = Vec::new();
+    for ((process, reason), group) in seen.waits.iter().filter(|((p, _), _)| seen.is_service(p)) {
+        let wait =
+            |function, alone, rates| GrownWait { process: process.clone(), reason: *reason, function, alone, rates };
+        let functions = grown_functions(seen, trouble, process, Doing::Waiting(*reason));
+        let whole = trouble.rates(seen.axis, &group.columns);
+        if whole.grew(LEAST_WAIT) {
+            let most = functions.into_iter().next().filter(|(_, r)| r.growth() >= whole.growth() / 4);
+            out.push(wait(most.map(|m| m.0), false, whole));
+        } else {
+            let grown = functions.into_iter().filter(|(_, r)| r.grew(LEAST_WAIT));
+            out.extend(grown.map(|(f, r)| wait(Some(f), true, r)));
+        }
     }
     out.sort_by(|x, y| {
-        let others = |w: &GrownWait<'_>| w.reason.is_for_others(seen.arch);
-        others(x)
-            .cmp(&others(y))
-            .then(y.rates.growth().cmp(&x.rates.growth()))
-            .then_with(|| (x.process, x.reason).cmp(&(y.process, y.reason)))
+        let peer = |w: &GrownWait| w.reason.is_on_peer(seen.arch);
+        let named = |w: &GrownWait| (w.process.clone(), w.reason, w.function.clone());
+        peer(x).cmp(&peer(y)).then(y.rates.growth().cmp(&x.rates.growth())).then_with(|| named(x).cmp(&named(y)))
     });
     out
 }
 
-/// Processes whose CPU samples grew with the trouble, in thousandths of a sample a second, larger growth first; the
-/// services that sent spans alone, if any of them grew.
-pub(crate) fn grown_cpu<'a>(seen: &Seen<'a>) -> Vec<(&'a str, Rates)> {
+/// A process that used more CPU with the trouble.
+pub(crate) struct GrownCpu {
+    pub(crate) process: String,
+    /// The program's function that grew most, where stacks tell.
+    pub(crate) function: Option<String>,
+    /// Thousandths of samples a second.
+    pub(crate) milli: Rates,
+}
+
+/// Processes whose CPU samples grew with the trouble, larger growth first. Others than the services are told when no
+/// service used more, but services queued longer for a CPU: then they are neighbours that may have taken it.
+pub(crate) fn grown_cpu(seen: &Seen<'_>) -> Vec<GrownCpu> {
     /// Least growth that is worth telling: five samples a second.
     const LEAST: u64 = 5_000;
     let Some(trouble) = seen.trouble else { return Vec::new() };
     let rates = |columns: &[u64; COLUMNS]| trouble.rates(seen.axis, &columns.map(|n| n * 1_000));
-    let mut out: Vec<(&str, Rates)> = seen.samples.iter().map(|(p, c)| (p.as_str(), rates(c))).collect();
-    out.retain(|(_, r)| r.grew(LEAST));
-    if out.iter().any(|(p, _)| seen.services.contains(*p)) {
-        out.retain(|(p, _)| seen.services.contains(*p));
+    let mut grown: Vec<(&String, Rates)> = seen.samples.iter().map(|(p, c)| (p, rates(c))).collect();
+    grown.retain(|(_, r)| r.grew(LEAST));
+    let queued = || grown_waits(seen).iter().any(|w| w.reason == Reason::RunQueue);
+    if grown.iter().any(|(p, _)| seen.is_service(p)) || !queued() {
+        grown.retain(|(p, _)| seen.is_service(p));
     }
-    out.sort_by(|x, y| y.1.growth().cmp(&x.1.growth()).then(x.0.cmp(y.0)));
+    grown.sort_by(|x, y| y.1.growth().cmp(&x.1.growth()).then(x.0.cmp(y.0)));
+    let named = |(process, milli): (&String, Rates)| {
+        let most = grown_functions(seen, trouble, process, Doing::Running).into_iter().next();
+        let function = most.filter(|(_, r)| r.growth() >= milli.growth() / 4).map(|m| m.0);
+        GrownCpu { process: process.clone(), function, milli }
+    };
+    grown.into_iter().map(named).collect()
+}
+
+/// The functions of a process under which it did more of something, larger growth first.
+fn grown_functions(seen: &Seen<'_>, trouble: &Trouble, process: &str, doing: Doing) -> Vec<(String, Rates)> {
+    let from = (process.to_owned(), doing, String::new());
+    let of = seen.functions.range(from..).take_while(|((p, d, _), _)| p == process && *d == doing);
+    let mut out: Vec<_> = of.map(|((_, _, f), columns)| (f.clone(), trouble.rates(seen.axis, columns))).collect();
+    out.sort_by(|x, y| y.1.growth().cmp(&x.1.growth()).then_with(|| x.0.cmp(&y.0)));
     out
 }
 

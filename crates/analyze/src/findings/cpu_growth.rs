@@ -15,19 +15,21 @@ const CITED: usize = 5;
 pub(super) fn find(seen: &Seen<'_>) -> Vec<Finding> {
     let Some(trouble) = seen.trouble else { return Vec::new() };
     let told = trend::grown_cpu(seen).into_iter().take(3);
-    told.map(|(process, milli)| Finding {
+    told.map(|grown| Finding {
         detector: "cpu_growth".to_owned(),
         claim: format!(
-            "{process} was on the CPU more often {}: {:.1} → {:.1} samples per second; {} became slow then",
+            "{} was on the CPU more often{} {}: {:.1} → {:.1} samples per second; {} became slow then",
+            grown.process,
+            grown.function.as_ref().map(|f| format!(", mostly in {f},")).unwrap_or_default(),
             since(seen.timeline, trouble.change.time),
-            milli.before as f64 / 1e3,
-            milli.after as f64 / 1e3,
+            grown.milli.before as f64 / 1e3,
+            grown.milli.after as f64 / 1e3,
             trouble.span
         ),
-        size: milli.growth() as f64 / 1e3,
+        size: grown.milli.growth() as f64 / 1e3,
         unit: "count".to_owned(),
         confidence: 0.5,
-        evidence: rows(seen, process, trouble.change.time),
+        evidence: rows(seen, &grown.process, trouble.change.time),
     })
     .collect()
 }

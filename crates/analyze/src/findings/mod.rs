@@ -14,6 +14,7 @@ use coldcase_model::analysis::{Flow, Latency, Quality, Wait};
 use coldcase_timeline::Timeline;
 
 use crate::axis::{Axis, COLUMNS};
+use crate::functions::Functions;
 use crate::latency::offcpu::Groups;
 use crate::latency::span::Spans;
 use crate::trend::Trouble;
@@ -34,10 +35,19 @@ pub(crate) struct Seen<'a> {
     pub(crate) waits: &'a Groups,
     /// The same as plain rows, largest total first.
     pub(crate) wait_rows: &'a [Wait],
+    /// What the services' functions did, by the stacks.
+    pub(crate) functions: &'a Functions,
     /// CPU samples by process and column.
     pub(crate) samples: &'a BTreeMap<String, [u64; COLUMNS]>,
     pub(crate) flow: &'a Flow,
     pub(crate) quality: &'a Quality,
+}
+
+impl Seen<'_> {
+    /// Whether a process is one of the services that are looked at: those that sent spans, or all for want of them.
+    pub(crate) fn is_service(&self, process: &str) -> bool {
+        self.services.is_empty() || self.services.contains(process)
+    }
 }
 
 /// Looks, and claims only what the evidence shows.

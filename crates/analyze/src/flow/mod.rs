@@ -124,13 +124,7 @@ impl Parts<'_> {
             })
             .collect();
         edges.sort_by(|x, y| y.bytes.cmp(&x.bytes).then_with(|| (&x.from, &x.to).cmp(&(&y.from, &y.to))));
-        Flow {
-            packets: self.tap.packets,
-            bytes: self.tap.bytes,
-            malformed: self.tap.malformed,
-            connections,
-            edges,
-        }
+        Flow { packets: self.tap.packets, bytes: self.tap.bytes, malformed: self.tap.malformed, connections, edges }
     }
 }
 

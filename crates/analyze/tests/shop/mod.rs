@@ -35,12 +35,12 @@ const WORKERS: u32 = 300;
 
 /// When a request begins, and how long its fsync takes.
 pub fn request(i: u64) -> (u64, u64) {
-    let slow = i >= SLOW_FROM && i % 3 == 0;
+    let slow = i >= SLOW_FROM && i.is_multiple_of(3);
     (BOOT + i * 50 * MILLI + 7, if slow { SLOW } else { MILLI + i * 100 })
 }
 
 pub fn is_slow(i: u64) -> bool {
-    i >= SLOW_FROM && i % 3 == 0
+    i >= SLOW_FROM && i.is_multiple_of(3)
 }
 
 /// Writes the bundle.
@@ -315,7 +315,7 @@ fn block(i: u64) -> BlockIo {
 fn log(i: u64) -> LogLine {
     let (begin, fsync) = request(i);
     let time = begin + fsync + 2 * MILLI;
-    let line = if is_slow(i) && i % 2 == 0 {
+    let line = if is_slow(i) && i.is_multiple_of(2) {
         format!("ERROR order {i} took too long <b>\x1b[31m")
     } else {
         format!("INFO order {i} done")
@@ -376,7 +376,7 @@ fn spans(requests: &[u64]) -> Vec<u8> {
             kind: if root { 2 } else { 1 },
             start_time_unix_nano: start,
             end_time_unix_nano: start + fsync + MILLI + if root { MILLI } else { 0 },
-            status: Some(Status { code: if root && is_slow(i) && i % 2 == 0 { 2 } else { 0 }, ..Default::default() }),
+            status: Some(Status { code: if root && is_slow(i) && i.is_multiple_of(2) { 2 } else { 0 }, ..Default::default() }),
             ..Default::default()
         }
     };
