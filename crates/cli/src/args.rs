@@ -25,17 +25,6 @@ pub(crate) enum Moment {
     After(i64),
 }
 
-#[cfg_attr(not(feature = "full"), allow(dead_code))]
-impl Moment {
-    /// The moment in UTC, of a bundle that starts at `start`.
-    pub(crate) fn resolve(self, start: Utc) -> Utc {
-        match self {
-            Moment::At(utc) => utc,
-            Moment::After(ns) => Utc(start.0.saturating_add(ns)),
-        }
-    }
-}
-
 /// Reads `+2s`, `-500ms`, or RFC 3339 such as `2026-11-22T13:00:00Z`.
 #[cfg_attr(not(feature = "full"), allow(dead_code))]
 pub(crate) fn moment(text: &str) -> Result<Moment, String> {
@@ -90,7 +79,6 @@ mod tests {
         assert_eq!(moment("1970-01-01T01:00:01+01:00"), Ok(Moment::At(Utc(1_000_000_000))));
         assert!(moment("yesterday").is_err());
         assert!(moment("+2").is_err());
-        assert_eq!(Moment::After(5).resolve(Utc(10)), Utc(15));
     }
 
     #[test]

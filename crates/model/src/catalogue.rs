@@ -189,7 +189,8 @@ mod tests {
             let mut at = std::mem::size_of::<KernelHead>();
             for field in def.fields {
                 assert_eq!(field.offset, at, "{}.{}: add an explicit reserved field before it", def.name, field.name);
-                at += field.ty.kernel_size().unwrap_or_else(|| panic!("{}.{}: not a kernel type", def.name, field.name));
+                at +=
+                    field.ty.kernel_size().unwrap_or_else(|| panic!("{}.{}: not a kernel type", def.name, field.name));
             }
             assert_eq!(size, at, "{}: trailing padding", def.name);
             assert_eq!(size % 8, 0, "{}: stack frames must stand aligned", def.name);

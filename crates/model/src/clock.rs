@@ -93,11 +93,8 @@ mod tests {
 
     #[test]
     fn drift_is_interpolated_and_a_step_is_not() {
-        let map = ClockMap::new(vec![
-            anchor(0, 1_000),
-            anchor(1_000_000, 1_001_200),
-            anchor(2_000_000, 3_600_000_000_000),
-        ]);
+        let map =
+            ClockMap::new(vec![anchor(0, 1_000), anchor(1_000_000, 1_001_200), anchor(2_000_000, 3_600_000_000_000)]);
         assert_eq!(map.utc(Boottime(500_000)), Utc(501_100));
         assert_eq!(map.utc(Boottime(1_500_000)), Utc(1_501_200), "before the step the old offset holds");
         assert_eq!(map.utc(Boottime(2_000_000)), Utc(3_600_000_000_000));

@@ -71,7 +71,13 @@ pub fn format_size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
         if value < 1023.5 || unit == "TiB" {
-            let places = if value < 9.995 { 2 } else if value < 99.95 { 1 } else { 0 };
+            let places = if value < 9.995 {
+                2
+            } else if value < 99.95 {
+                1
+            } else {
+                0
+            };
             return format!("{value:.places$} {unit}");
         }
         value /= 1024.0;

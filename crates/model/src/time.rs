@@ -42,7 +42,13 @@ impl std::fmt::Display for Nanos {
         let mut value = n as f64;
         for unit in ["ns", "µs", "ms", "s"] {
             if value < 999.5 || unit == "s" {
-                let places = if value < 9.995 { 2 } else if value < 99.95 { 1 } else { 0 };
+                let places = if value < 9.995 {
+                    2
+                } else if value < 99.95 {
+                    1
+                } else {
+                    0
+                };
                 return write!(f, "{value:.places$}{unit}");
             }
             value /= 1000.0;

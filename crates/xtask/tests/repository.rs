@@ -15,7 +15,8 @@ fn crates_depend_only_on_what_the_architecture_allows() {
 
 #[test]
 fn a_dependency_outside_the_table_is_named() {
-    let table = "| crate | one line | may depend on |\n|---|---|---|\n| a | x | b, c |\n| b | y | – |\n\nrest | of | it";
+    let table =
+        "| crate | one line | may depend on |\n|---|---|---|\n| a | x | b, c |\n| b | y | – |\n\nrest | of | it";
     let allowed = xtask::directions::table(table).unwrap();
     assert_eq!(allowed.len(), 2);
     assert!(allowed["a"].contains("c") && allowed["b"].is_empty());

@@ -376,7 +376,10 @@ fn spans(requests: &[u64]) -> Vec<u8> {
             kind: if root { 2 } else { 1 },
             start_time_unix_nano: start,
             end_time_unix_nano: start + fsync + MILLI + if root { MILLI } else { 0 },
-            status: Some(Status { code: if root && is_slow(i) && i.is_multiple_of(2) { 2 } else { 0 }, ..Default::default() }),
+            status: Some(Status {
+                code: if root && is_slow(i) && i.is_multiple_of(2) { 2 } else { 0 },
+                ..Default::default()
+            }),
             ..Default::default()
         }
     };

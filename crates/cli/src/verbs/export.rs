@@ -68,7 +68,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     let names = if wanted.is_empty() { tables.names() } else { args.table.clone() };
     // Whether all names are good is known before the first file is written.
     for name in &names {
-        tables.scan(name).map_err(table_failure)?;
+        let _ = tables.scan(name).map_err(table_failure)?;
     }
     std::fs::create_dir_all(&args.parquet)
         .map_err(|e| Failure::failed(format!("{}: {e}", args.parquet.display())))?;
