@@ -149,6 +149,17 @@ fn a_port_in_use_is_said_with_what_to_do() {
     );
 }
 
+#[test]
+fn a_request_beyond_what_a_bundle_takes_is_refused_for_good() {
+    let recording = record(Otlp::new(OtlpConfig { max_request: 64 << 20, ..receiver() }));
+    let [_, http] = addresses(&recording.remarks);
+    // One unknown field of 33 MiB.
+    let mut body = vec![0x7a, 0x80, 0x80, 0xc0, 0x10];
+    body.resize(5 + (33 << 20), 0);
+    assert_eq!(post(http, "/v1/traces", PROTOBUF, &body).0, 413);
+    assert_eq!(recording.finish().lost("otlp-rejected"), Some(1));
+}
+
 /// What captured text passes, shut until it is told to open: the writer cannot get rid of anything meanwhile.
 struct Shut(Mutex<mpsc::Receiver<()>>);
 

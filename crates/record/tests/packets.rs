@@ -259,6 +259,27 @@ fn no_byte_of_a_payload_is_kept_unless_asked_for() {
 }
 
 #[test]
+fn vlan_tags_that_the_kernel_took_out_are_put_back_and_can_be_filtered_by() {
+    in_own_network(|| {
+        const TAGGED: &str = "import socket,struct
+s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW,0); s.bind(('lo',0))
+ip=bytes.fromhex('4500001c0001000040110000'+'7f000001'*2)+struct.pack('!HHHH',1,2,8,0)
+for tag in ('','81000005','81000006'): s.send(bytes(12)+bytes.fromhex(tag)+b'\\x08\\0'+ip)";
+        for (filter, tags) in [("udp port 2", vec![0x0800, 0x8100, 0x8100]), ("vlan 6 and udp port 2", vec![0x8100])] {
+            let recording = record(Packets::new(on(&["lo"], filter)));
+            run("python3", &["-c", TAGGED]);
+            recording.wait_for(tags.len() as u64);
+            let found = packets(&recording.finish());
+            let types = found.iter().map(|p| u16::from_be_bytes([p.bytes[12], p.bytes[13]]));
+            assert_eq!(types.collect::<Vec<_>>(), tags, "{filter}");
+            let lengths = found.iter().map(|p| (p.bytes.len(), p.original));
+            let want = tags.iter().map(|&t| if t == 0x0800 { (42, 42) } else { (46, 46) });
+            assert_eq!(lengths.collect::<Vec<_>>(), want.collect::<Vec<_>>(), "{filter}");
+        }
+    });
+}
+
+#[test]
 fn payload_is_kept_for_the_port_it_was_asked_for() {
     in_own_network(|| {
         let payload_ports = BTreeMap::from([(53, 4)]);

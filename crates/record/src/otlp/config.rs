@@ -12,7 +12,8 @@ pub struct OtlpConfig {
     pub grpc: Option<SocketAddr>,
     /// Where HTTP is served (`--otlp-http`); none: not at all. Port 0: any free one.
     pub http: Option<SocketAddr>,
-    /// Largest request in bytes after decompression; larger ones are refused and counted.
+    /// Largest request in bytes after decompression; larger ones are refused and counted. A bundle takes none beyond
+    /// 32 MiB.
     pub max_request: usize,
 }
 
@@ -22,7 +23,7 @@ impl Default for OtlpConfig {
         OtlpConfig {
             grpc: Some(SocketAddr::new(loopback, 4317)),
             http: Some(SocketAddr::new(loopback, 4318)),
-            max_request: 64 << 20,
+            max_request: 32 << 20,
         }
     }
 }

@@ -76,6 +76,8 @@ fn status(refusal: &Refusal) -> Status {
     let message = refusal.to_string();
     match refusal {
         Refusal::Malformed(_) => Status::invalid_argument(message),
+        // Not RESOURCE_EXHAUSTED: it would be sent again and again.
+        Refusal::TooLarge(_) => Status::out_of_range(message),
         Refusal::Ended(_) => Status::unavailable(message),
         Refusal::Behind => {
             let details = retry_in_a_second(&message);

@@ -87,6 +87,7 @@ fn unreadable(error: &axum::Error) -> Refused {
 fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+        Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Behind => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Ended(_) => StatusCode::SERVICE_UNAVAILABLE,
     }

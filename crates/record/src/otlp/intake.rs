@@ -48,6 +48,9 @@ pub(super) enum Refusal {
     /// It is not what it says.
     #[error("{0}")]
     Malformed(#[from] protobuf::Malformed),
+    /// The bundle takes no message of this size.
+    #[error("{0}")]
+    TooLarge(String),
     /// More waits to be written than may: try again.
     #[error("the recorder is behind: try again")]
     Behind,
@@ -107,6 +110,7 @@ impl Intake {
         })?;
         match written.await {
             Ok(Ok(())) => Ok(()),
+            Ok(Err(error @ WriteError::TooLarge { .. })) => Err(Refusal::TooLarge(error.to_string())),
             Ok(Err(error)) => Err(Refusal::Ended(error.to_string())),
             Err(_) => Err(Refusal::Ended("stopped".into())),
         }

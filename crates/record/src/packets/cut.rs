@@ -221,3 +221,55 @@ impl Parse<'_> {
 }
 
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ethernet, VLAN, IPv6 with hop-by-hop and fragment header, then GRE, IPv4 with options, ICMP quoting TCP: every
+    /// step of the parser is in one of these.
+    const SEEDS: [&[u8]; 3] = [
+        &[
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x81, 0, 0, 5, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 40, 0, 64, 1, 1, 1, 1, 1,
+            1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 44, 0, 0, 0, 0, 0, 0, 0,
+            6, 0, 0, 1, 0, 0, 0, 9, 0, 80, 0, 81, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0,
+        ],
+        &[
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0x46, 0, 0, 0, 0, 0, 0, 0, 64, 47, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2,
+            1, 1, 1, 1, 0xb0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0, 3,
+            3, 3, 3, 4, 4, 4, 4, 3, 1, 0, 0, 0, 0, 0, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0, 3, 3, 3, 3, 4, 4, 4,
+            4, 0, 80, 0, 81, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0,
+        ],
+        &[
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x88, 0x47, 0, 1, 0, 64, 0, 1, 1, 64, 0x45, 0, 0, 0, 0, 0, 0, 0, 64,
+            17, 0, 0, 3, 3, 3, 3, 4, 4, 4, 4, 0, 53, 0, 54, 0, 8, 0, 0,
+        ],
+    ];
+
+    #[test]
+    fn the_last_header_of_each_seed_is_its_end() {
+        for (seed, tcp) in SEEDS.iter().zip([Some(true), None, Some(false)]) {
+            let found = headers(LinkType::Ethernet, seed);
+            assert_eq!((found.end, found.ports.map(|p| p.2)), (seed.len(), tcp));
+        }
+    }
+
+    #[test]
+    fn damaged_and_shortened_packets_never_reach_beyond_their_bytes() {
+        let mut state = 1u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % below
+        };
+        for _ in 0..200_000 {
+            let mut bytes = SEEDS[random(3)].to_vec();
+            for _ in 0..random(4) {
+                let at = random(bytes.len());
+                bytes[at] = random(256) as u8;
+            }
+            bytes.truncate(random(bytes.len() + 1));
+            let link = if random(2) == 0 { LinkType::Ethernet } else { LinkType::Raw };
+            assert!(headers(link, &bytes).end <= bytes.len(), "{bytes:02x?}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use super::filter::Program;
 use super::links::LinkType;
 
 /// Bytes of a block. A packet never spans blocks, so this bounds what can be copied of one.
-pub(super) const BLOCK: usize = 256 << 10;
+pub(super) const BLOCK: usize = 128 << 10;
 /// The kernel hands over a block that is not full after so many milliseconds.
 pub(super) const RETIRE_MS: u32 = 50;
 
@@ -53,7 +53,7 @@ impl Ring {
         }
         // SAFETY: a descriptor that was just opened and that nobody else owns.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        let blocks = (bytes as usize / BLOCK).clamp(4, 1024);
+        let blocks = (bytes as usize / BLOCK).clamp(2, 4096);
         set(&socket, libc::SOL_PACKET, libc::PACKET_VERSION, &(libc::tpacket_versions::TPACKET_V3 as c_int))?;
         let request = libc::tpacket_req3 {
             tp_block_size: BLOCK as u32,
