@@ -1,6 +1,8 @@
 /* Block I/O: each request from its insertion into the queue to its completion. */
 #include "coldcase.bpf.h"
 
+CC_SENDS(cc_block_io);
+
 struct pending {
 	__u64 inserted;
 	__u64 issued; /* 0 until then */

@@ -1,6 +1,8 @@
 /* CPU samples: which thread a CPU ran, with its stacks. The recorder opens the perf event on each CPU. */
 #include "coldcase.bpf.h"
 
+CC_SENDS(cc_cpu_sample);
+
 #define IN_KERNEL 1
 #define KTHREAD 2
 

@@ -10,6 +10,8 @@
  */
 #include "coldcase.bpf.h"
 
+CC_SENDS(cc_off_cpu);
+
 const volatile __u32 cc_args_sched_switch = 4;
 
 #define PREEMPTED 1

@@ -1,6 +1,8 @@
 /* Tasks: fork, exec, exit and rename. */
 #include "coldcase.bpf.h"
 
+CC_SENDS(cc_task);
+
 enum { FORK = 1, EXEC, EXIT, RENAME };
 #define KTHREAD 2
 

@@ -2,6 +2,9 @@
 #include "coldcase.bpf.h"
 #include <bpf/bpf_endian.h>
 
+CC_SENDS(cc_tcp_state);
+CC_SENDS(cc_tcp_retransmit);
+
 /* 2 until the tracepoint also told whether the segment could be sent. */
 const volatile __u32 cc_args_tcp_retransmit_skb = 3;
 

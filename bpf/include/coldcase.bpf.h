@@ -23,6 +23,10 @@ const volatile __u32 cc_wake_bytes = 65536;  /* wake the consumer each time so m
 /* Frames of one stack at most: perf's own limit (kernel.perf_event_max_stack). */
 #define CC_MAX_FRAMES 127
 
+/* Says that an object sends events of this type, so that its type information has the layout: a test holds it against
+ * the definition. */
+#define CC_SENDS(type) const struct type *const cc_sends_##type = 0
+
 /* A kernel stack, of x86_64 and aarch64. */
 #define CC_THREAD_SIZE 16384
 

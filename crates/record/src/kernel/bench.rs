@@ -4,7 +4,7 @@ use libbpf_rs::{Link, ObjectBuilder};
 
 use super::objects::BENCH;
 use super::{load, refusal};
-use crate::source::Skip;
+use crate::source::{Context, Running, Skip, Source, Started};
 
 /// Programs that do nothing, attached until this is dropped.
 pub struct EmptyHooks {
@@ -42,4 +42,26 @@ pub fn empty_hooks(hertz: u64) -> Result<EmptyHooks, Skip> {
         hooks._objects.push(bpf);
     }
     Ok(hooks)
+}
+
+/// The empty programs as a source that records nothing: `coldcase record --empty-hooks`.
+pub struct Empty {
+    /// How often the sampler's hook is taken, per second and CPU.
+    pub sample_hz: u64,
+}
+
+impl Source for Empty {
+    fn names(&self) -> Vec<&'static str> {
+        vec!["kernel.empty"]
+    }
+
+    fn start(self: Box<Self>, _: Context) -> Result<Started, Skip> {
+        let hooks = empty_hooks(self.sample_hz)?;
+        let remarks = vec![format!("benchmark: {} hooks with empty programs, nothing else is recorded", hooks.links())];
+        Ok(Started { running: Box::new(hooks), skipped: Vec::new(), remarks })
+    }
+}
+
+impl Running for EmptyHooks {
+    fn stop(self: Box<Self>) {}
 }
