@@ -10,7 +10,9 @@ use coldcase_model::quantity::format_size;
 use coldcase_record::config::{RecordConfig, ScrapeTarget};
 use coldcase_record::discover;
 use coldcase_record::error::RecordError;
+use coldcase_record::kernel::bench::Empty;
 use coldcase_record::session::{self, Observer, Output, Plan};
+use coldcase_record::source::Source;
 use coldcase_record::sources;
 use coldcase_record::summary::{Ended, Progress, Summary};
 use indicatif::ProgressBar;
@@ -64,6 +66,9 @@ pub(crate) struct Args {
     /// Leave these sources out
     #[arg(long, value_name = "SOURCE", value_delimiter = ',')]
     without: Vec<String>,
+    /// For benchmarks: empty programs on the kernel's hooks, and nothing else
+    #[arg(long, hide = true)]
+    empty_hooks: bool,
     #[command(flatten)]
     what: What,
     /// A command to run and record, after --
@@ -156,7 +161,10 @@ fn record(args: Args, out: &Out) -> Result<Exit, Failure> {
         false => Output::File { path: output, force: args.force },
     };
     tell(&config, out);
-    let sources = sources::all(&config);
+    let sources = match args.empty_hooks {
+        true => vec![Box::new(Empty { sample_hz: config.kernel.sample_hz }) as Box<dyn Source>],
+        false => sources::all(&config),
+    };
     let command: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
     let child = (!args.command.is_empty()).then_some(args.command);
     let mut watcher = Watcher { out, line: None, name: name.clone() };
