@@ -45,9 +45,10 @@ if [ "$(id -u)" != 0 ] && sudo -n true 2> /dev/null; then part kernel elevated_k
 part recorder tests/recorder.sh
 part_as_root recorder-chroot tests/recorder-chroot.sh
 # Against other people's tools, one short round of kills, the notebook, the second kernel. More of each: make test-long.
+part notebook tests/notebook.sh
+part readme python3 tests/readme.py --check
 part_as_root truth python3 tests/truth/truth.py
 part_as_root kills python3 tests/kills/kills.py 3
-part notebook tests/notebook.sh
 part vm tests/vm/run.sh "$RECORDER"
 
 echo "=== verdict"
