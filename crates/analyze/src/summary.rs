@@ -9,7 +9,8 @@ use coldcase_timeline::IntoBoot;
 
 use crate::findings::Seen;
 use crate::functions::own_function;
-use crate::trend::{self, GrownWait};
+use crate::latency::offcpu::Reason;
+use crate::trend::{self, GrownCpu, GrownWait};
 use crate::wording::{count, grouped, offset, since};
 
 /// Fewest spans of a name that can be the slowest.
@@ -18,11 +19,18 @@ const ENOUGH: u64 = 20;
 /// The sentences.
 pub(crate) fn sentences(seen: &Seen<'_>) -> Vec<String> {
     let mut out = Vec::new();
+    let failures = failing(seen);
+    if failures {
+        out.extend(errors(seen));
+        out.extend(flow(seen));
+    }
     out.extend(slowest_span(seen));
     out.extend(together(seen));
     out.extend(top_wait(seen));
-    out.extend(errors(seen));
-    out.extend(flow(seen));
+    if !failures {
+        out.extend(errors(seen));
+        out.extend(flow(seen));
+    }
     out.push(loss(seen));
     out.extend(run_queue(seen));
     out.extend(block(seen));
@@ -56,20 +64,26 @@ fn slowest_span(seen: &Seen<'_>) -> Option<String> {
 /// What grew when the span became slow: the waits and the CPU use that grew most.
 fn together(seen: &Seen<'_>) -> Option<String> {
     let trouble = seen.trouble?;
-    let mut parts: Vec<String> = trend::grown_waits(seen).iter().take(2).map(|w| grown_wait(seen, w)).collect();
-    if let Some(grown) = trend::grown_cpu(seen).first() {
-        let (before, after) = (grown.milli.before as f64 / 1e3, grown.milli.after as f64 / 1e3);
-        let mostly = grown.function.as_ref().map(|f| format!(", mostly in {f}")).unwrap_or_default();
-        let process = &grown.process;
-        parts.push(format!(
-            "{process} was sampled on the CPU {after:.0} times per second (before: {before:.0}){mostly}"
-        ));
-    }
+    // What a service does itself, before what it queues for and what reaches it from elsewhere.
+    let waits = trend::grown_waits(seen);
+    let own = |w: &&GrownWait| w.reason != Reason::RunQueue && !w.reason.is_on_peer(seen.arch);
+    let mut parts: Vec<String> = waits.iter().filter(own).take(2).map(|w| grown_wait(seen, w)).collect();
+    let cpu = trend::grown_cpu(seen).first().map(|grown| (seen.is_service(&grown.process), grown_cpu(grown)));
+    parts.extend(cpu.iter().filter(|c| c.0).map(|c| c.1.clone()));
+    let room = 3usize.saturating_sub(parts.len());
+    parts.extend(waits.iter().filter(|w| !own(w)).take(room).map(|w| grown_wait(seen, w)));
+    parts.extend(cpu.iter().filter(|c| !c.0).map(|c| c.1.clone()));
     let when = format!("When {} became slow, {}", trouble.span, since(seen.timeline, trouble.change.time));
     if parts.is_empty() {
         return Some(format!("{when}, no wait and no CPU use of the services grew: no cause found."));
     }
     Some(format!("{when}: {}. This came together; what caused what is not shown.", parts.join("; ")))
+}
+
+fn grown_cpu(grown: &GrownCpu) -> String {
+    let (before, after) = (grown.milli.before as f64 / 1e3, grown.milli.after as f64 / 1e3);
+    let mostly = grown.function.as_ref().map(|f| format!(", mostly in {f}")).unwrap_or_default();
+    format!("{} was sampled on the CPU {after:.0} times per second (before: {before:.0}){mostly}", grown.process)
 }
 
 fn grown_wait(seen: &Seen<'_>, grown: &GrownWait) -> String {
@@ -142,6 +156,13 @@ fn block(seen: &Seen<'_>) -> Option<String> {
         count(l.count, "request"),
         l.errors.filter(|&e| e > 0).map(|e| format!(", {} failed", grouped(e))).unwrap_or_default()
     ))
+}
+
+/// Whether so many spans failed (one in a hundred) that it is the first thing to say.
+fn failing(seen: &Seen<'_>) -> bool {
+    let all: u64 = seen.spans.iter().map(|s| s.latency.count).sum();
+    let failed: u64 = seen.spans.iter().filter_map(|s| s.latency.errors).sum();
+    failed > 0 && failed.saturating_mul(100) >= all
 }
 
 fn errors(seen: &Seen<'_>) -> Option<String> {
