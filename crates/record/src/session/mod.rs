@@ -238,7 +238,13 @@ impl Session<'_> {
                 hint: entry.hint.clone(),
             });
         }
-        if self.running.is_empty() { Err(RecordError::Nothing) } else { Ok(()) }
+        if !self.running.is_empty() {
+            return Ok(());
+        }
+        for line in self.roster.missed() {
+            self.observer.remark(&line);
+        }
+        Err(RecordError::Nothing)
     }
 
     /// Starts what watches beside the sources. A recording without them is poorer, not impossible.
