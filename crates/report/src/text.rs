@@ -191,6 +191,7 @@ pub(crate) fn measured(v: f64, unit: &str) -> String {
         "s" | "seconds" if v >= 0.0 => duration((whole * 1e9) as u64),
         "%" | "percent" => format!("{}%", number(v)),
         "" | "1" => number(v),
+        _ if unit.starts_with('/') => format!("{}{unit}", number(v)),
         _ => format!("{} {unit}", number(v)),
     }
 }
@@ -232,6 +233,7 @@ mod tests {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(bytes(12_900_000), "12.3 MiB");
         assert_eq!(measured(2.5e-3, "s"), "2.50ms");
+        assert_eq!(measured(1.4, "/s"), "1.4/s");
         assert_eq!(measured(f64::NAN, "s"), "–");
         assert_eq!(offset(2_500_000_000, 1_000_000_000), "+1.50s");
         assert_eq!(utc(1_700_000_000_000_000_000), "2023-11-14 22:13:20");

@@ -66,7 +66,7 @@
       return (i ? three(v) : v.toFixed(0)) + " " + steps[i] + (/\/s$/.test(unit) ? "/s" : "");
     }
     if (unit === "%" || unit === "percent") return Number(v.toPrecision(4)) + "%";
-    return Number(v.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 }) + (unit && unit !== "1" ? " " + unit : "");
+    return Number(v.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 }) + (!unit || unit === "1" ? "" : unit[0] === "/" ? unit : " " + unit);
   }
   function heat(chart, at, up) {
     var column = chart.columns && chart.columns[Math.floor((at - chart.from) / chart.step)];
