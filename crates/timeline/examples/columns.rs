@@ -1,13 +1,14 @@
 //! How fast a bundle becomes typed columns: events per second on one thread and on two.
-//! usage: cargo run --release -p coldcase-timeline --example columns -- BUNDLE [ROUNDS]
+//! usage: cargo run -p coldcase-timeline --example columns -- BUNDLE [ROUNDS]
+//!        cargo run -p coldcase-timeline --example columns -- --make ROWS BUNDLE    (three times as many, generated)
 //!
 //! Counts the rows of columns and what is decoded from raw streams. Opening, decompression, column decoding, entities
 //! and symbols are all inside the measured time; the file is in the page cache.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout)]
 
 use std::time::Instant;
 
-use coldcase_timeline::{Options, StreamSet, Timeline, TimelineError};
+use coldcase_timeline::{Options, StreamSet, Timeline};
 
 fn events(t: &Timeline) -> u64 {
     let rows: usize = t.streams().flat_map(|(_, segments)| segments).map(|s| s.len()).sum();
@@ -16,12 +17,14 @@ fn events(t: &Timeline) -> u64 {
     (rows + decoded) as u64
 }
 
-fn main() -> Result<(), TimelineError> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let Some(bundle) = args.next() else {
-        eprintln!("usage: columns BUNDLE [ROUNDS]");
-        std::process::exit(2);
-    };
+    let Some(bundle) = args.next() else { return Err("usage: columns BUNDLE [ROUNDS]".into()) };
+    if bundle == "--make" {
+        let (Some(rows), Some(path)) = (args.next(), args.next()) else { return Err("--make ROWS BUNDLE".into()) };
+        coldcase_testkit::bundle::sample(path.as_ref(), rows.parse()?)?.seal()?;
+        return Ok(());
+    }
     let rounds: usize = args.next().and_then(|n| n.parse().ok()).unwrap_or(5);
     let sets = [("all streams", StreamSet::All), ("kernel streams", StreamSet::named(["kernel"]))];
     for (what, streams) in sets {
