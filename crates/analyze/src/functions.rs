@@ -24,7 +24,10 @@ pub(crate) enum Doing {
 /// Only what was recorded with a stack is here.
 pub(crate) type Functions = BTreeMap<(String, Doing, String), [u64; COLUMNS]>;
 
-type Raw = HashMap<(u32, Doing, Box<[u64]>), (Boottime, Box<[u64; COLUMNS]>)>;
+/// When first, and how much in each column.
+type Sum = (Boottime, Box<[u64; COLUMNS]>);
+
+type Raw = HashMap<(u32, Doing, Box<[u64]>), Sum>;
 
 /// The functions of the processes that `wanted` names.
 pub(crate) fn functions(t: &Timeline, axis: &Axis, arch: &str, wanted: &(dyn Fn(&str) -> bool + Sync)) -> Functions {
@@ -85,7 +88,7 @@ struct Tally<'a> {
     axis: &'a Axis,
     wanted: &'a (dyn Fn(&str) -> bool + Sync),
     pids: HashMap<u32, bool>,
-    sums: HashMap<(u32, Doing, u32), (Boottime, Box<[u64; COLUMNS]>)>,
+    sums: HashMap<(u32, Doing, u32), Sum>,
 }
 
 impl<'a> Tally<'a> {

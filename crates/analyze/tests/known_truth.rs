@@ -100,6 +100,7 @@ fn connections_know_their_processes_and_what_went_wrong() {
     let c = f.connections.iter().find(|c| c.a == "10.0.0.1:20240").unwrap();
     assert_eq!(c.process_a.as_deref(), Some("gateway[100]"));
     assert_eq!(c.process_b.as_deref(), Some("orders[200]"));
+    assert_eq!((c.found_a.as_deref(), c.found_b.as_deref()), (Some("acted"), Some("inferred")));
     let tcp = c.tcp.as_ref().unwrap();
     assert_eq!((tcp.retransmissions, tcp.kernel_retransmissions, tcp.handshake), (1, Some(1), true));
     assert!(

@@ -232,6 +232,13 @@ pub struct Connection {
     pub process_a: Option<String>,
     /// Process of side b, where known.
     pub process_b: Option<String>,
+    /// How the process of side a was found: `acted` (the kernel's events show it acting on the socket), `held` (the
+    /// snapshot shows the socket among its files), `inferred` (it listens on the port).
+    #[serde(default)]
+    pub found_a: Option<String>,
+    /// How the process of side b was found, likewise.
+    #[serde(default)]
+    pub found_b: Option<String>,
     /// First packet.
     pub first: i64,
     /// Last packet.

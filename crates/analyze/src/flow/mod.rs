@@ -60,6 +60,8 @@ pub struct Holder {
     pub service: String,
     /// Its pid.
     pub pid: u32,
+    /// How it was found, as in [`Connection::found_a`].
+    pub found: &'static str,
 }
 
 impl Parts<'_> {
@@ -95,6 +97,7 @@ impl Parts<'_> {
                 edge.unanswered_syns += tcp.unanswered_syns;
                 rtts.extend(tcp.rtt);
             }
+            let [found_a, found_b] = [0, 1].map(|i| holders[i].as_ref().map(|h| h.found.to_owned()));
             let [process_a, process_b] = holders.map(|h| h.map(|h| format!("{}[{}]", h.service, h.pid)));
             connections.push(Connection {
                 a: a.to_string(),
@@ -105,6 +108,8 @@ impl Parts<'_> {
                 },
                 process_a,
                 process_b,
+                found_a,
+                found_b,
                 first: connected.first,
                 last: connected.last,
                 packets_ab: connected.packets[0],
@@ -169,8 +174,8 @@ mod tests {
         }
         syn(&mut tap, addr("10.0.0.9:5000"), server);
         let owner = |_, local: SocketAddr, _, _| match local.port() {
-            80 => Some(Holder { service: "nginx".to_owned(), pid: 10 }),
-            4000 | 4001 => Some(Holder { service: "orders".to_owned(), pid: 20 }),
+            80 => Some(Holder { service: "nginx".to_owned(), pid: 10, found: "inferred" }),
+            4000 | 4001 => Some(Holder { service: "orders".to_owned(), pid: 20, found: "acted" }),
             _ => None,
         };
         let mut kernel = KernelRetransmits::default();

@@ -8,7 +8,7 @@ use coldcase_model::analysis::Flow;
 use coldcase_model::entity::Protocol;
 use coldcase_model::events::TcpRetransmit;
 use coldcase_model::{Ip, Utc};
-use coldcase_timeline::Timeline;
+use coldcase_timeline::{OwnerHow, Timeline};
 use rayon::prelude::*;
 
 use super::{Holder, KernelRetransmits, Parts, Tap};
@@ -26,7 +26,12 @@ pub(crate) fn flow(t: &Timeline, progress: &(dyn Fn(u64) + Sync)) -> (Flow, Vec<
         let at = t.boot(Utc(time));
         let ends = ((local.ip(), local.port()), (remote.ip(), remote.port()));
         let owner = t.sockets().owner(protocol, ends.0, ends.1, at)?;
-        Some(Holder { service: t.processes().label(owner.pid, at).to_string(), pid: owner.pid })
+        let found = match owner.how {
+            OwnerHow::Acted => "acted",
+            OwnerHow::Held => "held",
+            OwnerHow::Listens => "inferred",
+        };
+        Some(Holder { service: t.processes().label(owner.pid, at).to_string(), pid: owner.pid, found })
     };
     let parts = Parts { bundle: t.bundle().id(), tap: &tap, kernel: kernel.as_ref(), owner: &owner };
     (parts.finish(), problems)

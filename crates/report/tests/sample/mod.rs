@@ -243,6 +243,7 @@ fn flow() -> Flow {
                 resets: u64::from(i % 13 == 5),
                 ..TcpFacts::default()
             }),
+            ..Connection::default()
         })
         .collect();
     Flow { packets: 88_412, bytes: 64_786_000, malformed: 0, connections, edges }
