@@ -16,6 +16,7 @@ use super::watch::{Noticed, Watch};
 use super::{cgroups, processes, sockets};
 use crate::caps::{self, Cap};
 use crate::clock;
+use crate::kernel::Filter;
 use crate::source::{Context, Running, Skip, Source, Started, StopToken};
 use crate::symbols::{self, Seen};
 
@@ -56,6 +57,7 @@ impl Source for Host {
             context.losses.watch(MAPPING, Class::Task, Reason::RingFull);
         }
         self.seen.enable(self.names);
+        let remarks = self.limits();
         let (failure, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let work = Work {
             context: context.clone(),
@@ -63,6 +65,7 @@ impl Source for Host {
             ids: BuildIds::default(),
             maps: Maps::default(),
             mapped: Columns::new(&Mapping::DEF),
+            filter: Filter::new(context.scope.clone()),
             host: *self,
         };
         let thread = std::thread::Builder::new().name("cc-snapshot".into()).spawn({
@@ -75,7 +78,26 @@ impl Source for Host {
             }
         });
         let thread = thread.map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
-        Ok(Started { running: Box::new(RunningHost { thread, stop, failure }), skipped, remarks: Vec::new() })
+        Ok(Started { running: Box::new(RunningHost { thread, stop, failure }), skipped, remarks })
+    }
+}
+
+impl Host {
+    /// What cannot be seen with the rights there are, for the person at the terminal.
+    fn limits(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.names && !symbols::kernel_names_are_told() {
+            let how = match caps::missing(&[Cap::Syslog]).is_empty() {
+                true => "sysctl kernel.kptr_restrict=1".to_owned(),
+                false => format!("{} is missing", Cap::Syslog),
+            };
+            remarks.push(format!("functions of the kernel will have no names ({how})"));
+        }
+        if !caps::missing(&[Cap::SysPtrace]).is_empty() {
+            let what = "programs, mappings and sockets of other users' processes are not seen";
+            remarks.push(format!("{what} ({} is missing)", Cap::SysPtrace));
+        }
+        remarks
     }
 }
 
@@ -123,6 +145,7 @@ struct Work {
     ids: BuildIds,
     maps: Maps,
     mapped: Columns,
+    filter: Filter,
     host: Host,
 }
 
@@ -165,14 +188,18 @@ impl Work {
         }
         let mut rows = Vec::new();
         for &pid in &pids {
-            rows.extend(processes::of_process(pid));
+            if self.filter.wants_process(pid) {
+                rows.extend(processes::of_process(pid));
+            }
             if rows.len() >= ROWS {
                 put(&self.context, &std::mem::take(&mut rows))?;
                 self.look()?;
             }
         }
         put(&self.context, &rows)?;
-        put(&self.context, &sockets::all(&pids))?;
+        let mut sockets = sockets::all(&pids);
+        sockets.retain(|s| self.filter.wants_process(s.pid));
+        put(&self.context, &sockets)?;
         put(&self.context, &cgroups::all())
     }
 
@@ -192,9 +219,10 @@ impl Work {
                     }
                     self.keep(row)?;
                 }
-                Noticed::Exec { pid } => {
+                Noticed::Exec { pid } if self.filter.wants_process(pid) => {
                     programs.extend(self.host.snapshot.then(|| processes::first_thread(pid)).flatten())
                 }
+                Noticed::Exec { .. } => {}
                 Noticed::Forked { child, parent } => self.maps.forked(child, parent),
                 Noticed::Lost { cpu, count } => {
                     self.context.losses.add_on(MAPPING, Class::Task, Reason::RingFull, cpu, count, 0);
@@ -207,6 +235,10 @@ impl Work {
 
     fn keep(&mut self, row: Mapping) -> Result<(), WriteError> {
         self.maps.add(&row);
+        // Programs take their names after their mappings were made: a scope of names cannot judge them yet.
+        if self.context.scope.comms.is_empty() && !self.filter.wants_process(row.pid) {
+            return Ok(());
+        }
         row.push(&mut self.mapped);
         if self.mapped.len() >= ROWS { self.write_mappings() } else { Ok(()) }
     }

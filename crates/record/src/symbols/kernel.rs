@@ -1,10 +1,19 @@
 //! Names of kernel addresses, from `/proc/kallsyms`.
 
 use std::collections::BTreeSet;
+use std::io::BufRead;
 
 use super::Named;
 
-/// The functions that hold these addresses (sorted). Empty, with a warning, when the kernel does not tell addresses.
+/// Whether the kernel tells us where its functions are.
+pub(crate) fn are_told() -> bool {
+    let Ok(file) = std::fs::File::open("/proc/kallsyms") else { return false };
+    // Without the right every address reads as zero: the first function's says it.
+    let mut lines = std::io::BufReader::new(file).lines().map_while(Result::ok);
+    lines.find_map(|l| parse(&l).map(|f| f.0)).is_some_and(|address| address != 0)
+}
+
+/// The functions that hold these addresses (sorted). Empty when the kernel does not tell addresses.
 pub(crate) fn names(addresses: &[u64]) -> BTreeSet<Named> {
     if addresses.is_empty() {
         return BTreeSet::new();

@@ -8,6 +8,7 @@ mod files;
 mod jit;
 mod kernel;
 mod seen;
+mod vdso;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use coldcase_model::events::Symbol;
 
+pub(crate) use self::kernel::are_told as kernel_names_are_told;
 pub use self::seen::Seen;
 use crate::clock;
 use crate::host::maps::{Maps, Module};
@@ -53,14 +55,19 @@ pub(crate) fn resolve(seen: &Seen, maps: &Maps) -> Vec<Symbol> {
     };
     put("kernel", kernel::names(&kernel));
     let (mut files, mut made): (Wanted, BTreeMap<u32, BTreeSet<u64>>) = Default::default();
+    let mut in_vdso = BTreeSet::new();
     for (pid, address) in user {
         match maps.find(pid, address) {
             Some((module, offset)) if module.path.starts_with('/') && !module.path.starts_with("/memfd:") => {
                 files.entry(module).or_insert_with(|| (pid, BTreeSet::new())).1.insert(offset);
             }
+            Some((module, offset)) if module.path == vdso::PATH => _ = in_vdso.insert(offset),
             Some(_) => _ = made.entry(pid).or_default().insert(address),
             None => {}
         }
+    }
+    if !in_vdso.is_empty() {
+        put(&format!("path:{}", vdso::PATH), vdso::names(&in_vdso));
     }
     for (pid, addresses) in made {
         put(&format!("jit:{pid}"), jit::names(pid, &addresses));
