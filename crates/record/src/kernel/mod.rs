@@ -25,7 +25,7 @@ use self::consume::{Drained, Sink};
 use self::counters::Counters;
 use self::load::{Loaded, RingShape};
 use self::objects::{Object, SOURCES};
-use self::scope::Filter;
+pub(crate) use self::scope::Filter;
 use self::settings::Settings;
 use crate::config::Scope;
 use crate::source::Skip;

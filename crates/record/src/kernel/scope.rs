@@ -1,4 +1,4 @@
-//! The scope filters, applied to kernel events before they become rows: those of other processes are left out.
+//! The scope filters, applied to events before they become rows: those of other processes are left out.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::config::Scope;
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Says which events are in scope. One per consumer: it remembers what it looked up.
-pub(super) struct Filter {
+pub(crate) struct Filter {
     scope: Arc<Scope>,
     known: HashMap<u32, (bool, Instant)>,
 }
 
 impl Filter {
     /// Of this scope.
-    pub(super) fn new(scope: Arc<Scope>) -> Filter {
+    pub(crate) fn new(scope: Arc<Scope>) -> Filter {
         Filter { scope, known: HashMap::new() }
     }
 
@@ -32,7 +32,12 @@ impl Filter {
         let Some(field) = def.fields.iter().find(|f| f.name == "pid" && f.ty == FieldType::U32) else { return true };
         let Some(bytes) = event.get(field.offset..field.offset + 4) else { return true };
         let pid = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
-        self.scope.pids.contains(&pid) || self.is_named(pid)
+        self.wants_process(pid)
+    }
+
+    /// Whether a process is in scope.
+    pub(crate) fn wants_process(&mut self, pid: u32) -> bool {
+        self.scope.is_all() || self.scope.pids.contains(&pid) || self.is_named(pid)
     }
 
     fn is_named(&mut self, pid: u32) -> bool {
