@@ -1,6 +1,6 @@
 //! Loading: chunks in parallel to segments and decoded rows, joined in the order of the bundle.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use coldcase_bundle::{Batch, BatchBody, Bundle, ChunkStream};
@@ -19,6 +19,8 @@ const TOLD: usize = 50;
 pub(crate) struct Loaded {
     pub(crate) segments: BTreeMap<Arc<str>, Vec<Segment>>,
     pub(crate) decoded: Decoded,
+    /// Services by the pid that their spans tell.
+    pub(crate) services: BTreeSet<(u32, String)>,
 }
 
 /// What turns batches into rows; shared by all threads.
@@ -26,6 +28,8 @@ pub(crate) struct Loaded {
 pub(crate) struct Decoder {
     /// By page number of `metrics.pages`: target and content type.
     pub(crate) pages: HashMap<u64, (Arc<str>, String)>,
+    /// Of spans, keep only which services they tell: nobody asked for the spans, and there may be many.
+    pub(crate) only_services: bool,
 }
 
 /// Reads the wanted streams of the wanted chunks.
@@ -73,6 +77,7 @@ impl Loaded {
         to.packets.extend(from.packets);
         to.lines.extend(from.lines);
         to.problems.extend(from.problems);
+        self.services.extend(part.services);
     }
 
     /// Rows in order of their numbers: chunks of one stream may stand in the file in another order, since they are
@@ -107,7 +112,7 @@ impl Decoder {
                 out.segments.entry(batch.stream).or_default().push(Segment::new(batch.first_row, columns));
             }
             BatchBody::Raw(bytes) => {
-                if let Err(why) = self.raw(&batch.stream, batch.first_row, batch.log_time, &bytes, &mut out.decoded) {
+                if let Err(why) = self.raw(&batch.stream, batch.first_row, batch.log_time, &bytes, out) {
                     out.decoded.problems.push(format!("{}#{}: {why}", batch.stream, batch.first_row));
                 }
             }
@@ -133,10 +138,21 @@ impl Decoder {
         }
     }
 
-    fn raw(&self, stream: &str, row: u64, received: Utc, bytes: &[u8], out: &mut Decoded) -> Result<(), String> {
+    fn raw(&self, stream: &str, row: u64, received: Utc, bytes: &[u8], all: &mut Loaded) -> Result<(), String> {
+        let out = &mut all.decoded;
         match stream {
             "otlp.traces" => {
                 let spans = otlp::traces(bytes).map_err(|e| e.to_string())?;
+                for s in spans.iter().filter(|s| !s.service().is_empty()) {
+                    if let Some(pid) = s.resource.pid
+                        && !all.services.iter().any(|(p, name)| *p == pid && name == s.service())
+                    {
+                        all.services.insert((pid, s.service().to_owned()));
+                    }
+                }
+                if self.only_services {
+                    return Ok(());
+                }
                 out.spans.extend(spans.into_iter().map(|span| SpanRow { row, received, span }));
             }
             "otlp.logs" => {

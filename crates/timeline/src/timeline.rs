@@ -1,6 +1,5 @@
 //! The timeline of one bundle: its streams in memory, typed, on UTC, with names for everything.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -82,7 +81,8 @@ impl Timeline {
             .iter()
             .map(|p| format!("bytes {} to {}: {}", p.range.start, p.range.end, p.what))
             .collect();
-        let support = t.read(&|s| SUPPORT.contains(&s) || s == "metrics.pages.receipts", &|_| true);
+        let support =
+            t.read(&Decoder::default(), &|s| SUPPORT.contains(&s) || s == "metrics.pages.receipts", &|_| true);
         t.clock = ClockMap::new(anchors(of(&support, "recorder.anchor")));
         t.bounds();
         t.window = (options.from.map(|w| w.utc(t.start)), options.to.map(|w| w.utc(t.start)));
@@ -106,20 +106,14 @@ impl Timeline {
     /// Loads what was asked for, and names services by the spans whether or not spans were.
     fn load(&mut self, options: &Options, support: Loaded) {
         let want = |s: &str| s == "otlp.traces" || (options.streams.has(s) && !SUPPORT.contains(&s));
-        let mut loaded = self.read_with(load::pages(of(&support, "metrics.pages.receipts")), &want, &|s| self.near(s));
-        self.problems.append(&mut support.decoded.problems.clone());
+        let decoder = Decoder {
+            pages: load::pages(of(&support, "metrics.pages.receipts")),
+            only_services: !options.streams.has("otlp.traces"),
+        };
+        let mut loaded = self.read(&decoder, &want, &|s| self.near(s));
+        self.problems.extend_from_slice(&support.decoded.problems);
         self.problems.append(&mut loaded.decoded.problems);
-        let services: BTreeSet<(u32, &str)> = loaded
-            .decoded
-            .spans
-            .iter()
-            .filter(|s| !s.span.service().is_empty())
-            .filter_map(|s| Some((s.span.resource.pid?, s.span.service())))
-            .collect();
-        self.processes.name_services(services.into_iter());
-        if !options.streams.has("otlp.traces") {
-            loaded.decoded.spans = Vec::new();
-        }
+        self.processes.name_services(loaded.services.iter().map(|(pid, name)| (*pid, name.as_str())));
         for (stream, segments) in support.segments {
             if options.streams.has(&stream) {
                 loaded.segments.insert(stream, segments);
@@ -131,18 +125,13 @@ impl Timeline {
         }
     }
 
-    fn read(&self, want: &(dyn Fn(&str) -> bool + Sync), within: &(dyn Fn(&ChunkStream) -> bool + Sync)) -> Loaded {
-        self.read_with(Default::default(), want, within)
-    }
-
-    fn read_with(
+    fn read(
         &self,
-        pages: std::collections::HashMap<u64, (Arc<str>, String)>,
+        decoder: &Decoder,
         want: &(dyn Fn(&str) -> bool + Sync),
         within: &(dyn Fn(&ChunkStream) -> bool + Sync),
     ) -> Loaded {
-        let decoder = Decoder { pages };
-        self.pool.install(|| load::load(&self.bundle, &decoder, want, within))
+        self.pool.install(|| load::load(&self.bundle, decoder, want, within))
     }
 
     /// Start and end of the recording: its first and last anchor, widened to all events for want of anchors.
@@ -196,7 +185,7 @@ impl Timeline {
         d.samples.retain(|s| self.in_window(s.utc, s.utc));
         d.packets.retain(|p| self.in_window(p.utc, p.utc));
         d.lines.retain(|l| self.in_window(l.utc, l.utc));
-        self.loaded = Loaded { segments: kept, decoded: d };
+        self.loaded = Loaded { segments: kept, decoded: d, ..Loaded::default() };
     }
 
     fn cut_segment(&self, stream: &str, s: Segment) -> Segment {
@@ -344,7 +333,8 @@ impl Timeline {
 
     /// Target and content type of each scraped page.
     pub(crate) fn pages(&self) -> std::collections::HashMap<u64, (Arc<str>, String)> {
-        load::pages(of(&self.read(&|s| s == "metrics.pages.receipts", &|_| true), "metrics.pages.receipts"))
+        let receipts = self.read(&Decoder::default(), &|s| s == "metrics.pages.receipts", &|_| true);
+        load::pages(of(&receipts, "metrics.pages.receipts"))
     }
 
     /// Runs `work` on the threads that the options asked for; rayon's parallel iterators in it use those.

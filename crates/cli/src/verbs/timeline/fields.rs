@@ -1,14 +1,114 @@
-//! An entry as a JSON object: raw fields, UTC, evidence.
+//! An entry as a JSON object: raw fields, UTC, evidence. Written field by field: a bundle has millions.
 
 use coldcase_model::{Boottime, Column, Columns};
 use coldcase_timeline::decode::otlp;
-use coldcase_timeline::{Body, Entry, Timeline};
+use coldcase_timeline::{Body, Entry, Packet, Timeline};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+/// The object of an entry.
+#[derive(Serialize)]
+pub(super) struct Object<'a> {
+    schema: Schema,
+    utc: i64,
+    end: i64,
+    offset: i64,
+    stream: &'a str,
+    row: u64,
+    index: u32,
+    evidence: Evidence<'a>,
+    text: &'a str,
+    fields: Fields<'a>,
+}
+
+#[derive(Serialize)]
+struct Schema {
+    name: &'static str,
+    version: u32,
+}
+
+/// `bundle-id/stream#row`.
+struct Evidence<'a>(&'a str, &'a str, u64);
+
+impl Serialize for Evidence<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&format_args!("{}/{}#{}", self.0, self.1, self.2))
+    }
+}
+
 /// The object of an entry. `text` is its line for people.
-pub(super) fn json(t: &Timeline, e: &Entry, text: &str) -> Value {
-    let fields = match &e.body {
-        Body::Row { columns, at } => row(t, columns, *at),
+pub(super) fn object<'a>(t: &'a Timeline, e: &'a Entry, text: &'a str) -> Object<'a> {
+    Object {
+        schema: Schema { name: "coldcase.timeline", version: 1 },
+        utc: e.utc.0,
+        end: e.end.0,
+        offset: e.utc.0.saturating_sub(t.start().0),
+        stream: &e.stream,
+        row: e.row,
+        index: e.index,
+        evidence: Evidence(t.bundle().id(), &e.stream, e.row),
+        text,
+        fields: Fields { t, body: &e.body },
+    }
+}
+
+/// What is in an entry.
+struct Fields<'a> {
+    t: &'a Timeline,
+    body: &'a Body,
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self.body {
+            Body::Row { columns, at } => row(self.t, columns, *at, s),
+            other => decoded(self.t, other).serialize(s),
+        }
+    }
+}
+
+/// All columns as they are in the bundle, and the names of the frames beside the addresses.
+fn row<S: Serializer>(t: &Timeline, columns: &Columns, at: usize, s: S) -> Result<S::Ok, S::Error> {
+    let mut map = s.serialize_map(None)?;
+    for (name, column) in columns.names.iter().zip(&columns.columns) {
+        if name == "reserved" {
+            continue;
+        }
+        match column {
+            Column::F64(v) => map.serialize_entry(name, &v.get(at))?,
+            Column::Ip(v) => map.serialize_entry(name, &v.get(at).map(|ip| ip.addr()))?,
+            Column::Text(c) => map.serialize_entry(name, &c.text(at))?,
+            Column::Stack(c) => map.serialize_entry(name, c.get(at))?,
+            c => match c.int(at) {
+                Some(n) if n < 0 => map.serialize_entry(name, &(n as i64))?,
+                Some(n) => map.serialize_entry(name, &(n as u64))?,
+                None => map.serialize_entry(name, &())?,
+            },
+        }
+    }
+    if let Some(frames) = frames(t, columns, at) {
+        map.serialize_entry("frames", &frames)?;
+    }
+    map.end()
+}
+
+fn frames(t: &Timeline, columns: &Columns, at: usize) -> Option<Vec<String>> {
+    let stack = |name: &str| match columns.get(name) {
+        Some(Column::Stack(c)) => Some(c.get(at)),
+        _ => None,
+    };
+    let (kernel, user) = (stack("kernel_stack")?, stack("user_stack")?);
+    if kernel.is_empty() && user.is_empty() {
+        return None;
+    }
+    let number = |name: &str| columns.get(name).and_then(|c| c.int(at)).unwrap_or(0);
+    let (pid, time) = (number("pid") as u32, Boottime(number("time") as u64));
+    Some(t.symbols().stack(pid, time, kernel, user).into_iter().map(|f| f.name.to_string()).collect())
+}
+
+fn decoded(t: &Timeline, body: &Body) -> Value {
+    match body {
         Body::Span(s) => span(&s.span),
         Body::Record(r) => json!({
             "severity": r.record.severity.map(|s| s.name()),
@@ -40,57 +140,8 @@ pub(super) fn json(t: &Timeline, e: &Entry, text: &str) -> Value {
             "span": l.fields.span.map(|s| s.to_string()),
         }),
         Body::Page { target, samples } => json!({ "target": &**target, "samples": samples }),
-    };
-    json!({
-        "schema": { "name": "coldcase.timeline", "version": 1 },
-        "utc": e.utc.0,
-        "end": e.end.0,
-        "offset": e.utc.0.saturating_sub(t.start().0),
-        "stream": &*e.stream,
-        "row": e.row,
-        "index": e.index,
-        "evidence": t.evidence(&e.stream, e.row).to_string(),
-        "text": text,
-        "fields": fields,
-    })
-}
-
-/// All columns as they are in the bundle, and the names of the frames beside the addresses.
-fn row(t: &Timeline, columns: &Columns, at: usize) -> Value {
-    let mut out = Map::new();
-    for (name, column) in columns.names.iter().zip(&columns.columns) {
-        if name == "reserved" {
-            continue;
-        }
-        let value = match column {
-            Column::F64(v) => json!(v.get(at)),
-            Column::Ip(v) => json!(v.get(at).map(|ip| ip.addr().to_string())),
-            Column::Text(c) => json!(c.text(at)),
-            Column::Stack(c) => json!(c.get(at)),
-            c => match c.int(at) {
-                Some(n) if n < 0 => json!(n as i64),
-                Some(n) => json!(n as u64),
-                None => Value::Null,
-            },
-        };
-        out.insert(name.to_string(), value);
-    }
-    frames(t, columns, at, &mut out);
-    Value::Object(out)
-}
-
-fn frames(t: &Timeline, columns: &Columns, at: usize, out: &mut Map<String, Value>) {
-    let stack = |name: &str| match columns.get(name) {
-        Some(Column::Stack(c)) => Some(c.get(at)),
-        _ => None,
-    };
-    let number = |name: &str| columns.get(name).and_then(|c| c.int(at)).unwrap_or(0);
-    if let (Some(kernel), Some(user)) = (stack("kernel_stack"), stack("user_stack"))
-        && !(kernel.is_empty() && user.is_empty())
-    {
-        let (pid, time) = (number("pid") as u32, Boottime(number("time") as u64));
-        let names: Vec<_> = t.symbols().stack(pid, time, kernel, user).into_iter().map(|f| f.name.to_string()).collect();
-        out.insert("frames".into(), json!(names));
+        // Written by `row`.
+        Body::Row { .. } => Value::Null,
     }
 }
 
@@ -102,7 +153,7 @@ fn attributes(a: &otlp::Attributes) -> Value {
         otlp::Value::Float(x) => json!(x),
         otlp::Value::Json(s) => serde_json::from_str(s).unwrap_or_else(|_| json!(s)),
     };
-    Value::Object(a.0.iter().map(|(k, v)| (k.clone(), value(v))).collect())
+    Value::Object(a.0.iter().map(|(k, v)| (k.clone(), value(v))).collect::<Map<_, _>>())
 }
 
 fn span(s: &otlp::Span) -> Value {
@@ -154,7 +205,7 @@ pub(super) fn point_text(p: &otlp::MetricPoint) -> String {
     }
 }
 
-fn packet(t: &Timeline, p: &coldcase_timeline::Packet) -> Value {
+fn packet(t: &Timeline, p: &Packet) -> Value {
     let mut out = json!({
         "interface": &*p.interface,
         "original": p.packet.original,

@@ -92,17 +92,15 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     }
     check_streams(&args.stream, &timelines)?;
     let filter = Filter::new(args.scope.pid, args.scope.comm, args.service, args.trace);
-    let mut merges: Vec<_> = timelines
-        .iter()
-        .map(|t| Merge::new(t, &streams(&args.stream, t)).peekable())
-        .collect();
+    let mut merges: Vec<Head<'_>> =
+        timelines.iter().map(|t| Head::new(Merge::new(t, &streams(&args.stream, t)))).collect();
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
     let (mut left, mut text) = (args.limit.unwrap_or(u64::MAX), String::new());
     // Offsets count from the earliest start, so that the columns of several bundles compare.
     let start = timelines.iter().map(Timeline::start).min().unwrap_or_default();
     while left > 0 {
-        let next = (0..merges.len()).filter_map(|i| merges[i].peek().map(|e| (e.utc, i))).min();
-        let Some((i, entry)) = next.and_then(|(_, i)| merges[i].next().map(|e| (i, e))) else { break };
+        let next = (0..merges.len()).filter_map(|i| merges[i].next.as_ref().map(|e| (e.utc, i))).min();
+        let Some((i, entry)) = next.and_then(|(_, i)| merges[i].take().map(|e| (i, e))) else { break };
         let t = &timelines[i];
         // A loss counter that stayed at zero is proof, not news; it is shown where losses are asked for.
         if !filter.passes(t, &entry) || (args.stream.is_empty() && line::is_no_loss(&entry)) {
@@ -114,7 +112,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
             continue;
         }
         if out.json {
-            serde_json::to_writer(&mut stdout, &fields::json(t, &entry, &text))?;
+            serde_json::to_writer(&mut stdout, &fields::object(t, &entry, &text))?;
             stdout.write_all(b"\n")?;
         } else {
             let bundle = if timelines.len() > 1 { Some(t.bundle().id()) } else { None };
@@ -126,13 +124,31 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     stdout.flush()?;
     drop(stdout);
     let mut flawed = false;
-    for (t, _) in timelines.iter().zip(&merges) {
-        for problem in t.problems() {
+    for (t, head) in timelines.iter().zip(&merges) {
+        let (opening, reading) = (t.problems(), head.merge.problems());
+        for problem in opening.iter().chain(reading.iter().filter(|p| !opening.contains(p))) {
             out.warning(&format!("{}: {problem}", t.bundle().path().display()));
             flawed = true;
         }
     }
     Ok(if args.strict && flawed { Exit::Lost } else { Exit::Fine })
+}
+
+/// A merge and its next entry.
+struct Head<'a> {
+    merge: Merge<'a>,
+    next: Option<Entry>,
+}
+
+impl<'a> Head<'a> {
+    fn new(mut merge: Merge<'a>) -> Head<'a> {
+        let next = merge.next();
+        Head { merge, next }
+    }
+
+    fn take(&mut self) -> Option<Entry> {
+        std::mem::replace(&mut self.next, self.merge.next())
+    }
 }
 
 /// `+2.318042s kernel.offcpu`, in columns.
