@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{folder, run_in};
+use common::{folder, run_in, schema};
 
 /// A small sealed bundle, written without a recorder.
 fn bundle(folder: &Path) -> Vec<u8> {
@@ -56,11 +56,13 @@ fn a_flipped_byte_is_found_named_and_recovered_from() {
     bytes[middle] ^= 0x40;
     std::fs::write(dir.path().join("flipped.case"), &bytes).unwrap();
     let json = run_in(dir.path(), &["verify", "--json", "flipped.case"]).code(1).json();
+    schema::check("verify", &json);
     assert_eq!(json["ok"], false);
     let bad = |end: &str| json["first_bad"][end].as_u64().unwrap() as usize;
     assert!(bad("start") <= middle && middle < bad("end"), "{json}");
     assert!(!json["reasons"].as_array().unwrap().is_empty());
     let recovered = run_in(dir.path(), &["recover", "flipped.case", "-o", "out.case", "--json"]).code(3).json();
+    schema::check("recover", &recovered);
     assert!(recovered["rows"]["host.metric"].as_u64().unwrap() >= 1800, "{recovered}");
     run_in(dir.path(), &["verify", "out.case"]).code(0);
     run_in(dir.path(), &["recover", "whole.case", "-o", "out.case"]).code(2);

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{COLDCASE, Recording, folder, is_root, public_copy, run_in};
+use common::{COLDCASE, Recording, folder, is_root, public_copy, run_in, schema};
 
 /// Only what needs neither privilege nor a port: quick to start, the same everywhere.
 const HOST: [&str; 2] = ["--only", "host"];
@@ -25,7 +25,7 @@ fn a_time_limit_ends_it_and_the_bundle_is_sealed_and_intact() {
     assert!(began.elapsed() >= Duration::from_secs(1) && began.elapsed() < Duration::from_secs(10));
     assert!(run.stderr.starts_with("privacy: "), "the first line says what is read: {}", run.stderr);
     let summary = run.json();
-    assert_eq!(summary["schema"]["name"], "coldcase.record");
+    schema::check("record", &summary);
     assert_eq!(summary["ended"], "time limit");
     assert!(summary["events"].as_u64().unwrap() > 0);
     run_in(dir.path(), &["verify", "a.case"]).code(0);
@@ -33,6 +33,7 @@ fn a_time_limit_ends_it_and_the_bundle_is_sealed_and_intact() {
     for key in ["format", "complete", "time", "streams", "sources", "losses", "clock"] {
         assert!(!info[key].is_null(), "no {key}");
     }
+    schema::check("info", &info);
     assert_eq!(info["complete"], true);
     assert_eq!(info["id"], summary["id"]);
     assert!(info["time"]["first"].as_i64() < info["time"]["last"].as_i64());
@@ -134,6 +135,7 @@ fn after_kill_9_the_bundle_is_read_verified_as_unsealed_and_recovered() {
     assert!(info.stdout.contains("INCOMPLETE"), "{}", info.stdout);
     run_in(dir.path(), &["info", "--strict", "a.case"]).code(3);
     let json = run_in(dir.path(), &["info", "--json", "a.case"]).code(0).json();
+    schema::check("info", &json);
     assert_ne!(json["host"]["name"], "", "who and where are written first");
     let host = json["sources"].as_array().unwrap().iter().find(|s| s["name"] == "host");
     assert_eq!(host.unwrap()["status"], "recorded", "states are in the stream too");
@@ -238,6 +240,7 @@ fn a_mark_stands_on_the_timeline_of_the_recording_that_was_chosen() {
     assert!(several.stderr.contains("several") && several.stderr.contains("--pid"), "{}", several.stderr);
     let pid = first.child.id().to_string();
     let marked = run_in(dir.path(), &["mark", "--pid", &pid, "--json", "deploy 42 \u{1b}[31m"]).code(0).json();
+    schema::check("mark", &marked);
     assert_eq!(marked["pid"].to_string(), pid);
     for recording in [first, second] {
         recording.signal("-INT");
@@ -305,6 +308,7 @@ fn an_ordinary_user_records_what_is_allowed_and_is_told_what_is_missing() {
         assert_eq!(state(name), status, "{name}");
     }
     let doctor = as_nobody(&["doctor", "--json"]).code(1).json();
+    schema::check("doctor", &doctor);
     let sched = doctor["sources"].as_array().unwrap().iter().find(|s| s["name"] == "kernel.sched").unwrap().clone();
     assert_eq!(sched["missing"], serde_json::json!(["CAP_BPF", "CAP_PERFMON"]));
     assert_eq!(as_nobody(&["doctor", "--require", "host.snapshot"]).code, 0);
