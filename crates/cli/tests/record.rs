@@ -215,6 +215,42 @@ fn a_port_in_use_skips_that_source_and_is_fatal_only_when_required() {
 }
 
 #[test]
+fn a_bundle_is_for_its_maker_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = folder();
+    run_in(dir.path(), &record(&["-o", "a.case", "--for", "100ms"])).code(0);
+    let mode = std::fs::metadata(dir.path().join("a.case")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_command_outlives_a_time_limit_and_still_decides_the_code() {
+    let dir = folder();
+    let script = ["--", "sh", "-c", "sleep 1; exit 4"];
+    let began = Instant::now();
+    run_in(dir.path(), &[&record(&["-o", "a.case", "--for", "300ms", "--quiet"])[..], &script].concat()).code(4);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    let info = run_in(dir.path(), &["info", "--json", "a.case"]).code(0).json();
+    assert_eq!(info["ended"], "time limit");
+}
+
+#[test]
+fn a_second_signal_leaves_at_once_and_the_bundle_can_be_recovered() {
+    let dir = folder();
+    let stubborn = ["--", "sh", "-c", "trap '' INT; sleep 2"];
+    let recording = Recording::start(dir.path(), &[&["-o", "a.case"], &HOST[..], &stubborn].concat());
+    std::thread::sleep(Duration::from_millis(300));
+    recording.signal("-INT");
+    std::thread::sleep(Duration::from_millis(300));
+    recording.signal("-INT");
+    let (status, said) = recording.wait();
+    assert_eq!(status.code(), Some(130), "{said:?}");
+    run_in(dir.path(), &["verify", "a.case"]).code(3);
+    run_in(dir.path(), &["recover", "a.case", "-o", "b.case"]).code(0);
+    run_in(dir.path(), &["verify", "b.case"]).code(0);
+}
+
+#[test]
 fn a_bundle_on_stdout_is_a_bundle() {
     let dir = folder();
     let out = std::fs::File::create(dir.path().join("a.case")).unwrap();
