@@ -1,10 +1,10 @@
 //! Measures the bundle on generated rows: bytes per row, rows per second in and out, one thread.
-//! `cargo run -p coldcase-bundle --example measure`
+//! `cargo run -p coldcase-bundle --example measure [BUNDLE…]`: of generated rows, or of the rows of bundles.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::time::Instant;
 
-use coldcase_bundle::{Bundle, Identity, Writer, WriterOptions, internals};
+use coldcase_bundle::{BatchBody, Bundle, Identity, Writer, WriterOptions, internals};
 use coldcase_model::events::{CpuSample, OffCpu, Task};
 use coldcase_model::{Columns, Event};
 use coldcase_testkit::corrupt::Rng;
@@ -91,7 +91,43 @@ fn columns(stream: &str, batch: &Columns) {
     }
 }
 
+/// Measures the rows that a bundle holds, stream by stream.
+fn of_bundle(path: &std::path::Path) {
+    let opened = Bundle::open(path).unwrap();
+    let mut rows: std::collections::BTreeMap<String, Columns> = std::collections::BTreeMap::new();
+    let mut events = 0;
+    let mut read = std::time::Duration::ZERO;
+    for chunk in opened.chunks() {
+        let at = Instant::now();
+        let batches = opened.read_chunk(chunk.index, &|_| true).unwrap();
+        read += at.elapsed();
+        for batch in batches {
+            if let BatchBody::Columns(columns) = batch.body {
+                events += columns.len();
+                match rows.get_mut(&*batch.stream) {
+                    Some(all) => all.append(columns).unwrap(),
+                    None => drop(rows.insert(batch.stream.to_string(), columns)),
+                }
+            }
+        }
+    }
+    println!(
+        "{}: {events} rows in {} chunks of {} bytes, read at {:.1} M rows/s",
+        path.display(),
+        opened.chunks().len(),
+        opened.len(),
+        events as f64 / read.as_secs_f64() / 1e6
+    );
+    for (stream, rows) in rows.iter().filter(|(_, r)| r.len() > 1000) {
+        measure(stream, &rows.slice(0..rows.len()));
+    }
+}
+
 fn main() {
+    let paths: Vec<_> = std::env::args_os().skip(1).collect();
+    if !paths.is_empty() {
+        return paths.iter().for_each(|p| of_bundle(std::path::Path::new(p)));
+    }
     measure(OffCpu::DEF.stream, &rows::off_cpu(&mut Rng(4), 1_000_000, 60, rows::BOOT));
     measure(CpuSample::DEF.stream, &samples(1_000_000));
     measure(Task::DEF.stream, &tasks(1_000_000));

@@ -12,6 +12,8 @@ pub(crate) const OP_SEAL: u8 = 0x81;
 pub(crate) const SYNC: [u8; 16] = *b"\xc4\x89coldcase\x1a\x9e\x53\xf7\r\n";
 /// First bytes of a seal's body.
 pub(crate) const SEAL_SYNC: [u8; 16] = *b"\xc5\x89coldcase\x1a\x9e\x53\xf7\r\n";
+/// Most bytes of a mark's body: room for more streams than a class has.
+const LONGEST: usize = 64 << 10;
 /// Version of both records.
 const VERSION: u16 = 1;
 
@@ -88,9 +90,10 @@ impl Mark {
 
     /// Parses a record's body, and checks that it is what was written: its last 32 bytes hash the rest.
     pub(crate) fn parse(body: &[u8]) -> Option<(Mark, Hash)> {
-        let (body, chain) = checked(body)?;
-        let mut f = Fields(body);
-        if f.array::<16>()? != SYNC || f.u16()? != VERSION {
+        // Form first, then the hash: a file full of false markers would otherwise cost a hash each.
+        let (content, _) = body.split_last_chunk::<32>()?;
+        let mut f = Fields(content);
+        if body.len() > LONGEST || f.array::<16>()? != SYNC || f.u16()? != VERSION {
             return None;
         }
         let number = f.u32()?;
@@ -115,6 +118,7 @@ impl Mark {
         if !f.0.is_empty() || from > offset || offset.checked_add(length)? > here {
             return None;
         }
+        let (_, chain) = checked(body)?;
         let mark = Mark { number, from, offset, length, here, chunk_hash, around_hash, before, class, streams };
         Some((mark, chain))
     }

@@ -11,10 +11,10 @@ use memmap2::Mmap;
 
 use crate::error::RecoverError;
 use crate::gate::Identity;
-use crate::limits;
+use crate::mark::Mark;
 use crate::reader::{self, Batch, BatchBody, ChunkInfo, Found, Problem, chunk, index, scan};
-use crate::wire::record_at;
-use crate::writer::{Assembler, Body, Item, Job, Sink, StreamDef, pack, random_id, repack, system_now};
+use crate::wire;
+use crate::writer::{Assembler, Body, Item, Job, Packed, Sink, StreamDef, pack, random_id, repack, system_now};
 
 /// What [`recover`] kept and lost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ struct Work<'a> {
     found: &'a Found,
     out: Assembler,
     recovery: Recovery,
-    kept: Vec<&'a ChunkInfo>,
+    kept: Vec<ChunkInfo>,
     /// Last state of each source.
     sources: BTreeMap<String, SourceEntry>,
     /// Sums of the loss ledger.
@@ -92,20 +92,10 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     /// Copies every chunk that can be read, byte for byte.
     fn copy(&mut self) -> Result<(), RecoverError> {
-        for (info, mark) in self.found.chunks.iter().zip(&self.found.marks) {
-            let copied = record_at(self.map, info.offset, limits::RECORD).map_err(|e| e.reason().to_owned()).and_then(
-                |record| {
-                    // Decoding every batch is the judge, not the hash: a chunk may be readable though its header is not
-                    // as it was.
-                    let batches = chunk::read(&record, &self.found.definitions, &|_| true)?;
-                    let bytes = self.map.get(record.start as usize..record.end as usize).unwrap_or_default();
-                    let sure = mark.as_ref().filter(|m| blake3::hash(bytes) == m.chunk_hash);
-                    let packed = repack(bytes, &record, info, sure, &self.found.definitions)?;
-                    Ok((batches, packed))
-                },
-            );
-            match copied {
-                Ok((batches, packed)) => {
+        let found = self.found;
+        for (info, mark) in found.chunks.iter().zip(&found.marks) {
+            match read_one(self.map, found, info, mark.as_ref()) {
+                Ok((info, batches, packed)) => {
                     self.out.append(packed)?;
                     self.recovery.chunks_kept += 1;
                     for s in &info.streams {
@@ -180,7 +170,14 @@ impl<'a> Work<'a> {
             count: *count,
             bytes: *bytes,
         };
-        manifest.losses = self.losses.iter().map(total).collect();
+        let in_ledger: Vec<LossTotal> = self.losses.iter().map(total).collect();
+        // What a full disk kept out of the ledger stands only in the old manifest.
+        let apart = |l: &LossTotal| {
+            !in_ledger.iter().any(|i| (&i.source, &i.class, &i.reason) == (&l.source, &l.class, &l.reason))
+        };
+        manifest.losses.retain(apart);
+        manifest.losses.extend(in_ledger);
+        manifest.losses.sort();
         self.out.seal(manifest, self.found.definitions.docs.clone())?;
         self.out.finish()?;
         Ok(())
@@ -233,6 +230,27 @@ impl<'a> Work<'a> {
             Err(reason) => Err(crate::WriteError::Columns { stream: stream.to_owned(), reason }.into()),
         }
     }
+}
+
+/// A chunk, decoded and ready to be appended, and what is in it. Decoding every batch is the judge, not the hash: a
+/// chunk may be readable though its header is not as it was; then its mark is not believed either.
+fn read_one(
+    map: &Mmap,
+    found: &Found,
+    info: &ChunkInfo,
+    mark: Option<&Mark>,
+) -> Result<(ChunkInfo, Vec<Batch>, Packed), String> {
+    let record = chunk::record(map, info)?;
+    let batches = chunk::read(&record, mark.is_some(), &found.definitions, &|_| true)?;
+    let mut bytes = Vec::new();
+    wire::put_raw(&mut bytes, record.opcode, &[record.body]);
+    let sure = mark.filter(|m| blake3::hash(&bytes) == m.chunk_hash);
+    let mut info = info.clone();
+    if mark.is_some() && sure.is_none() {
+        info.streams = chunk::survey(&record, &found.definitions)?.streams;
+    }
+    let packed = repack(bytes, &record, &info, sure, &found.definitions)?;
+    Ok((info, batches, packed))
 }
 
 /// One chunk's part of a stream: row numbers, times, class.

@@ -339,6 +339,26 @@ fn bombs_and_absurd_lengths_are_refused_within_bounded_memory() {
 }
 
 #[test]
+fn a_file_full_of_false_markers_is_read_in_time() {
+    let dir = Dir::new();
+    let (_, bytes) = dir.small();
+    let start = Bundle::open(&dir.put("a.case", &bytes)).unwrap().chunks()[0].offset as usize;
+    let mut file = bytes[..start].to_vec();
+    file.push(0xfe);
+    let mut marker = vec![0x80];
+    marker.extend_from_slice(&(60u64 << 20).to_le_bytes());
+    marker.extend_from_slice(b"\xc4\x89coldcase\x1a\x9e\x53\xf7\r\n");
+    while file.len() < 100 << 20 {
+        file.extend_from_slice(&marker);
+    }
+    let path = dir.put("markers.case", &file);
+    let begun = std::time::Instant::now();
+    assert!(Bundle::open(&path).unwrap().chunks().is_empty());
+    verify(&path).unwrap();
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn hostile_batches_inside_a_valid_chunk_are_refused() {
     use coldcase_bundle::internals;
     let good = internals::encode_batch("log.lines", 0, &rows::log_lines(50, 0), &coldcase_bundle::Identity).unwrap();

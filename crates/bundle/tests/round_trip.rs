@@ -234,6 +234,11 @@ fn an_existing_file_is_refused_without_force_and_replaced_with_it() {
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
     Writer::create(&path, true, WriterOptions::default()).unwrap().seal(bundle::manifest()).unwrap();
     assert!(verify(&path).unwrap().ok);
+    let link = dir.path().join("link.case");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert!(Writer::create(&link, false, WriterOptions::default()).is_err());
+    Writer::create(&link, true, WriterOptions::default()).unwrap().seal(bundle::manifest()).unwrap();
+    assert!(link.is_symlink() && verify(&path).unwrap().ok);
 }
 
 #[test]

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use coldcase_model::catalogue::by_stream;
 use coldcase_model::manifest::Manifest;
-use mcap::records::{Record, op};
+use mcap::records::Record;
 use memmap2::Mmap;
 
 use super::{Batch, ChunkInfo, Found, Problem, StreamInfo, chunk, index, scan};
+use crate::PROFILE;
 use crate::error::{ChunkError, OpenError};
 use crate::schema::Schema;
 use crate::wire::record_at;
-use crate::{PROFILE, limits};
 
 /// A bundle, mapped. Opening decodes no chunk; chunks are read one by one, from any thread.
 #[derive(Debug)]
@@ -158,10 +158,8 @@ impl Bundle {
             return Ok(Vec::new());
         }
         let failed = |reason: String| ChunkError { index, offset: info.offset, reason };
-        let record = record_at(&self.map, info.offset, limits::RECORD).map_err(|e| failed(e.reason().into()))?;
-        if record.opcode != op::CHUNK || record.end - record.start != info.bytes {
-            return Err(failed("no chunk record here".into()));
-        }
-        chunk::read(&record, &self.found.definitions, want).map_err(failed)
+        let record = chunk::record(&self.map, info).map_err(failed)?;
+        let ours = self.found.marks.get(index).is_some_and(Option::is_some);
+        chunk::read(&record, ours, &self.found.definitions, want).map_err(failed)
     }
 }

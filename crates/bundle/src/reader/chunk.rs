@@ -7,7 +7,7 @@ use coldcase_model::catalogue::by_stream;
 use coldcase_model::{Boottime, Utc};
 use mcap::records::{Record, op};
 
-use super::{Batch, BatchBody, ChunkStream, Definitions};
+use super::{Batch, BatchBody, ChunkInfo, ChunkStream, Definitions};
 use crate::codec::{Budget, decode_batch};
 use crate::limits;
 use crate::wire::{self, RawRecord};
@@ -19,8 +19,19 @@ pub(crate) struct Survey {
     pub(crate) definitions: Definitions,
 }
 
-/// The decompressed content of a chunk record, checked against its header.
-pub(crate) fn content(record: &RawRecord<'_>) -> Result<Vec<u8>, String> {
+/// A chunk's record as its mark or index describes it. Its own opcode and length may be damaged: they are not needed.
+pub(crate) fn record<'a>(bytes: &'a [u8], info: &ChunkInfo) -> Result<RawRecord<'a>, String> {
+    let end = info.offset.checked_add(info.bytes).filter(|_| info.bytes <= limits::RECORD);
+    let body = end.and_then(|end| bytes.get((info.offset + wire::FRAME) as usize..end as usize));
+    match (body, end) {
+        (Some(body), Some(end)) => Ok(RawRecord { opcode: op::CHUNK, start: info.offset, end, body }),
+        _ => Err("it is not within the file".into()),
+    }
+}
+
+/// The decompressed content of a chunk record, checked against its header. Other tools may leave the CRC out and write
+/// 0; `ours` says that this one has a mark, and hence a CRC.
+pub(crate) fn content(record: &RawRecord<'_>, ours: bool) -> Result<Vec<u8>, String> {
     if record.opcode != op::CHUNK {
         return Err("no chunk record here".into());
     }
@@ -43,7 +54,7 @@ pub(crate) fn content(record: &RawRecord<'_>) -> Result<Vec<u8>, String> {
     if content.len() != size {
         return Err(format!("{} bytes decompressed, its header says {size}", content.len()));
     }
-    if header.uncompressed_crc != 0 && crc32fast::hash(&content) != header.uncompressed_crc {
+    if (ours || header.uncompressed_crc != 0) && crc32fast::hash(&content) != header.uncompressed_crc {
         return Err("its CRC is wrong".into());
     }
     Ok(content)
@@ -52,10 +63,11 @@ pub(crate) fn content(record: &RawRecord<'_>) -> Result<Vec<u8>, String> {
 /// The messages of a chunk whose stream is wanted.
 pub(crate) fn read(
     record: &RawRecord<'_>,
+    ours: bool,
     definitions: &Definitions,
     want: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<Batch>, String> {
-    let content = content(record)?;
+    let content = content(record, ours)?;
     let mut local = Definitions::default();
     let mut names: HashMap<u16, Option<(Arc<str>, bool)>> = HashMap::new();
     let mut budget = Budget::new(limits::BATCH_DECODED);
@@ -144,7 +156,7 @@ pub(crate) fn each_record<'a>(
 /// Decodes a whole chunk to learn what it holds.
 pub(crate) fn survey(record: &RawRecord<'_>, definitions: &Definitions) -> Result<Survey, String> {
     let mut survey = Survey::default();
-    let content = content(record)?;
+    let content = content(record, false)?;
     let mut sizes: HashMap<u16, u64> = HashMap::new();
     each_record(&content, |inner| {
         if inner.opcode == op::MESSAGE {
@@ -154,7 +166,7 @@ pub(crate) fn survey(record: &RawRecord<'_>, definitions: &Definitions) -> Resul
         survey.definitions.take(inner.opcode, inner.body);
         Ok(())
     })?;
-    for batch in read(record, definitions, &|_| true)? {
+    for batch in read(record, false, definitions, &|_| true)? {
         let (rows, start, end) = match &batch.body {
             // When the rows of a raw message happened is not known without decoding it.
             BatchBody::Raw(_) => (1, 0, u64::MAX),

@@ -18,7 +18,7 @@ pub(crate) use appender::{Assembler, META_BUNDLE, META_DOCS, META_MANIFEST};
 pub use handle::Writer;
 pub use options::{ClassBacklog, RawMessage, WriterOptions, WriterStats};
 pub(crate) use options::{random_id, system_now};
-pub(crate) use pack::{Body, Item, Job, pack, span};
+pub(crate) use pack::{Body, Item, Job, Packed, pack, span};
 pub(crate) use registry::{StreamDef, class_of};
 pub(crate) use repack::repack;
 pub(crate) use sink::Sink;

@@ -10,17 +10,23 @@ use crate::mark::{Mark, MarkStream};
 use crate::reader::{ChunkInfo, Definitions, chunk};
 use crate::wire::{self, RawRecord};
 
-/// Prepares a chunk record. `mark` is what its private record said, where that holds for these bytes.
+/// Prepares a chunk: its bytes with their frame, and the same as a record. `mark` is what its private record said, where that holds for these bytes.
 pub(crate) fn repack(
-    bytes: &[u8],
+    mut chunk: Vec<u8>,
     record: &RawRecord<'_>,
     info: &ChunkInfo,
     mark: Option<&Mark>,
     definitions: &Definitions,
 ) -> Result<Packed, String> {
     let parsed = mcap::parse_record(record.opcode, record.body).map_err(|e| e.to_string())?;
-    let Record::Chunk { header, .. } = parsed else { return Err("no chunk record here".into()) };
-    let content = chunk::content(record)?;
+    let Record::Chunk { mut header, data } = parsed else { return Err("no chunk record here".into()) };
+    let content = chunk::content(record, mark.is_some())?;
+    if header.uncompressed_crc == 0 {
+        // Another tool left it out; a chunk with a mark must have it.
+        header.uncompressed_crc = crc32fast::hash(&content);
+        chunk.clear();
+        wire::put_raw(&mut chunk, op::CHUNK, &[&wire::body(&header), &data]);
+    }
     let mut local = Definitions::default();
     let mut entries: BTreeMap<u16, Vec<records::MessageIndexEntry>> = BTreeMap::new();
     chunk::each_record(&content, |inner| {
@@ -41,24 +47,24 @@ pub(crate) fn repack(
     let kinds = channels.values().map(|c| (c.topic.clone(), kind(c))).collect();
     let (mut indexes, mut offsets, mut messages) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     for (channel_id, records) in entries {
-        offsets.insert(channel_id, (bytes.len() + indexes.len()) as u64);
+        offsets.insert(channel_id, (chunk.len() + indexes.len()) as u64);
         messages.insert(channel_id, records.len() as u64);
         wire::put(&mut indexes, op::MESSAGE_INDEX, &records::MessageIndex { channel_id, records });
     }
     Ok(Packed {
         class: mark.map_or_else(|| info.class.name().to_owned(), |m| m.class.clone()),
-        chunk: bytes.to_vec(),
         index: records::ChunkIndex {
             message_start_time: header.message_start_time,
             message_end_time: header.message_end_time,
             chunk_start_offset: 0,
-            chunk_length: bytes.len() as u64,
+            chunk_length: chunk.len() as u64,
             message_index_offsets: offsets,
             message_index_length: indexes.len() as u64,
             compression: header.compression,
             compressed_size: header.compressed_size,
             uncompressed_size: header.uncompressed_size,
         },
+        chunk,
         indexes,
         channels: channels.into_iter().map(|(id, c)| (id, channel_bytes(c))).collect(),
         schemas,

@@ -80,10 +80,12 @@ impl Sink {
     pub(crate) fn create(path: &Path, force: bool) -> Result<Sink, WriteError> {
         let io_error = |e: &io::Error| to_write_error(path, e);
         if force {
-            // A new file in its place: whoever has the old one open or mapped keeps it whole.
-            match std::fs::symlink_metadata(path) {
-                Ok(m) if m.is_file() => std::fs::remove_file(path).map_err(|e| io_error(&e))?,
-                _ => {}
+            // A new file in its place: whoever has the old one open or mapped keeps it whole. Behind a link, the
+            // file that it points to.
+            let target = path.canonicalize().ok().filter(|p| p.is_file());
+            if let Some(target) = target {
+                std::fs::remove_file(&target).map_err(|e| io_error(&e))?;
+                return Self::create(&target, false);
             }
         }
         let mut options = OpenOptions::new();
@@ -92,6 +94,9 @@ impl Sink {
         let special = std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir());
         if !special {
             options.create_new(true);
+            // A bundle holds what its host said, log lines as they were sent among it: for its maker only.
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         }
         let file = options.open(path).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => WriteError::Exists { path: path.to_owned() },
@@ -110,6 +115,11 @@ impl Sink {
             Sink::File { path, .. } => path,
             Sink::Stream(_) => Path::new("-"),
         }
+    }
+
+    /// Whether what was written in part can be taken back.
+    pub(crate) fn can_cut(&self) -> bool {
+        matches!(self, Sink::File { .. })
     }
 
     /// A second handle on the file, for syncing beside the writes.

@@ -175,7 +175,8 @@ impl Appender {
     /// Seals. After a full disk too: the reserve makes room, and the manifest says what was lost.
     fn seal(&mut self, mut manifest: Manifest, docs: BTreeMap<String, String>) -> Result<Manifest, WriteError> {
         match self.shared.check() {
-            Ok(()) | Err(WriteError::DiskFull { .. }) => {}
+            Ok(()) => {}
+            Err(WriteError::DiskFull { .. }) if self.assembler.sink().can_cut() => {}
             Err(e) => return Err(e),
         }
         self.assembler.sink().release_reserve();
