@@ -47,7 +47,7 @@ pub(super) struct Reading {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     service: Vec<String>,
     /// Only spans of these traces
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = trace_id)]
     trace: Vec<String>,
     /// Threads to work with [default: one per CPU]; the result does not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -58,6 +58,12 @@ pub(super) struct Reading {
     /// Exit with 3 when evidence was lost
     #[arg(long)]
     strict: bool,
+}
+
+/// A trace id: 32 hex digits.
+fn trace_id(text: &str) -> Result<String, String> {
+    let fits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    fits.then(|| text.to_owned()).ok_or_else(|| format!("'{text}' is not a trace id: those are 32 hex digits"))
 }
 
 impl Reading {
