@@ -43,11 +43,14 @@ fn a_connection_goes_through_its_states_with_its_ends_and_its_process() {
         }
     });
     of_client.sort_unstable();
+    // Others may knock at the port too: a recorder elsewhere on this machine that looks for metrics.
+    let ours = of_client.iter().find(|s| s.3 == client).map(|s| s.6).expect("no event of our connection");
+    assert_ne!(ours, 0);
+    of_client.retain(|s| s.6 == ours);
     let states: Vec<_> = of_client.iter().map(|s| (s.1, s.2)).collect();
     assert!(states.starts_with(&[(CLOSE, SYN_SENT), (SYN_SENT, ESTABLISHED)]), "{of_client:?}");
     assert_eq!((of_client[0].4, of_client[0].5), (std::process::id(), 1), "connect(2) is ours: {of_client:?}");
     assert_eq!(of_client[1].3, client);
-    assert!(of_client.iter().all(|s| s.6 == of_client[0].6 && s.6 != 0), "one socket: {of_client:?}");
 }
 
 /// TcpRetransSegs of this network namespace.
