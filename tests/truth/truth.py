@@ -125,7 +125,7 @@ def cpu_and_scheduler(folder, v):
         script = subprocess.run(["perf", "script", "-i", folder / "perf.data", "-F", "ip,sym", "-G"], capture_output=True, text=True).stdout
         theirs = collections.Counter(m for m in re.findall(r"(work_[a-z]+)", script))
         ours = collections.Counter()
-        folded = run("flame", case, "--folded", "--pid", p.pid)
+        folded = run("flame", case, "--folded", "on-cpu", "--pid", p.pid)
         for line in folded.splitlines():
             stack, _, weight = line.rpartition(" ")
             leaf = re.findall(r"work_[a-z]+", stack)

@@ -19,7 +19,8 @@ use crate::out::{Out, Style};
 Examples:
   coldcase flame incident.case
   coldcase flame incident.case --comm orders --from +10s --svg flame.svg
-  coldcase flame incident.case --folded > stacks.txt     for other tools: frame;frame;frame weight")]
+  coldcase flame incident.case --folded > on-cpu.txt             for other tools: frame;frame;frame weight
+  coldcase flame incident.case --folded off-cpu > off-cpu.txt    the same of waiting, weighed in nanoseconds")]
 pub(crate) struct Args {
     /// The bundle
     #[arg(value_name = "BUNDLE")]
@@ -30,14 +31,40 @@ pub(crate) struct Args {
     /// Replace the SVG file if it is there
     #[arg(long)]
     force: bool,
-    /// Print folded stacks, on-CPU ones first
-    #[arg(long, conflicts_with = "json")]
-    folded: bool,
+    /// Print folded stacks of one kind, and nothing else: samples where CPU time went, or nanoseconds of waiting
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        num_args = 0..=1,
+        default_missing_value = "on-cpu",
+        conflicts_with_all = ["json", "top"]
+    )]
+    folded: Option<Kind>,
     /// How many functions and stacks to print
     #[arg(long, value_name = "N", default_value_t = 15)]
     top: usize,
     #[command(flatten)]
     reading: Reading,
+}
+
+/// The two kinds of flame graph. Folded stacks do not say of which they are, nor in which unit: one at a time.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    /// Where CPU time went: samples
+    OnCpu,
+    /// Where threads waited: nanoseconds
+    OffCpu,
+}
+
+impl Kind {
+    /// As the analysis calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Kind::OnCpu => "on-cpu",
+            Kind::OffCpu => "off-cpu",
+        }
+    }
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
@@ -49,8 +76,8 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     if out.json {
         let body = json!({"flames": analysis.flames, "frames_named": analysis.quality.frames_named});
         out.document(&Document::new("coldcase.flame", body))?;
-    } else if args.folded {
-        let lines = analysis.flames.iter().flat_map(|f| &f.stacks);
+    } else if let Some(kind) = args.folded {
+        let lines = analysis.flames.iter().filter(|f| f.kind == kind.name()).flat_map(|f| &f.stacks);
         out.text(&lines.map(|(stack, weight)| format!("{stack} {weight}\n")).collect::<String>())?;
     } else if analysis.flames.is_empty() {
         out.text("no CPU samples and no waits were recorded in this scope\n")?;
