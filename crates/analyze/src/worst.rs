@@ -9,14 +9,15 @@ use coldcase_timeline::Timeline;
 use crate::axis::{Axis, COLUMNS};
 use crate::latency::span::Spans;
 use crate::scope::Options;
+use crate::wording::count;
 
 /// Most log lines that are shown.
 const LINES: usize = 60;
 /// Columns of the axis that the window spans.
 const WIDTH: usize = 2;
 
-/// The window in which the time that spans lost against their usual is largest, or `None` when no span and no
-/// error was seen. What a span lost is what it took beyond the median of its kind before things changed (or of all
+/// The window in which the time that spans lost against their usual is largest (where at least one span in a hundred
+/// failed: in which most failed), or `None` when none was slow and none failed. What a span lost is what it took beyond the median of its kind before things changed (or of all
 /// of its kind).
 pub(crate) fn moment(t: &Timeline, axis: &Axis, spans: &[Spans], scope: &Options) -> Option<WorstMoment> {
     let mut lost = [0u64; COLUMNS];
@@ -36,18 +37,17 @@ pub(crate) fn moment(t: &Timeline, axis: &Axis, spans: &[Spans], scope: &Options
         }
         errors[axis.column(end)] += u64::from(span.status == SpanStatus::Error);
     }
-    let (column, why) = match busiest(&lost) {
-        Some((column, beyond)) => {
-            let failed: u64 = window(&errors, column).iter().sum();
-            let failures = if failed > 0 { format!(", and {failed} spans failed") } else { String::new() };
-            let why = format!("root spans took {} longer than usual here, taken together{failures}", Nanos(beyond));
-            (column, why)
-        }
-        None => {
-            let (column, failed) = busiest(&errors)?;
-            (column, format!("{failed} spans failed here"))
-        }
-    };
+    let slow = busiest(&lost).map(|(column, beyond)| {
+        let failed: u64 = window(&errors, column).iter().sum();
+        let failures = if failed > 0 { format!(", and {} failed", count(failed, "span")) } else { String::new() };
+        let why = format!("root spans took {} longer than usual here, taken together{failures}", Nanos(beyond));
+        (column, why)
+    });
+    let failed = busiest(&errors).map(|(column, failed)| (column, format!("{} failed here", count(failed, "span"))));
+    // Where many fail, slowness is not what is worst.
+    let all: u64 = spans.iter().map(|s| s.latency.count).sum();
+    let many = errors.iter().sum::<u64>().saturating_mul(100) >= all;
+    let (column, why) = if many { failed.or(slow) } else { slow.or(failed) }?;
     let (from, to) = (axis.time(column), axis.time((column + WIDTH).min(COLUMNS)));
     Some(WorstMoment { from, to, why, logs: logs(t, from, to) })
 }
