@@ -220,11 +220,25 @@ fn loss(seen: &Seen<'_>) -> String {
         .filter(|l| l.count > 0 || l.bytes > 0)
         .map(|l| format!("{} of {} ({})", grouped(l.count), l.source, l.reason))
         .collect();
-    match (lost.is_empty(), losses.len()) {
+    let counted = match (lost.is_empty(), losses.len()) {
         (true, 0) => "Whether evidence was lost is not known: the ledger has no rows.".to_owned(),
-        (true, watched) => format!("Nothing was lost: {} watched, all zero.", count(watched as u64, "counter")),
+        (true, watched) if whole(seen) => {
+            format!("Nothing was lost: {} watched, all zero.", count(watched as u64, "counter"))
+        }
+        (true, watched) => format!("No loss was counted: {} watched, all zero.", count(watched as u64, "counter")),
         (false, _) => format!("Evidence was lost: {}.", lost.join(", ")),
+    };
+    // What the recorder counted says nothing of what happened to its file.
+    match (seen.quality.problems.len(), seen.timeline.bundle().complete()) {
+        (0, true) => counted,
+        (0, false) => format!("The bundle was never sealed: its last seconds may be missing. {counted}"),
+        (n, _) => format!("Part of the bundle could not be read ({}). {counted}", count(n as u64, "place")),
     }
+}
+
+/// Whether all that was written is there and could be read.
+fn whole(seen: &Seen<'_>) -> bool {
+    seen.timeline.bundle().complete() && seen.quality.problems.is_empty()
 }
 
 fn skipped(seen: &Seen<'_>) -> Option<String> {

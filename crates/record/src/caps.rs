@@ -1,5 +1,6 @@
 //! Capabilities: which this process has, and how the missing ones are granted.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The capabilities that sources need. Numbers as in `linux/capability.h`.
@@ -17,6 +18,10 @@ pub enum Cap {
 }
 
 impl Cap {
+    /// All of them.
+    const ALL: [Cap; 7] =
+        [Cap::DacReadSearch, Cap::NetRaw, Cap::SysPtrace, Cap::SysAdmin, Cap::Syslog, Cap::Perfmon, Cap::Bpf];
+
     /// The name as the kernel and `setcap` write it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -57,10 +62,17 @@ pub fn names(caps: &[Cap]) -> String {
     caps.iter().map(|c| c.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// The command that grants these to this program.
+/// What a whole recording needs. `setcap` replaces what a file had, so each command names these too: whoever follows
+/// the hint of one source after that of another must not take away what the first one gave.
+const USUAL: [Cap; 3] = [Cap::NetRaw, Cap::Perfmon, Cap::Bpf];
+
+/// The command that grants these to this program, beside what it has already and what the other sources need.
 pub fn grant(caps: &[Cap]) -> String {
+    let have = effective();
+    let held = Cap::ALL.into_iter().filter(|&c| have & (1 << c as u8) != 0 && c != Cap::SysAdmin);
+    let wanted: BTreeSet<Cap> = caps.iter().copied().chain(USUAL).chain(held).collect();
+    let names: Vec<String> = wanted.iter().map(|c| c.name().to_ascii_lowercase()).collect();
     let program = std::env::current_exe().map_or("coldcase".into(), |p| p.display().to_string());
-    let names: Vec<String> = caps.iter().map(|c| c.name().to_ascii_lowercase()).collect();
     format!("run as root, or once: sudo setcap {}+ep {program}", names.join(","))
 }
 
@@ -69,9 +81,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grant_names_each_capability() {
-        let text = grant(&[Cap::Bpf, Cap::NetRaw]);
-        assert!(text.contains("setcap cap_bpf,cap_net_raw+ep "), "{text}");
+    fn a_grant_takes_nothing_away_that_another_source_was_granted() {
+        for asked in [Cap::Bpf, Cap::NetRaw, Cap::SysPtrace, Cap::Syslog] {
+            let text = grant(&[asked]);
+            for cap in [asked, Cap::NetRaw, Cap::Perfmon, Cap::Bpf] {
+                assert!(text.contains(&cap.name().to_ascii_lowercase()), "{cap} is not in {text}");
+            }
+            assert_eq!(text.matches("cap_bpf").count(), 1, "{text}");
+        }
         assert_eq!(names(&[Cap::Bpf, Cap::NetRaw]), "CAP_BPF, CAP_NET_RAW");
     }
 }

@@ -51,11 +51,30 @@ impl RecordConfig {
     pub fn read(path: &Path) -> Result<RecordConfig, RecordError> {
         let fail = |reason: String| RecordError::Config { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-        toml::from_str(&text).map_err(|e| {
+        let config: RecordConfig = toml::from_str(&text).map_err(|e| {
             let line = e.span().map(|s| text[..s.start.min(text.len())].matches('\n').count() + 1);
             let at = line.map_or(String::new(), |n| format!("line {n}: "));
             fail(format!("{at}{}", e.message().replace('\n', " ")))
-        })
+        })?;
+        match config.fault() {
+            Some(fault) => Err(fail(fault)),
+            None => Ok(config),
+        }
+    }
+
+    /// What no recording can be made with, in the words of the file.
+    fn fault(&self) -> Option<String> {
+        let k = &self.kernel;
+        if !k.ring_bytes.is_power_of_two() || k.ring_bytes < 4096 {
+            return Some(format!("kernel.ring-bytes: {} is not a power of two from 4096", k.ring_bytes));
+        }
+        if k.ring_cpus == 0 || k.sample_hz == 0 {
+            let key = if k.ring_cpus == 0 { "ring-cpus" } else { "sample-hz" };
+            return Some(format!("kernel.{key}: 0 is too few (to leave a source out: without = ['kernel.sample'])"));
+        }
+        let shortest = Duration::from_millis(100);
+        (self.host.interval < shortest)
+            .then(|| format!("host.interval: {:?} is too short, at least 100ms", self.host.interval))
     }
 
     /// Whether the source of this name is wanted. `kernel` stands for every `kernel.…`.
@@ -176,6 +195,20 @@ mod tests {
         assert!(e.contains("line 2") && e.contains("fro"), "{e}");
         let e = read("for = '30 parsecs'\n").unwrap_err();
         assert!(e.contains("line 1") && e.contains("parsecs"), "{e}");
+    }
+
+    #[test]
+    fn values_that_nothing_can_be_recorded_with_are_refused() {
+        for (text, key) in [
+            ("[kernel]\nring-bytes = 5000\n", "kernel.ring-bytes"),
+            ("[kernel]\nring-bytes = 0\n", "kernel.ring-bytes"),
+            ("[kernel]\nring-cpus = 0\n", "kernel.ring-cpus"),
+            ("[kernel]\nsample-hz = 0\n", "kernel.sample-hz"),
+            ("[host]\ninterval = '0s'\n", "host.interval"),
+        ] {
+            let e = read(text).unwrap_err();
+            assert!(e.contains(key), "{text}: {e}");
+        }
     }
 
     #[test]

@@ -125,7 +125,13 @@ pub(super) fn attach_sampler(program: &ProgramMut<'_>, hertz: u64, links: &mut V
     let cpus = perf::online_cpus().map_err(|e| Skip::new(format!("cannot list the CPUs ({e})"), ""))?;
     for cpu in cpus {
         let event = perf::open(&cycles, cpu).or_else(|_| perf::open(&clock, cpu));
-        let event = event.map_err(|e| Skip::new(format!("cannot open the CPU clock of CPU {cpu} ({e})"), ""))?;
+        let event = event.map_err(|e| {
+            let limit = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate").ok();
+            let limit = limit.and_then(|l| l.trim().parse::<u64>().ok()).filter(|&l| hertz > l);
+            let hint = limit
+                .map_or(String::new(), |l| format!("the kernel takes at most {l} samples per second: --sample-hz {l}"));
+            Skip::new(format!("cannot open the CPU clock of CPU {cpu} ({e})"), hint)
+        })?;
         let link = program.attach_perf_event(event.as_raw_fd()).map_err(|e| refusal::skip("attach the sampler", &e))?;
         // The link closes the event when it goes.
         let _ = event.into_raw_fd();

@@ -59,7 +59,9 @@ impl Source for Logs {
             && !first.remarks.is_empty()
             && first.remarks.iter().all(|r| !r.contains("it is followed when"))
         {
-            return Err(Skip::new(first.remarks.join("; "), ""));
+            // The remarks begin with the source's name, and so will the line that tells of the skip.
+            let reasons: Vec<&str> = first.remarks.iter().map(|r| r.strip_prefix("log: ").unwrap_or(r)).collect();
+            return Err(Skip::new(reasons.join("; "), ""));
         }
         tail.context.losses.watch(NAME, Class::Log, Reason::LogGap);
         tail.context.losses.watch(NAME, Class::Log, Reason::Truncated);
