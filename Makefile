@@ -11,7 +11,7 @@ DEMO_OUT ?= demo-out
 # Profile that `make install` installs: release takes about half an hour to build on two cores, dev is there after `make demo`
 PROFILE ?= release
 
-.PHONY: help setup setup-test build recorder demo report-pictures lint test test-vm test-long bench install clean-demo
+.PHONY: help setup setup-test build recorder demo report-pictures readme lint test test-vm test-long bench install clean-demo
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -34,8 +34,10 @@ demo: build ## Record a shop that falls sick under load, and analyze it (FAULT=f
 	@FAULT=$(FAULT) DEMO_OUT=$(DEMO_OUT) tests/demo.sh
 
 report-pictures: demo ## Regenerate the pictures of the README from the demo's own bundle
-	@mkdir -p docs/pictures
-	cp $(DEMO_OUT)/report/{flame,latency,flow}.svg docs/pictures/
+	@DEMO_OUT=$(DEMO_OUT) tests/pictures.sh
+
+readme: report-pictures ## Run the commands of the README's tour again and put their output there
+	@python3 tests/readme.py
 
 lint: setup ## Formatting, clippy, generated files, directions between crates, shell scripts
 	@tests/lint.sh
