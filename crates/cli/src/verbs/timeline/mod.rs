@@ -95,7 +95,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     let mut merges: Vec<Head<'_>> =
         timelines.iter().map(|t| Head::new(Merge::new(t, &streams(&args.stream, t)))).collect();
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
-    let (mut left, mut text) = (args.limit.unwrap_or(u64::MAX), String::new());
+    let (mut left, mut text, mut json) = (args.limit.unwrap_or(u64::MAX), String::new(), Vec::new());
     // Offsets count from the earliest start, so that the columns of several bundles compare.
     let start = timelines.iter().map(Timeline::start).min().unwrap_or_default();
     while left > 0 {
@@ -112,8 +112,10 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
             continue;
         }
         if out.json {
-            serde_json::to_writer(&mut stdout, &fields::object(t, &entry, &text))?;
-            stdout.write_all(b"\n")?;
+            json.clear();
+            serde_json::to_writer(&mut json, &fields::object(t, &entry, &text))?;
+            json.push(b'\n');
+            stdout.write_all(&json)?;
         } else {
             let bundle = if timelines.len() > 1 { Some(t.bundle().id()) } else { None };
             let head = head(&entry, start, bundle);
