@@ -11,6 +11,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads `64MiB`, `2GB`, `4096`.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     parse_size(text).map_err(|e| e.to_string())
 }

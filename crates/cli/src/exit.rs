@@ -60,7 +60,7 @@ impl Failure {
 
     /// The same with another exit code.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-    pub(crate) fn exit(self, exit: Exit) -> Failure {
+    pub(crate) fn with(self, exit: Exit) -> Failure {
         Failure { exit, ..self }
     }
 

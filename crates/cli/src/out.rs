@@ -71,11 +71,12 @@ impl Out {
         self.text(&text)
     }
 
-    /// Width and colour of a page on stdout: as wide as the terminal says in `COLUMNS`, else 100.
+    /// Width and colour of a page on stdout: as wide as `COLUMNS` says, else the terminal, else 100.
     #[cfg_attr(not(feature = "full"), allow(dead_code))]
     pub(crate) fn page(&self) -> (usize, bool) {
-        let width = std::env::var("COLUMNS").ok().and_then(|w| w.parse().ok()).unwrap_or(100);
-        (width, self.colour_out)
+        let told = std::env::var("COLUMNS").ok().and_then(|w| w.parse().ok());
+        let seen = || console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+        (told.or_else(seen).unwrap_or(100), self.colour_out)
     }
 
     /// The text in the style for stdout. Captured text is made [`visible`] before it comes here.
@@ -91,6 +92,7 @@ impl Out {
     }
 
     /// A warning on stderr, even when quiet: something is not as it was asked for.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) fn warning(&self, text: &str) {
         self.err(&format!("{} {}", paint(self.colour_err, Style::Warn, "warning:"), visible(text)));
     }

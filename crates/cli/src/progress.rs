@@ -18,6 +18,7 @@ pub(crate) fn bar(out: &Out, total: u64, label: &'static str) -> ProgressBar {
 }
 
 /// A line that the caller rewrites: a spinner, the text, nothing else.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) fn line(out: &Out) -> ProgressBar {
     let line = ProgressBar::with_draw_target(None, target(out));
     if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {

@@ -251,6 +251,19 @@ fn a_second_signal_leaves_at_once_and_the_bundle_can_be_recovered() {
 }
 
 #[test]
+fn a_bundle_that_breaks_midway_does_not_take_the_command_with_it() {
+    let dir = folder();
+    assert!(Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
+    let mut head = Command::new("head");
+    head.args(["-c", "600", "pipe"]).current_dir(dir.path()).stdout(std::process::Stdio::null());
+    let mut reader = head.spawn().unwrap();
+    let args = record(&["-o", "pipe", "--quiet"]);
+    let run = run_in(dir.path(), &[&args[..], &["--", "sh", "-c", "sleep 3; exit 5"]].concat()).code(5);
+    reader.wait().unwrap();
+    assert!(run.stderr.contains("Broken pipe") && run.stderr.contains("not sealed"), "{}", run.stderr);
+}
+
+#[test]
 fn a_bundle_on_stdout_is_a_bundle() {
     let dir = folder();
     let out = std::fs::File::create(dir.path().join("a.case")).unwrap();
@@ -332,7 +345,8 @@ fn an_ordinary_user_records_what_is_allowed_and_is_told_what_is_missing() {
     let ports = ["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"];
     let run = as_nobody(&[&["record", "-o", "a.case", "--for", "1s"], &ports[..]].concat()).code(0);
     assert!(run.stderr.contains("CAP_BPF") && run.stderr.contains("CAP_NET_RAW"), "{}", run.stderr);
-    assert!(run.stderr.contains("setcap cap_bpf,cap_perfmon+ep"), "{}", run.stderr);
+    let grant = run.stderr.lines().find(|l| l.contains("sudo setcap ")).expect("the command that grants them");
+    assert!(["cap_bpf", "cap_perfmon", "cap_net_raw"].iter().all(|cap| grant.contains(cap)), "{grant}");
     let info = run_in(dir.path(), &["info", "--json", "a.case"]).code(0).json();
     let state = |name: &str| {
         let all = info["sources"].as_array().unwrap();
@@ -372,4 +386,52 @@ fn setting_the_clock_leaves_an_anchor_at_once() {
     let info = run_in(dir.path(), &["info", "--json", "a.case"]).code(0).json();
     let wanted = if done.is_ok_and(|d| d.status.success()) { 3 } else { 2 };
     assert!(info["clock"]["anchors"].as_u64().unwrap() >= wanted, "start, step, end: {}", info["clock"]);
+}
+
+#[test]
+fn with_json_the_commands_output_does_not_mix_with_the_summary() {
+    let dir = folder();
+    let args = record(&["-o", "a.case", "--json", "--quiet"]);
+    let run = run_in(dir.path(), &[&args[..], &["--", "sh", "-c", "echo hello; exit 5"]].concat()).code(5);
+    let summary = run.json();
+    assert_eq!((&summary["exit_code"], &summary["ended"]), (&5.into(), &"command ended".into()));
+    assert!(run.stderr.contains("hello"), "{}", run.stderr);
+}
+
+#[test]
+fn the_size_told_of_a_bundle_on_stdout_is_its_size() {
+    let dir = folder();
+    let line = format!("{} record -o - --only host --for 1s > b.case", COLDCASE);
+    let run = Command::new("sh").args(["-c", &line]).current_dir(dir.path()).output().unwrap();
+    let size = std::fs::metadata(dir.path().join("b.case")).unwrap().len();
+    let told = String::from_utf8(run.stderr).unwrap();
+    let expected = coldcase_model::quantity::format_size(size);
+    assert!(told.contains(&format!(", {expected}, ended: time limit")), "{expected}: {told}");
+}
+
+#[test]
+fn a_source_that_is_required_and_left_out_is_a_mistake() {
+    let dir = folder();
+    let args = record(&["-o", "a.case", "--require", "host", "--without", "host", "--for", "1s"]);
+    let run = run_in(dir.path(), &args).code(2);
+    assert!(run.stderr.contains("--require: 'host' is left out"), "{}", run.stderr);
+    assert!(!dir.path().join("a.case").exists());
+}
+
+#[test]
+fn what_stands_in_the_way_of_the_output_is_said() {
+    let dir = folder();
+    let run = run_in(dir.path(), &record(&["-o", ".", "--force", "--for", "1s"])).code(2);
+    assert!(run.stderr.contains("name a file in it"), "{}", run.stderr);
+    let run = run_in(dir.path(), &record(&["-o", "none/a.case", "--for", "1s"])).code(1);
+    assert!(run.stderr.contains("mkdir -p none"), "{}", run.stderr);
+}
+
+#[test]
+fn quiet_does_not_hide_that_a_source_could_not_start() {
+    let dir = folder();
+    let run =
+        run_in(dir.path(), &["record", "-o", "a.case", "--quiet", "--only", "host,log", "--log", ".", "--for", "1s"]);
+    let run = run.code(0);
+    assert!(run.stderr.contains("warning: not recorded: log: .: not a regular file"), "{}", run.stderr);
 }

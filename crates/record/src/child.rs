@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
@@ -16,10 +17,16 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts it with our standard streams. Its end becomes a [`Wake::ChildEnded`].
-    pub(crate) fn spawn(argv: &[OsString], wake: Sender<Wake>) -> std::io::Result<Child> {
+    /// Starts it with our standard streams, or, where our stdout is taken, with stderr for both. Its end becomes a
+    /// [`Wake::ChildEnded`].
+    pub(crate) fn spawn(argv: &[OsString], stdout_taken: bool, wake: Sender<Wake>) -> std::io::Result<Child> {
         let (program, args) = argv.split_first().ok_or_else(|| std::io::Error::from(ErrorKind::InvalidInput))?;
-        let mut child = Command::new(program).args(args).spawn()?;
+        let mut command = Command::new(program);
+        command.args(args);
+        if stdout_taken {
+            command.stdout(std::io::stderr().as_fd().try_clone_to_owned()?);
+        }
+        let mut child = command.spawn()?;
         let pid = child.id();
         std::thread::Builder::new().name("child".into()).spawn(move || {
             let code = match child.wait() {

@@ -10,6 +10,14 @@ pub enum RecordError {
     /// The bundle cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// It was recorded, but the bundle could not be written to its end; what is in it can be recovered.
+    #[error("{source}; the bundle is not sealed")]
+    Unsealed {
+        /// Why.
+        source: WriteError,
+        /// Exit code of the command, if one was recorded.
+        child_code: Option<i32>,
+    },
     /// A source that was required cannot start.
     #[error("{source_name}: required, but {reason}")]
     Required {
@@ -29,6 +37,12 @@ pub enum RecordError {
         name: String,
         /// The sources there are.
         known: Vec<&'static str>,
+    },
+    /// A source is required and left out at once.
+    #[error("--require: '{name}' is left out by --only or --without")]
+    LeftOut {
+        /// The source.
+        name: &'static str,
     },
     /// Every source was skipped.
     #[error("nothing to record: no source could start")]
@@ -55,7 +69,17 @@ impl RecordError {
     /// What to do about it; empty when there is nothing.
     pub fn hint(&self) -> String {
         match self {
+            RecordError::Write(WriteError::Exists { path }) if path.is_dir() => {
+                "that is a directory: name a file in it".into()
+            }
             RecordError::Write(WriteError::Exists { .. }) => "choose another name, or --force to replace it".into(),
+            RecordError::Write(WriteError::Io { path, .. }) => match path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
+                    format!("there is no folder {0}: mkdir -p {0}", folder.display())
+                }
+                _ => String::new(),
+            },
+            RecordError::Unsealed { .. } => "`coldcase recover` makes a whole bundle of what is there".into(),
             RecordError::Required { hint, .. } => hint.clone(),
             RecordError::UnknownSource { known, .. } => format!("sources: {}", known.join(" ")),
             RecordError::Nothing => "`coldcase doctor` says what each source needs".into(),

@@ -114,7 +114,7 @@ fn run(
     });
     let config = RecordConfig { time_limit: Some(Duration::from_millis(1500)), ..config };
     let output = Output::File { path: path.to_owned(), force: true };
-    let plan = Plan { output, config, child: None, command: vec!["test".into()] };
+    let plan = Plan { output, config, child: None, stdout_taken: false, command: vec!["test".into()] };
     let mut said = Said::default();
     let summary = record(plan, sources.collect(), &mut said);
     let journal = journal.lock().unwrap().clone();

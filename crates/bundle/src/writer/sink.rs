@@ -89,11 +89,12 @@ impl Sink {
             }
         }
         let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        // Not a regular file (/dev/null, a named pipe): nothing is there to be lost.
+        options.write(true);
+        // Not a regular file (/dev/null, a named pipe): nothing is there to be lost. For writing only: who opens a
+        // pipe for reading too is never told that its reader has gone.
         let special = std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir());
         if !special {
-            options.create_new(true);
+            options.read(true).create_new(true);
             // A bundle holds what its host said, log lines as they were sent among it: for its maker only.
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

@@ -40,7 +40,7 @@ Examples:
 
 Ctrl-C seals the bundle; a second one leaves at once (`coldcase recover` then makes the bundle whole).
 Exit codes: 0 fine, 1 failed, 2 usage, 3 recorded but evidence was lost. With a command: the command's own
-(128+n for a signal), 125 if recording could not start.")]
+(128+n for a signal), 125 if recording could not start. With --json the command's stdout goes to stderr.")]
 pub(crate) struct Args {
     /// The bundle to write; - for stdout
     #[arg(short, long, value_name = "FILE")]
@@ -108,7 +108,7 @@ struct What {
     #[arg(long, value_name = "ADDRESS")]
     otlp_http: Option<SocketAddr>,
     /// CPU samples per second and CPU
-    #[arg(long, value_name = "HZ")]
+    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
     sample_hz: Option<u64>,
     /// Off-CPU intervals from this length on carry stacks
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -135,9 +135,10 @@ const LOOK: Duration = Duration::from_millis(1200);
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     let with_command = !args.command.is_empty();
-    record(args, out).map_err(|failure| match with_command {
-        true => failure.exit(Exit::Code(NOT_STARTED)),
-        false => failure,
+    record(args, out).map_err(|failure| match failure.exit {
+        // A code of the command's own stays: it ran.
+        Exit::Failed | Exit::Usage if with_command => failure.with(Exit::Code(NOT_STARTED)),
+        _ => failure,
     })
 }
 
@@ -168,7 +169,8 @@ fn record(args: Args, out: &Out) -> Result<Exit, Failure> {
     let command: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
     let child = (!args.command.is_empty()).then_some(args.command);
     let mut watcher = Watcher { out, line: None, name: name.clone() };
-    let summary = session::record(Plan { output, config, child, command }, sources, &mut watcher);
+    let plan = Plan { output, config, child, stdout_taken: out.json, command };
+    let summary = session::record(plan, sources, &mut watcher);
     watcher.clear();
     let summary = summary.map_err(failure)?;
     report(&summary, &name, to_stdout, out)?;
@@ -282,8 +284,21 @@ impl Observer for Watcher<'_> {
         }
     }
 
+    /// The first line is the warning, what follows explains it.
+    fn warning(&mut self, text: &str) {
+        let (line, more) = text.split_once('\n').unwrap_or((text, ""));
+        match &self.line {
+            Some(status) => status.suspend(|| self.out.warning(line)),
+            None => self.out.warning(line),
+        }
+        if !more.is_empty() {
+            self.remark(more);
+        }
+    }
+
     fn live(&mut self, sources: &[String]) {
-        self.out.remark(&format!("recording {} into {}; Ctrl-C ends it", sources.join(" "), self.name));
+        let into = if self.name == "-" { "stdout" } else { &self.name };
+        self.out.remark(&format!("recording {} into {into}; Ctrl-C ends it", sources.join(" ")));
         if !self.out.quiet {
             self.line = Some(progress::line(self.out));
         }
@@ -377,7 +392,7 @@ fn summary_json(s: &Summary) -> serde_json::Value {
 
 fn exit(s: &Summary) -> Exit {
     match s.child_code {
-        Some(code) => Exit::Code(u8::try_from(code).unwrap_or(255)),
+        Some(code) => command_code(code),
         None if s.ended == Ended::WriteError => Exit::Failed,
         None if s.lost().is_empty() && s.ended != Ended::DiskFull => Exit::Fine,
         None => Exit::Lost,
@@ -389,11 +404,20 @@ pub(crate) fn failure(e: RecordError) -> Failure {
     let hint = e.hint();
     let failure = match &e {
         RecordError::UnknownSource { .. }
+        | RecordError::LeftOut { .. }
         | RecordError::Config { .. }
         | RecordError::Write(coldcase_bundle::WriteError::Exists { .. }) => Failure::usage(e.to_string()),
         _ => Failure::failed(e.to_string()),
     };
-    failure.hint(hint)
+    match e {
+        RecordError::Unsealed { child_code: Some(code), .. } => failure.with(command_code(code)).hint(hint),
+        _ => failure.hint(hint),
+    }
+}
+
+/// The command's own code as ours.
+fn command_code(code: i32) -> Exit {
+    Exit::Code(u8::try_from(code).unwrap_or(255))
 }
 
 #[cfg(test)]

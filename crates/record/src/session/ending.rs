@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 
+use coldcase_bundle::WriteError;
 use coldcase_model::manifest::{ChildEntry, Manifest};
 use crossbeam_channel::Receiver;
 
 use super::{Plan, Session, Wake};
 use crate::child::Child;
-use crate::error::RecordError;
 use crate::source::Intake;
 use crate::summary::{Ended, Summary};
 use crate::{clock, host_entry, mask};
@@ -28,9 +28,8 @@ impl Session<'_> {
     }
 
     /// Ends it and seals the bundle.
-    pub(super) fn finish(mut self, ended: Ended) -> Result<Summary, RecordError> {
+    pub(super) fn finish(mut self, ended: Ended) -> Result<Summary, WriteError> {
         let elapsed = self.started.elapsed();
-        let progress = self.progress();
         self.poll_sources();
         self.stop.stop();
         self.roster.stopped();
@@ -51,11 +50,12 @@ impl Session<'_> {
         self.append([cost]);
         self.anchor("end");
         let manifest = self.manifest(ended);
+        let counter = self.writer.clone();
         let manifest = self.writer.seal(manifest)?;
-        let bytes = self.path.as_ref().and_then(|p| std::fs::metadata(p).ok()).map(|m| m.len());
+        let bytes = counter.stats().bytes_written;
         Ok(Summary {
             bundle: self.path,
-            bytes: bytes.unwrap_or(progress.bytes),
+            bytes,
             started: self.started_at,
             elapsed,
             events,

@@ -57,14 +57,20 @@ pub struct Plan {
     pub config: RecordConfig,
     /// A command to run meanwhile: the recording ends with it.
     pub child: Option<Vec<OsString>>,
+    /// Our stdout is for a result: what the command prints there goes to stderr.
+    pub stdout_taken: bool,
     /// The recorder's own command line, as it was given; it is masked before it is stored.
     pub command: Vec<String>,
 }
 
 /// Who watches a recording.
 pub trait Observer {
-    /// A source says something, or something is not as it was asked for.
+    /// A source says something worth knowing.
     fn remark(&mut self, text: &str);
+    /// Something is not as it was asked for: to be told even to those who want quiet.
+    fn warning(&mut self, text: &str) {
+        self.remark(text);
+    }
     /// All sources that can be are live: time zero. `sources` are their names.
     fn live(&mut self, sources: &[String]);
     /// Each second.
@@ -120,6 +126,7 @@ pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Obse
         ticks: 0,
         child: None,
         child_argv: plan.child.unwrap_or_default(),
+        stdout_taken: plan.stdout_taken,
         child_code: None,
         last_events: 0,
         failure: None,
@@ -135,11 +142,17 @@ pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Obse
     session.go_live(wake);
     let ended = session.run(&wakes);
     let child = session.child.take();
-    let mut summary = session.finish(ended)?;
-    if let Some(child) = child {
-        summary.child_code = Some(outlive(&child, &wakes));
+    if child.is_some() {
+        session.observer.remark(&format!("ended: {}; the command runs on, and is waited for", ended.words()));
     }
-    Ok(summary)
+    let code = session.child_code;
+    let sealed = session.finish(ended);
+    // The command's end is awaited whatever became of the bundle: its caller wants its code.
+    let child_code = child.map(|child| outlive(&child, &wakes)).or(code);
+    match sealed {
+        Ok(summary) => Ok(Summary { child_code, ..summary }),
+        Err(source) => Err(RecordError::Unsealed { source, child_code }),
+    }
 }
 
 /// Starts a source. One that panics is skipped: it never takes another down.
@@ -160,7 +173,10 @@ fn check_names(config: &RecordConfig, sources: &[Box<dyn Source>]) -> Result<(),
             return Err(RecordError::UnknownSource { flag, name: name.clone(), known });
         }
     }
-    Ok(())
+    match known.into_iter().find(|name| config.requires(name) && !config.wants(name)) {
+        Some(name) => Err(RecordError::LeftOut { name }),
+        None => Ok(()),
+    }
 }
 
 struct Session<'a> {
@@ -185,6 +201,7 @@ struct Session<'a> {
     ticks: u64,
     child: Option<Child>,
     child_argv: Vec<OsString>,
+    stdout_taken: bool,
     child_code: Option<i32>,
     last_events: u64,
     /// The first error of the writer: nothing more can be recorded.
@@ -265,17 +282,17 @@ impl Session<'_> {
         let rows = self.roster.take_rows();
         self.append(rows);
         for line in self.roster.missed() {
-            self.observer.remark(&line);
+            self.observer.warning(&line);
         }
         let names = self.roster.live_names();
         self.observer.live(&names);
         if self.child_argv.is_empty() {
             return;
         }
-        match Child::spawn(&self.child_argv, wake.clone()) {
+        match Child::spawn(&self.child_argv, self.stdout_taken, wake.clone()) {
             Ok(child) => self.child = Some(child),
             Err(e) => {
-                self.observer.remark(&format!("{}: {e}", self.child_argv[0].to_string_lossy()));
+                self.observer.warning(&format!("{}: cannot be started: {e}", self.child_argv[0].to_string_lossy()));
                 // We hold the receiving end: it cannot be gone.
                 let _ = wake.send(Wake::ChildEnded(child::spawn_failure_code(&e)));
             }
