@@ -238,10 +238,16 @@ fn loss(columns: &Columns, i: usize) -> Option<String> {
     })
 }
 
-/// Whether an entry is a loss counter that stayed at zero.
-pub(super) fn is_no_loss(entry: &Entry) -> bool {
-    match &entry.body {
-        Body::Row { columns, at } if *entry.stream == *events::Loss::DEF.stream => loss(columns, *at).is_none(),
+/// Whether nothing happened: a loss counter that stayed at zero, a thread that slept through the whole capture.
+pub(super) fn is_no_news(entry: &Entry) -> bool {
+    /// Off-CPU before the capture began, and when it ended.
+    const THROUGHOUT: u32 = 8 | 16;
+    let Body::Row { columns, at } = &entry.body else { return false };
+    match &*entry.stream {
+        s if s == events::Loss::DEF.stream => loss(columns, *at).is_none(),
+        s if s == events::OffCpu::DEF.stream => {
+            events::OffCpu::cols(columns).is_ok_and(|c| c.flags[*at] & THROUGHOUT == THROUGHOUT)
+        }
         _ => false,
     }
 }

@@ -19,8 +19,9 @@ use filter::Filter;
 
 /// Print what happened, all streams in one order, one line an event
 ///
-/// Times on the left count from the start of the recording. Without --stream, all that happened is shown; what the
-/// recorder noted of the host and of itself (host.*, symbols, receipts, cost) is shown when it is named.
+/// Times on the left count from the start of the recording; what has a length is shown when any part of it is in the
+/// window. Without --stream, all that happened is shown; what the recorder noted of the host and of itself (host.*,
+/// symbols, receipts, cost), and threads that slept throughout, are shown when their stream is named.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -102,8 +103,8 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         let next = (0..merges.len()).filter_map(|i| merges[i].next.as_ref().map(|e| (e.utc, i))).min();
         let Some((i, entry)) = next.and_then(|(_, i)| merges[i].take().map(|e| (i, e))) else { break };
         let t = &timelines[i];
-        // A loss counter that stayed at zero is proof, not news; it is shown where losses are asked for.
-        if !filter.passes(t, &entry) || (args.stream.is_empty() && line::is_no_loss(&entry)) {
+        // A loss counter that stayed at zero is proof, not news; it is shown where its stream is asked for.
+        if !filter.passes(t, &entry) || (args.stream.is_empty() && line::is_no_news(&entry)) {
             continue;
         }
         text.clear();
