@@ -25,7 +25,7 @@ struct cc_off_cpu {
 	__u32 waker_tid; /* Thread that woke it; 0 when it was preempted or the wake-up was not seen. */
 	__u16 cpu_out; /* CPU that it left. */
 	__u16 cpu_in; /* CPU that it came back on. */
-	__u32 flags; /* Bit 0: preempted. Bit 1: kernel thread. Bit 2: woken from interrupt context. Bit 3: the switch-out was before the capture began (`time` is then the start of the capture). Bit 4: still off-CPU when the capture ended. Bit 5: the wait of a new thread for its first turn. */
+	__u32 flags; /* Bit 0: preempted. Bit 1: kernel thread. Bit 2: woken from interrupt context. Bit 3: the switch-out was before the capture began (`time` is then the start of the capture). Bit 4: still off-CPU when the capture ended. Bit 5: the wait of a new thread for its first turn. Bit 6: the switch back was not traced (the kernel leaves out some in a thousand); `duration` reaches to the wake-up, and the time waited for a CPU behind it is not known. */
 	__u32 reserved; /* Zero. */
 	__u32 kernel_stack; /* Kernel stack at switch-out, for intervals of at least the stack threshold (1 ms by default). (frames; they follow the struct, in order) */
 	__u32 user_stack; /* User stack at switch-out, likewise. (frames; they follow the struct, in order) */

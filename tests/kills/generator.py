@@ -37,10 +37,10 @@ def switches():
 
 def writes():
     fd = os.open(folder / "disk", os.O_CREAT | os.O_RDWR | os.O_DIRECT)
-    page = mmap.mmap(-1, 4096 * 64)
+    page = mmap.mmap(-1, 4096 * 16)
     for n in range(10**9):
         started = boottime()
-        os.pwritev(fd, [memoryview(page)[: 4096 * (1 + n % 64)]], 4096 * 64 * (n % 16))
+        os.pwritev(fd, [memoryview(page)[: 4096 * (1 + n % 16)]], 4096 * 16 * (n % 16))
         note("disk", n, started)
         time.sleep(0.05)
 

@@ -30,7 +30,8 @@ crate::event! {
         cpu_in: u16 [Id],
         /// Bit 0: preempted. Bit 1: kernel thread. Bit 2: woken from interrupt context. Bit 3: the switch-out was
         /// before the capture began (`time` is then the start of the capture). Bit 4: still off-CPU when the capture ended.
-        /// Bit 5: the wait of a new thread for its first turn.
+        /// Bit 5: the wait of a new thread for its first turn. Bit 6: the switch back was not traced (the kernel leaves out
+        /// some in a thousand); `duration` reaches to the wake-up, and the time waited for a CPU behind it is not known.
         flags: u32 [Flags],
         /// Zero.
         reserved: u32 [None],
