@@ -97,3 +97,18 @@ fn several_bundles_are_shown_one_after_the_other() {
     assert_eq!(json[1]["streams"][0]["events"], 2000);
     run_in(dir.path(), &["info", "whole.case", "absent.case"]).code(2);
 }
+
+#[test]
+fn no_verb_hides_that_a_bundle_was_cut() {
+    let dir = folder();
+    let bytes = bundle(dir.path());
+    std::fs::write(dir.path().join("cut.case"), &bytes[..bytes.len() / 2]).unwrap();
+    for verb in ["flame", "latency", "flow", "timeline"] {
+        let run = run_in(dir.path(), &[verb, "cut.case"]).code(0);
+        assert!(run.stderr.contains("warning:") && run.stderr.contains("cut short"), "{verb}: {}", run.stderr);
+    }
+    let run = run_in(dir.path(), &["analyze", "cut.case", "-o", "report", "--strict"]).code(3);
+    assert!(run.stdout.contains("could not be read") && !run.stdout.contains("Nothing was lost"), "{}", run.stdout);
+    let run = run_in(dir.path(), &["info", "cut.case"]).code(0);
+    assert!(!run.stdout.contains("nothing lost"), "{}", run.stdout);
+}

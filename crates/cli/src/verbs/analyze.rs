@@ -55,7 +55,7 @@ pub(super) struct Reading {
     /// A folder of binaries or debug files, to name frames that the bundle has no names for
     #[arg(long, value_name = "DIR")]
     debug_dir: Option<PathBuf>,
-    /// Exit with 3 when evidence was lost
+    /// Exit with 3 when the bundle is incomplete or evidence was lost
     #[arg(long)]
     strict: bool,
 }
@@ -91,6 +91,15 @@ impl Reading {
         analysis.map_err(failure)
     }
 
+    /// The same, and what could not be read is told on stderr: for verbs whose page has no place for it.
+    pub(super) fn analyze_and_warn(&self, bundle: &Path, parts: &[Part], out: &Out) -> Result<Analysis, Failure> {
+        let analysis = self.analyze(bundle, parts, out)?;
+        for problem in &analysis.quality.problems {
+            out.warning(&format!("{}: {problem}", bundle.display()));
+        }
+        Ok(analysis)
+    }
+
     /// Refuses a scope where there is nothing that it could narrow.
     pub(super) fn refuse_scope(&self, what: &str) -> Result<(), Failure> {
         let s = &self.scope;
@@ -101,10 +110,10 @@ impl Reading {
         Ok(())
     }
 
-    /// How to exit: 3 when evidence was lost and it was asked to be strict.
+    /// How to exit: 3 when evidence was lost, or may have been for want of a seal, and it was asked to be strict.
     pub(super) fn exit(&self, a: &Analysis) -> Exit {
         let lost = a.quality.losses.iter().any(|l| l.count > 0 || l.bytes > 0) || !a.quality.problems.is_empty();
-        if self.strict && lost { Exit::Lost } else { Exit::Fine }
+        if self.strict && (lost || !a.bundle.complete) { Exit::Lost } else { Exit::Fine }
     }
 }
 

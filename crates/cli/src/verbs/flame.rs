@@ -68,7 +68,7 @@ impl Kind {
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
-    let analysis = args.reading.analyze(&args.bundle, &[Part::Flame], out)?;
+    let analysis = args.reading.analyze_and_warn(&args.bundle, &[Part::Flame], out)?;
     if let Some(file) = &args.svg {
         let svg = coldcase_report::flame_svg(&analysis).map_err(|e| Failure::failed(e.to_string()))?;
         write_new(file, &svg, args.force)?;

@@ -41,7 +41,7 @@ const GROUPS: [(&str, &str); 4] =
     [("span", "spans"), ("block", "block devices"), ("run_queue", "run queue"), ("off_cpu", "waits off the CPU")];
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
-    let analysis = args.reading.analyze(&args.bundle, &[Part::Latency], out)?;
+    let analysis = args.reading.analyze_and_warn(&args.bundle, &[Part::Latency], out)?;
     if let Some(file) = &args.svg {
         let svg = coldcase_report::latency_svg(&analysis).map_err(|e| Failure::failed(e.to_string()))?;
         write_new(file, &svg, args.force)?;

@@ -144,7 +144,13 @@ fn losses(f: &Facts, out: &Out, t: &mut String) {
         t.push_str(&format!("{}\n", out.style(Style::Warn, &line)));
     }
     if lost.is_empty() && !watched.is_empty() {
-        t.push_str(&out.style(Style::Good, &format!("nothing lost: {} counters were polled and stayed at zero\n", watched.len())));
+        // What was counted says nothing of what became of the file.
+        let (word, style) = match f.complete && f.problems.is_empty() {
+            true => ("nothing lost", Style::Good),
+            false => ("no loss counted", Style::Warn),
+        };
+        let line = format!("{word}: {} counters were polled and stayed at zero\n", watched.len());
+        t.push_str(&out.style(style, &line));
     } else if lost.is_empty() {
         t.push_str(&out.style(Style::Warn, "losses unknown: no counter was recorded\n"));
     }
