@@ -39,7 +39,8 @@ impl Default for WriterOptions {
     fn default() -> Self {
         WriterOptions {
             chunk_bytes: 1 << 20,
-            chunk_time: Duration::from_secs(1),
+            // Leaves more than a second of the two that a kill may cost for rings, queues and a starved recorder.
+            chunk_time: Duration::from_millis(700),
             sync_every: Duration::from_secs(5),
             level: 3,
             workers: 1,
