@@ -117,6 +117,9 @@ fn off_cpu(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
     if c.flags[i] & 16 != 0 {
         out.push_str(", not back when the capture ended");
     }
+    if c.flags[i] & 64 != 0 {
+        out.push_str(", its return was not traced");
+    }
     let frames = t.symbols().stack(c.pid[i], at, c.kernel_stack.get(i), c.user_stack.get(i));
     innermost(&frames, &mut out);
     Some(out)
@@ -131,14 +134,29 @@ fn cpu_sample(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
     Some(out)
 }
 
-/// The innermost frames of a stack.
+/// The innermost frames of a stack: two of the kernel's, then the program's own, which say where in its code it stood.
 fn innermost(frames: &[coldcase_timeline::Frame], out: &mut String) {
-    const SHOWN: usize = 4;
-    for (i, f) in frames.iter().take(SHOWN).enumerate() {
-        _ = write!(out, "{}{}", if i == 0 { ": " } else { " < " }, f.name);
+    const KERNEL: usize = 2;
+    const SHOWN: usize = 6;
+    let kernel = frames.iter().take_while(|f| &*f.module == "[kernel]").count();
+    // Without a user stack the kernel's frames are all there is.
+    let kernel_shown = if kernel == frames.len() { SHOWN } else { KERNEL };
+    let (inner, own) = frames.split_at(kernel);
+    let (inner_shown, own_shown) = (inner.len().min(kernel_shown), own.len().min(SHOWN - KERNEL));
+    let mut before = ": ";
+    for f in &inner[..inner_shown] {
+        _ = write!(out, "{before}{}", f.name);
+        before = " < ";
     }
-    if frames.len() > SHOWN {
-        _ = write!(out, " < … {} more", frames.len() - SHOWN);
+    if inner_shown < inner.len() {
+        out.push_str(" < …");
+    }
+    for f in &own[..own_shown] {
+        _ = write!(out, "{before}{}", f.name);
+        before = " < ";
+    }
+    if own_shown < own.len() {
+        _ = write!(out, " < … {} more", own.len() - own_shown);
     }
 }
 
