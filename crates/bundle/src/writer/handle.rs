@@ -12,7 +12,7 @@ use coldcase_model::catalogue::{CATALOGUE, raw_stream};
 use coldcase_model::events::{Anchor, Receipt};
 use coldcase_model::manifest::Manifest;
 use coldcase_model::{Class, Column, Columns, Event};
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded};
 
 use super::appender::Assembler;
 use super::open::OpenChunk;
@@ -25,6 +25,9 @@ use super::threads::{self, Message};
 use crate::error::WriteError;
 use crate::limits;
 use crate::schema::Schema;
+
+/// Packed chunks that may wait for the disk.
+const QUEUED: usize = 16;
 
 /// No anchor was seen yet.
 const NO_OFFSET: i64 = i64::MIN;
@@ -85,7 +88,8 @@ impl Writer {
         let workers = options.workers.max(1);
         // Room for little more than what the workers hold: beyond it `append` waits.
         let (jobs, cut) = bounded(workers + 1);
-        let (appender, messages) = unbounded();
+        // A disk that stalls holds up the workers, then `append`: memory stays bounded.
+        let (appender, messages) = bounded(QUEUED);
         let mut running = threads::appender(messages, assembler, shared.clone(), options.sync_every)?;
         for _ in 0..workers {
             running.push(threads::worker(cut.clone(), appender.clone(), &options)?);
