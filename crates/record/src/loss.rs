@@ -48,7 +48,7 @@ impl LossLedger {
     }
 
     /// The rows of the interval that ends now. `zeroes` adds a row with count 0 for each watched loss that never
-    /// happened: proof that it was looked for. Only the last drain wants those.
+    /// happened: proof that it was looked for.
     pub fn drain(&self, start: u64, end: u64, zeroes: bool) -> Vec<Loss> {
         let mut rows = Vec::new();
         let mut counts = self.lock();

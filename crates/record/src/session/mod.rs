@@ -35,6 +35,8 @@ const GLANCE: Duration = Duration::from_millis(200);
 const SIZE_MARGIN: u64 = 4 << 20;
 /// Anchors are taken every so many ticks.
 const ANCHOR_TICKS: u64 = 2;
+/// Losses that were looked for and did not happen are written every so many ticks.
+const PROOF_TICKS: u64 = 5;
 
 /// Where the bundle goes.
 pub enum Output {

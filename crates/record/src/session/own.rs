@@ -8,7 +8,7 @@ use coldcase_model::events::{Backlog, Mark};
 use coldcase_model::loss::LossTotal;
 use coldcase_model::{Columns, Event};
 
-use super::{ANCHOR_TICKS, Session};
+use super::{ANCHOR_TICKS, PROOF_TICKS, Session};
 use crate::control::Note;
 use crate::summary::Progress;
 use crate::{clock, cost};
@@ -18,7 +18,8 @@ impl Session<'_> {
     pub(super) fn tick(&mut self) {
         self.ticks += 1;
         self.poll_sources();
-        self.write_losses(false);
+        // A recording that is killed has no last word: what stayed at zero is said while it runs, too.
+        self.write_losses(self.ticks.is_multiple_of(PROOF_TICKS));
         if self.clock_moved() {
             self.anchor("step");
         } else if self.ticks.is_multiple_of(ANCHOR_TICKS) {
