@@ -126,7 +126,11 @@ mod tests {
     #[test]
     fn this_process_is_found_with_all_its_threads() {
         let (send, receive) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::Builder::new().name("cc-test".into()).spawn(move || receive.recv()).unwrap();
+        let (named, ready) = std::sync::mpsc::channel::<()>();
+        // A thread takes its name itself, once it runs.
+        let body = move || named.send(()).map(|()| receive.recv());
+        let thread = std::thread::Builder::new().name("cc-test".into()).spawn(body).unwrap();
+        ready.recv().unwrap();
         let me = std::process::id();
         assert!(pids().contains(&me));
         let rows = of_process(me);
