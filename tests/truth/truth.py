@@ -75,12 +75,12 @@ def cpu_and_scheduler(folder, v):
     load = folder / "load"
     subprocess.run(["cc", "-O2", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-pthread", "-o", load, HERE / "load.c"], check=True)
     case = folder / "cpu.case"
-    with recording(case):
+    with recording(case, "--sample-hz", "499"):
         p = subprocess.Popen([load, "9"], stdout=subprocess.PIPE, text=True)
         tids = dict(reversed(p.stdout.readline().split()) for _ in range(4))
         tids = {name: int(tid) for name, tid in tids.items()}
         time.sleep(0.5)
-        perf = shutil.which("perf") and peer(["perf", "record", "-q", "-F", "99", "-g", "-p", str(p.pid), "-o", folder / "perf.data"], folder / "perf.err")
+        perf = shutil.which("perf") and peer(["perf", "record", "-q", "-F", "499", "-g", "-p", str(p.pid), "-o", folder / "perf.data"], folder / "perf.err")
         offcpu = shutil.which("offcputime") and peer(["offcputime", "-p", str(p.pid), "--stack-storage-size", "16384", "6"], folder / "offcputime")
         runq = shutil.which("runqlat") and peer(["runqlat", "-p", str(p.pid), "6", "1"], folder / "runqlat")
         time.sleep(1)
