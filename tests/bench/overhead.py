@@ -96,7 +96,8 @@ class PingPong:
 def recorders(coldcase):
     out = {"none": None, "none again": None,
            "empty hooks": [*coldcase, "record", "--empty-hooks", "-o", "{out}", "--quiet", "--for", "10m"],
-           "coldcase": [*coldcase, "record", "-o", "{out}", "--quiet", "--for", "10m"]}
+           "coldcase": [*coldcase, "record", "-o", "{out}", "--quiet", "--for", "10m"],
+           "coldcase without packets": [*coldcase, "record", "--without", "packets", "-o", "{out}", "--quiet", "--for", "10m"]}
     if shutil.which("perf"):
         out["perf -a -g -F 99"] = shlex.split("perf record -q -a -g -F 99 -o {out}")
         out["perf sched_switch"] = shlex.split("perf record -q -a -e sched:sched_switch -o {out}")
