@@ -84,24 +84,7 @@ pub(crate) fn plural(n: u64, one: &str, many: &str) -> String {
 
 /// `512 B`, `12.3 MiB`.
 pub(crate) fn bytes(n: u64) -> String {
-    if n < 1024 {
-        return format!("{n} B");
-    }
-    let mut value = n as f64;
-    for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
-        if value < 1023.5 || unit == "TiB" {
-            let places = if value < 9.995 {
-                2
-            } else if value < 99.95 {
-                1
-            } else {
-                0
-            };
-            return format!("{value:.places$} {unit}");
-        }
-        value /= 1024.0;
-    }
-    String::new()
+    coldcase_model::quantity::format_size(n)
 }
 
 /// `1.23ms`.
