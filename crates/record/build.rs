@@ -1,5 +1,5 @@
-//! Compiles every `bpf/*.bpf.c` and `bpf/bench/*.bpf.c` with clang, and writes the list of objects that
-//! `src/kernel/objects.rs` includes: a new kernel source needs no edit here.
+//! Compiles every `bpf/*.bpf.c` with clang, and beside each a twin with empty programs on the same hooks for benchmarks, and
+//! writes the lists of objects that `src/kernel/objects.rs` includes: a new kernel source needs no edit here.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -14,13 +14,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bpf = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../../bpf").canonicalize()?;
     println!("cargo::rerun-if-env-changed=CLANG");
     println!("cargo::rerun-if-changed={}", bpf.display());
+    let sources = sources(&bpf)?;
+    let empty = sources.iter().map(|s| empty_twin(s, &out)).collect::<Result<Vec<_>, _>>()?;
     let mut list = String::new();
-    for (name, folder) in [("SOURCES", bpf.clone()), ("BENCH", bpf.join("bench"))] {
-        writeln!(list, "/// The objects of {}.\npub static {name}: &[Object] = &[", folder.display())?;
-        for source in sources(&folder)? {
-            let object = compile(&bpf, &source, &out)?;
-            let stem = stem(&source);
-            writeln!(list, "    Object {{ name: {stem:?}, aligned: &Aligned(*include_bytes!({object:?})) }},")?;
+    for (name, doc, files) in [
+        ("SOURCES", "The kernel sources.", &sources),
+        ("EMPTY", "Empty programs on the hooks of each source: what the hooks alone cost.", &empty),
+    ] {
+        writeln!(list, "/// {doc}\npub static {name}: &[Object] = &[")?;
+        for source in files {
+            let object = compile(&bpf, source, &out)?;
+            let stem = stem(source);
+            let source = stem.strip_suffix(TWIN).unwrap_or(&stem);
+            writeln!(list, "    Object {{ name: {source:?}, aligned: &Aligned(*include_bytes!({object:?})) }},")?;
         }
         writeln!(list, "];")?;
     }
@@ -44,6 +50,23 @@ fn sources(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// What the file name of an empty twin ends with.
+const TWIN: &str = ".empty";
+
+/// Writes `<name>.empty.bpf.c`: an empty program in each section that the source has a program in. Iterators are no hooks.
+fn empty_twin(source: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    let text = std::fs::read_to_string(source)?;
+    let sections = text.lines().filter_map(|l| l.strip_prefix("SEC(\"")?.split_once("\")")).map(|(section, _)| section);
+    let mut twin = String::from("#include \"kernel.h\"\n#include <bpf/bpf_helpers.h>\n");
+    twin.push_str("char LICENSE[] SEC(\"license\") = \"Dual MIT/GPL\";\n");
+    for (n, section) in sections.filter(|s| !s.starts_with("iter")).enumerate() {
+        writeln!(twin, "SEC(\"{section}\") int empty_{n}(void *ctx) {{ return 0; }}")?;
+    }
+    let path = out.join(format!("{}{TWIN}.bpf.c", stem(source)));
+    std::fs::write(&path, twin)?;
+    Ok(path)
 }
 
 fn compile(bpf: &Path, source: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {

@@ -10,7 +10,8 @@ use coldcase_model::quantity::format_size;
 use coldcase_record::config::{RecordConfig, ScrapeTarget};
 use coldcase_record::discover;
 use coldcase_record::error::RecordError;
-use coldcase_record::kernel::bench::Empty;
+use coldcase_record::kernel::{Kernel, bench::Empty};
+use coldcase_record::symbols::Seen;
 use coldcase_record::session::{self, Observer, Output, Plan};
 use coldcase_record::source::Source;
 use coldcase_record::sources;
@@ -163,7 +164,10 @@ fn record(args: Args, out: &Out) -> Result<Exit, Failure> {
     };
     tell(&config, out);
     let sources = match args.empty_hooks {
-        true => vec![Box::new(Empty { sample_hz: config.kernel.sample_hz }) as Box<dyn Source>],
+        true => {
+            let kernel = Kernel::new(&config.kernel, Seen::default(), |name| config.wants(name));
+            vec![Box::new(Empty::twin(&kernel)) as Box<dyn Source>]
+        }
         false => sources::all(&config),
     };
     let command: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();

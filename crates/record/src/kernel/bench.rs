@@ -2,8 +2,8 @@
 
 use libbpf_rs::{Link, ObjectBuilder};
 
-use super::objects::BENCH;
-use super::{load, refusal};
+use super::objects::{EMPTY, Object};
+use super::{Kernel, load, refusal};
 use crate::source::{Context, Running, Skip, Source, Started};
 
 /// Programs that do nothing, attached until this is dropped.
@@ -20,34 +20,56 @@ impl EmptyHooks {
     }
 }
 
-/// Attaches an empty program to every hook that the kernel sources use, the sampler at `hertz`.
-pub fn empty_hooks(hertz: u64) -> Result<EmptyHooks, Skip> {
+/// Attaches an empty program to every hook of the kernel sources that are `wanted` by name (`sched`), the sampler at `hertz`.
+/// A source whose hooks this kernel lacks is left out, as the source itself would be.
+pub fn empty_hooks(hertz: u64, wanted: impl Fn(&str) -> bool) -> Result<EmptyHooks, Skip> {
     if let Some(skip) = refusal::beforehand() {
         return Err(skip);
     }
     let mut hooks = EmptyHooks { links: Vec::new(), _objects: Vec::new() };
-    for object in BENCH {
-        refusal::listen();
-        let open = ObjectBuilder::default().name(object.name).and_then(|b| b.open_memory(object.bytes()));
-        let bpf = open.and_then(|o| o.load()).map_err(|e| refusal::skip("load", &e))?;
-        for program in bpf.progs_mut() {
-            let section = program.section().to_string_lossy();
-            if section.starts_with("perf_event") {
-                load::attach_sampler(&program, hertz, &mut hooks.links)?;
-            } else {
-                let link = program.attach().map_err(|e| refusal::skip(&format!("attach {section}"), &e))?;
-                hooks.links.push(link);
+    let mut refused = None;
+    for object in EMPTY.iter().filter(|o| wanted(o.name)) {
+        match attach(object, hertz) {
+            Ok((bpf, links)) => {
+                hooks.links.extend(links);
+                hooks._objects.push(bpf);
             }
+            Err(skip) => refused = Some(skip),
         }
-        hooks._objects.push(bpf);
     }
-    Ok(hooks)
+    match refused {
+        Some(skip) if hooks.links.is_empty() => Err(skip),
+        _ => Ok(hooks),
+    }
+}
+
+fn attach(object: &Object, hertz: u64) -> Result<(libbpf_rs::Object, Vec<Link>), Skip> {
+    refusal::listen();
+    let open = ObjectBuilder::default().name(object.name).and_then(|b| b.open_memory(object.bytes()));
+    let bpf = open.and_then(|o| o.load()).map_err(|e| refusal::skip("load", &e))?;
+    let mut links = Vec::new();
+    for program in bpf.progs_mut() {
+        let section = program.section().to_string_lossy();
+        if section.starts_with("perf_event") {
+            load::attach_sampler(&program, hertz, &mut links)?;
+        } else {
+            links.push(program.attach().map_err(|e| refusal::skip(&format!("attach {section}"), &e))?);
+        }
+    }
+    Ok((bpf, links))
 }
 
 /// The empty programs as a source that records nothing: `coldcase record --empty-hooks`.
 pub struct Empty {
-    /// How often the sampler's hook is taken, per second and CPU.
-    pub sample_hz: u64,
+    sample_hz: u64,
+    only: Vec<&'static str>,
+}
+
+impl Empty {
+    /// On the hooks that `kernel` would take.
+    pub fn twin(kernel: &Kernel) -> Empty {
+        Empty { sample_hz: kernel.options.sample_hz, only: kernel.options.only.clone() }
+    }
 }
 
 impl Source for Empty {
@@ -56,7 +78,7 @@ impl Source for Empty {
     }
 
     fn start(self: Box<Self>, _: Context) -> Result<Started, Skip> {
-        let hooks = empty_hooks(self.sample_hz)?;
+        let hooks = empty_hooks(self.sample_hz, |name| self.only.contains(&name))?;
         let remarks = vec![format!("benchmark: {} hooks with empty programs, nothing else is recorded", hooks.links())];
         Ok(Started { running: Box::new(hooks), skipped: Vec::new(), remarks })
     }

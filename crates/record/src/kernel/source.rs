@@ -15,7 +15,7 @@ use crate::symbols::Seen;
 
 /// `kernel.task`, `kernel.tcp`, …: one per object.
 pub struct Kernel {
-    options: Options,
+    pub(super) options: Options,
     seen: Seen,
 }
 
