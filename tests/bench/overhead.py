@@ -1,7 +1,9 @@
 """What recording costs a workload: paired, order-randomised rounds, the ratio to no recorder with a 95% interval.
 
 Columns: nothing, nothing again (the noise floor), empty programs on the same hooks, coldcase, and the peers that are installed
-(`perf record -a -g -F 99`, `perf record -e sched:sched_switch -a`, `tcpdump`). A ratio below 1 means the workload was slower.
+(`perf record -a -g -F 99`, `perf record -e sched:sched_switch -a`, `tcpdump`, bpftrace summing off-CPU time by kernel stack). A ratio
+below 1 means the workload was slower. With `--until POINTS` rounds go on, up to --rounds, until the 95% interval of coldcase minus the
+empty hooks is that narrow.
 """
 import argparse
 import json
@@ -13,84 +15,23 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-PINGPONG = r"""
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
-static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + t.tv_nsec / 1e9; }
-int main(int c, char **v) {
-  int a[2], b[2]; long n = 0; char x = 0; double run = atof(v[1]), t0, t;
-  if (pipe(a) || pipe(b)) return 1;
-  if (!fork()) { close(a[1]); close(b[0]); while (read(a[0], &x, 1) == 1 && write(b[1], &x, 1) == 1); _exit(0); }
-  close(a[0]); close(b[1]); t0 = now();
-  do for (int i = 0; i < 64; i++, n++) if (write(a[1], &x, 1) != 1 || read(b[0], &x, 1) != 1) return 1;
-  while ((t = now() - t0) < run);
-  printf("%f\n", 2 * n / t); return 0; }
-"""
+from workloads import WORKLOADS
+
 # 97.5% quantiles of Student's t for 1..30 degrees of freedom
 T975 = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10, 2.09, 2.09,
         2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05, 2.04]
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
-class Redis:
-    """redis-benchmark SET then GET, 50 clients, a fixed number of requests; harmonic mean of both, requests/s."""
-    unit = "req/s"
-
-    def __init__(self, folder, seconds):
-        self.port = free_port()
-        self.server = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
-            stdout=subprocess.DEVNULL)
-        for _ in range(100):
-            time.sleep(0.05)
-            with socket.socket() as s:
-                if not s.connect_ex(("127.0.0.1", self.port)):
-                    break
-        self.n = max(2000, int(self.bench(20000) * seconds / 2))
-
-    def bench(self, n):
-        out = subprocess.run(
-            ["redis-benchmark", "-p", str(self.port), "-c", "50", "-n", str(n), "-r", "100000", "-d", "64", "-t", "set,get", "--csv"],
-            capture_output=True, text=True, check=True).stdout
-        rates = [float(re.search(rf'"{op}","([\d.]+)"', out)[1]) for op in ("SET", "GET")]
-        return 2 / sum(1 / r for r in rates)
-
-    def run(self):
-        return self.bench(self.n)
-
-    def close(self):
-        self.server.terminate()
-        self.server.wait()
-
-
-class PingPong:
-    """Two processes on the last CPU hand a byte through pipes; context switches/s."""
-    unit = "switches/s"
-
-    def __init__(self, folder, seconds):
-        self.exe, self.seconds = folder / "pingpong", seconds
-        (folder / "pingpong.c").write_text(PINGPONG)
-        subprocess.run(["cc", "-O2", "-o", self.exe, folder / "pingpong.c"], check=True)
-
-    def run(self):
-        cpu = str(max(os.sched_getaffinity(0)))
-        return float(subprocess.run(["taskset", "-c", cpu, self.exe, str(self.seconds)], capture_output=True, text=True, check=True).stdout)
-
-    def close(self):
-        pass
+# Kernel stacks only: with user stacks bpftrace spends tens of seconds on symbols at its end.
+OFFCPU = ("tracepoint:sched:sched_switch { if (args->prev_pid != 0) { @out[args->prev_pid] = nsecs; @stack[args->prev_pid] = kstack(16); } "
+          "$s = @out[args->next_pid]; if ($s != 0) { @us[args->next_comm, @stack[args->next_pid]] = sum((nsecs - $s) / 1000); "
+          "delete(@out[args->next_pid]); } } END { clear(@out); clear(@stack); }")
 
 
 def recorders(coldcase):
@@ -101,9 +42,17 @@ def recorders(coldcase):
     if shutil.which("perf"):
         out["perf -a -g -F 99"] = shlex.split("perf record -q -a -g -F 99 -o {out}")
         out["perf sched_switch"] = shlex.split("perf record -q -a -e sched:sched_switch -o {out}")
+    if shutil.which("bpftrace"):
+        out["bpftrace off-CPU"] = ["bpftrace", "-o", "{out}", "-e", OFFCPU]
     if shutil.which("tcpdump"):
         out["tcpdump -i any -s 96"] = shlex.split("tcpdump -Z root -i any -s 96 -w {out}")
     return out
+
+
+def host_busy():
+    """CPU seconds that the whole host has spent: user, nice, system, irq, softirq."""
+    fields = [int(f) for f in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+    return sum(fields[i] for i in (0, 1, 2, 5, 6)) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(argv, workload, folder, attach):
@@ -116,7 +65,9 @@ def measure(argv, workload, folder, attach):
     time.sleep(attach)
     if process and process.poll() is not None:
         raise SystemExit(f"recorder ended early ({process.returncode}): {shlex.join(argv)}: {err.read_text()[-500:]}")
-    rate = workload.run()
+    busy = host_busy()
+    rate, operations = workload.run()
+    busy = (host_busy() - busy) / operations
     size = 0
     if process:
         process.send_signal(signal.SIGINT)
@@ -127,7 +78,7 @@ def measure(argv, workload, folder, attach):
         lost = re.findall(r"(?im)^.*\b[1-9]\d*\b[^\n]*(?:lost|dropped).*$|^.*(?:lost|dropped)\D*[1-9].*$", err.read_text(errors="replace"))
         note = "; ".join(lost)[:200]
         out.unlink(missing_ok=True)
-    return rate, cpu, size, note
+    return rate, cpu, size, note, busy
 
 
 def interval(ratios):
@@ -139,10 +90,19 @@ def interval(ratios):
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
 
+def above_hooks(runs):
+    """What coldcase costs beyond the empty hooks, in points of the unhindered rate: mean and half the 95% interval, over paired rounds."""
+    points = [(hooks[0] - ours[0]) / base[0] * 100 for base, hooks, ours in zip(*(runs[r] for r in ("none", "empty hooks", "coldcase")))]
+    if len(points) < 2:
+        return None
+    return statistics.fmean(points), T975[min(len(points) - 2, len(T975) - 1)] * statistics.stdev(points) / math.sqrt(len(points))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--coldcase", default="target/release/coldcase", help="command, split as a shell would")
-    p.add_argument("--workloads", default="redis,pingpong")
+    p.add_argument("--workloads", default="redis,pingpong", help="of: " + ", ".join(WORKLOADS))
+    p.add_argument("--until", type=float, metavar="POINTS", help="stop a workload once the interval is +- so many points")
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--seconds", type=float, default=3)
     p.add_argument("--attach", type=float, default=1.5)
@@ -153,17 +113,19 @@ def main():
     if os.geteuid() != 0:
         print("skipped: overhead needs root to load eBPF")
         return
+    for kind, place in (("tracefs", "/sys/kernel/tracing"), ("debugfs", "/sys/kernel/debug")):  # where bpftrace and perf look for tracepoints
+        if not os.listdir(place):
+            subprocess.run(["mount", "-t", kind, kind, place], check=False)
     all_recorders = recorders(shlex.split(a.coldcase))
     if a.only:
         wanted = [w.strip() for w in a.only.split(",")]
         all_recorders = {k: v for k, v in all_recorders.items() if k == "none" or k in wanted}
     rng = random.Random(a.seed)
-    kinds = {"redis": (Redis, "redis-server"), "pingpong": (PingPong, "cc")}
-    rows = []
+    rows, verdicts = [], []
     for name in a.workloads.split(","):
-        make, tool = kinds[name]
-        if not shutil.which(tool):
-            print(f"skipped: {name} needs {tool}", file=sys.stderr)
+        make = WORKLOADS[name]
+        if lacking := [t for t in make.tools if not shutil.which(t)]:
+            print(f"skipped: {name} needs {', '.join(lacking)}", file=sys.stderr)
             continue
         with tempfile.TemporaryDirectory() as d:
             folder = pathlib.Path(d)
@@ -177,22 +139,30 @@ def main():
                     for r in order:
                         runs[r].append(measure(all_recorders[r], workload, folder, a.attach))
                         print(f"{n + 1}/{a.rounds} {name} x {r}: {runs[r][-1][0]:,.0f} {workload.unit} {runs[r][-1][3]}", file=sys.stderr)
+                    points = above_hooks(runs) if {"empty hooks", "coldcase"} <= runs.keys() else None
+                    if a.until and points and n >= 5 and points[1] <= a.until:
+                        break
             finally:
                 workload.close()
             for r, got in runs.items():
+                per_op = statistics.median(g[4] / base[4] for g, base in zip(got, runs["none"]) if base[4]) if r != "none" else 1
                 ratio, low, high = interval([g[0] / base[0] for g, base in zip(got, runs["none"])]) if r != "none" else (1, None, None)
                 rows.append({"workload": name, "recorder": r, "rounds": len(got), "rate": statistics.median(g[0] for g in got), "unit": workload.unit,
-                             "ratio": ratio, "low": low, "high": high,
+                             "ratio": ratio, "low": low, "high": high, "cpu_per_op": per_op,
                              "cpu_s": statistics.median(g[1] for g in got) if got[0][1] is not None else None,
                              "bytes": statistics.median(g[2] for g in got), "notes": sorted({g[3] for g in got if g[3]})[:2]})
-    print("| workload | recorder | rounds | median rate | ratio to none | 95% interval | recorder CPU s | file MB | it said |")
-    print("|---|---|--:|--:|--:|--:|--:|--:|---|")
+            if points:
+                verdicts.append({"workload": name, "points": points[0], "half": points[1]})
+    print("| workload | recorder | rounds | median rate | ratio to none | 95% interval | host CPU per operation | recorder CPU s | file MB | it said |")
+    print("|---|---|--:|--:|--:|--:|--:|--:|--:|---|")
     for r in rows:
         span = f"{r['low']:.3f}–{r['high']:.3f}" if r["low"] else "–"
         cpu = f"{r['cpu_s']:.2f}" if r["cpu_s"] is not None else "–"
-        print(f"| {r['workload']} | {r['recorder']} | {r['rounds']} | {r['rate']:,.0f} {r['unit']} | {r['ratio']:.3f} | {span} | {cpu} | {r['bytes'] / 1e6:.2f} | {' / '.join(r['notes'])} |")
+        print(f"| {r['workload']} | {r['recorder']} | {r['rounds']} | {r['rate']:,.0f} {r['unit']} | {r['ratio']:.3f} | {span} | {r['cpu_per_op']:.3f} | {cpu} | {r['bytes'] / 1e6:.2f} | {' / '.join(r['notes'])} |")
+    for v in verdicts:
+        print(f"\n{v['workload']}: coldcase minus empty hooks: {v['points']:.1f} points, 95% interval {v['points'] - v['half']:.1f} to {v['points'] + v['half']:.1f}")
     if a.json:
-        a.json.write_text(json.dumps({"kernel": os.uname().release, "cpus": os.cpu_count(), "rows": rows}, indent=1) + "\n")
+        a.json.write_text(json.dumps({"kernel": os.uname().release, "cpus": os.cpu_count(), "rows": rows, "above_hooks": verdicts}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
