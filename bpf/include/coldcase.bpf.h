@@ -16,9 +16,14 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
  * cc_args_<tracepoint> gets the number of arguments that the running kernel gives that tracepoint. */
 const volatile __u32 cc_self_tgid = 0;       /* the recorder, left out of its own capture */
 const volatile __u32 cc_group_size = 8;      /* CPUs that share a ring */
-const volatile __u64 cc_stack_threshold = 1000000; /* shorter intervals carry no stack, in ns */
 const volatile __u64 cc_key = 0;             /* secret of this capture: kernel addresses leave it hashed */
 const volatile __u32 cc_wake_bytes = 65536;  /* wake the consumer each time so much more waits; a power of two */
+
+/* Settings that the recorder turns while it records (crates/record/src/kernel/dials.rs: same order). One array, so that
+ * one write sets all. An object that reads none has no such map. */
+static volatile __u64 cc_dials[2] __attribute__((unused)) SEC(".data.dials") = { 0, 1000000 };
+#define cc_row_threshold cc_dials[0]   /* shorter intervals become no row of their own but are summed, in ns */
+#define cc_stack_threshold cc_dials[1] /* shorter intervals carry no stack, in ns */
 
 /* Frames of one stack at most: perf's own limit (kernel.perf_event_max_stack). */
 #define CC_MAX_FRAMES 127

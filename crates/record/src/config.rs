@@ -119,6 +119,9 @@ impl Scope {
 pub struct KernelConfig {
     /// CPU samples per second and CPU (`--sample-hz`).
     pub sample_hz: u64,
+    /// Off-CPU intervals shorter than this are summed each second instead of becoming rows (`--row-threshold`).
+    #[serde(deserialize_with = "required_duration")]
+    pub row_threshold: Duration,
     /// Off-CPU intervals from this length on carry stacks (`--stack-threshold`).
     #[serde(deserialize_with = "required_duration")]
     pub stack_threshold: Duration,
@@ -130,7 +133,13 @@ pub struct KernelConfig {
 
 impl Default for KernelConfig {
     fn default() -> Self {
-        KernelConfig { sample_hz: 99, stack_threshold: Duration::from_millis(1), ring_cpus: 8, ring_bytes: 4 << 20 }
+        KernelConfig {
+            sample_hz: 99,
+            row_threshold: Duration::ZERO,
+            stack_threshold: Duration::from_millis(1),
+            ring_cpus: 8,
+            ring_bytes: 4 << 20,
+        }
     }
 }
 

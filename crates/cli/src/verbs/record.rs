@@ -111,6 +111,9 @@ struct What {
     /// CPU samples per second and CPU
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
     sample_hz: Option<u64>,
+    /// Off-CPU intervals shorter than this are summed each second instead of becoming rows
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    row_threshold: Option<Duration>,
     /// Off-CPU intervals from this length on carry stacks
     #[arg(long, value_name = "TIME", value_parser = duration)]
     stack_threshold: Option<Duration>,
@@ -206,6 +209,7 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     over(&mut config.otlp.grpc, &what.otlp_grpc);
     over(&mut config.otlp.http, &what.otlp_http);
     config.kernel.sample_hz = what.sample_hz.unwrap_or(config.kernel.sample_hz);
+    config.kernel.row_threshold = what.row_threshold.unwrap_or(config.kernel.row_threshold);
     config.kernel.stack_threshold = what.stack_threshold.unwrap_or(config.kernel.stack_threshold);
     config.kernel.ring_cpus = what.ring_cpus.unwrap_or(config.kernel.ring_cpus);
     config.kernel.ring_bytes = what.ring_bytes.unwrap_or(config.kernel.ring_bytes);

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use libbpf_rs::btf::Btf;
-use libbpf_rs::{Iter, Link, MapCore, MapHandle, ObjectBuilder, OpenObject, ProgramMut};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, ObjectBuilder, OpenObject, ProgramMut};
 
 use super::counters::Counters;
+use super::dials::Thresholds;
 use super::objects::Object;
 use super::settings::Settings;
 use super::{refusal, rings};
 use crate::perf;
 use crate::source::Skip;
+
+/// The map of the settings that change while it runs (`cc_dials` in `bpf/include/coldcase.bpf.h`).
+const DIALS: &str = ".data.dials";
 
 /// An object in the kernel.
 pub(super) struct Loaded {
@@ -25,6 +29,8 @@ pub(super) struct Loaded {
     pub(super) read: Arc<AtomicU64>,
     bpf: libbpf_rs::Object,
     counters: MapHandle,
+    /// Where it reads its thresholds, if it has any.
+    dials: Option<MapHandle>,
     links: Vec<Link>,
     hertz: u64,
 }
@@ -43,6 +49,7 @@ impl Loaded {
     pub(super) fn load(
         object: &'static Object,
         settings: &Settings,
+        thresholds: Thresholds,
         kernel: Option<&Btf<'_>>,
         shape: RingShape,
         hertz: u64,
@@ -55,14 +62,20 @@ impl Loaded {
         if let Some(mut outer) = open.maps_mut().find(|m| m.name() == "rings") {
             outer.set_max_entries(shape.groups).map_err(fail)?;
         }
+        if let Some(mut dials) = open.maps_mut().find(|m| m.name() == DIALS) {
+            let bytes = thresholds.bytes();
+            if let Some(slot) = dials.initial_value_mut().and_then(|v| v.get_mut(..bytes.len())) {
+                slot.copy_from_slice(&bytes);
+            }
+        }
         let bpf = open.load().map_err(fail)?;
         let (counters, outer) = match (map(&bpf, "counters")?, map(&bpf, "rings")?) {
             (Some(counters), Some(outer)) => (counters, outer),
             _ => return Err(Skip::new("its object has no rings or counters", "")),
         };
         let rings = rings::fill(object.name, &outer, shape.groups, shape.bytes).map_err(fail)?;
-        let read = Arc::default();
-        Ok(Loaded { object, rings, read, bpf, counters, links: Vec::new(), hertz })
+        let (read, dials) = (Arc::default(), map(&bpf, DIALS)?);
+        Ok(Loaded { object, rings, read, bpf, counters, dials, links: Vec::new(), hertz })
     }
 
     /// Attaches the programs on tracepoints.
@@ -95,8 +108,24 @@ impl Loaded {
 
     /// Detaches all programs, then runs the iterators that write what is still open.
     pub(super) fn end(&mut self) -> Result<(), libbpf_rs::Error> {
-        self.links.clear();
+        self.unlink();
         self.iterate("end_")
+    }
+
+    /// Detaches all programs.
+    pub(super) fn unlink(&mut self) {
+        self.links.clear();
+    }
+
+    /// Whether any program is attached.
+    pub(super) fn is_attached(&self) -> bool {
+        !self.links.is_empty()
+    }
+
+    /// Tells the running programs their thresholds.
+    pub(super) fn turn(&self, thresholds: Thresholds) -> Result<(), libbpf_rs::Error> {
+        let Some(dials) = &self.dials else { return Ok(()) };
+        dials.update(&0u32.to_ne_bytes(), &thresholds.bytes(), MapFlags::ANY)
     }
 
     fn iterate(&mut self, prefix: &str) -> Result<(), libbpf_rs::Error> {

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod consume;
 pub mod counters;
+pub mod dials;
 mod load;
 pub mod objects;
 mod refusal;
@@ -23,6 +24,7 @@ use libbpf_rs::btf::Btf;
 
 use self::consume::{Drained, Sink};
 use self::counters::Counters;
+use self::dials::{Dials, Thresholds};
 use self::load::{Loaded, RingShape};
 use self::objects::{Object, SOURCES};
 pub(crate) use self::scope::Filter;
@@ -35,8 +37,8 @@ use crate::source::Skip;
 pub struct Options {
     /// CPU samples per second and CPU.
     pub sample_hz: u64,
-    /// Off-CPU intervals from this length on carry stacks, in nanoseconds.
-    pub stack_threshold: u64,
+    /// From which length on intervals are described. Can be changed while it runs: [`Capture::dials`].
+    pub thresholds: Thresholds,
     /// CPUs that share a ring of a class.
     pub ring_cpus: u32,
     /// Bytes of each ring.
@@ -53,7 +55,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             sample_hz: 99,
-            stack_threshold: 1_000_000,
+            thresholds: Thresholds::default(),
             ring_cpus: 8,
             ring_bytes: 4 << 20,
             leave_out: std::process::id(),
@@ -76,7 +78,7 @@ pub struct Polled {
 
 /// A running capture.
 pub struct Capture {
-    loaded: Vec<Loaded>,
+    dials: Dials,
     before: Vec<Vec<Counters>>,
     consumers: Vec<JoinHandle<Result<(), String>>>,
     stop: Arc<AtomicBool>,
@@ -94,28 +96,29 @@ pub fn by_priority() -> Vec<&'static Object> {
 impl Capture {
     /// Loads and attaches all that this kernel and our rights allow. Errors only when nothing runs.
     pub fn start(options: &Options, sink: Arc<dyn Sink>) -> Result<Capture, Skip> {
+        Capture::start_with(options, sink, Dials::default())
+    }
+
+    /// The same, with dials that others hold already.
+    pub(super) fn start_with(options: &Options, sink: Arc<dyn Sink>, dials: Dials) -> Result<Capture, Skip> {
         if let Some(skip) = refusal::beforehand() {
             return Err(skip);
         }
-        let mut capture = Capture {
-            loaded: Vec::new(),
-            before: Vec::new(),
-            consumers: Vec::new(),
-            stop: Arc::default(),
-            skipped: Vec::new(),
-        };
+        let mut capture =
+            Capture { dials, before: Vec::new(), consumers: Vec::new(), stop: Arc::default(), skipped: Vec::new() };
         capture.load(options);
         capture.consume(sink, &options.scope)?;
         capture.step(Loaded::attach);
         capture.step(Loaded::begin);
         capture.step(Loaded::attach_sampler);
-        if let (true, Some((_, skip))) = (capture.loaded.is_empty(), capture.skipped.first()) {
+        let none = capture.dials.lock().loaded.is_empty();
+        if let (true, Some((_, skip))) = (none, capture.skipped.first()) {
             let skip = skip.clone();
             capture.stop();
             return Err(skip);
         }
-        capture.before =
-            capture.loaded.iter().map(|l| vec![Counters::default(); l.counters().map_or(0, |c| c.len())]).collect();
+        let cpus = |l: &Loaded| vec![Counters::default(); l.counters().map_or(0, |c| c.len())];
+        capture.before = capture.dials.lock().loaded.iter().map(cpus).collect();
         Ok(capture)
     }
 
@@ -127,16 +130,16 @@ impl Capture {
         let settings = Settings::new(vec![
             ("cc_self_tgid", u64::from(options.leave_out)),
             ("cc_group_size", u64::from(group_size)),
-            ("cc_stack_threshold", options.stack_threshold),
             ("cc_wake_bytes", u64::from((shape.bytes / 8).max(512))),
             ("cc_key", secret()),
         ]);
+        self.dials.begin(options.thresholds);
         for object in by_priority() {
             if !options.only.contains(&object.name) {
                 continue;
             }
-            match Loaded::load(object, &settings, kernel.as_ref(), shape, options.sample_hz) {
-                Ok(loaded) => self.loaded.push(loaded),
+            match Loaded::load(object, &settings, options.thresholds, kernel.as_ref(), shape, options.sample_hz) {
+                Ok(loaded) => self.dials.lock().loaded.push(loaded),
                 Err(skip) => self.skipped.push((object.name, skip)),
             }
         }
@@ -144,10 +147,11 @@ impl Capture {
 
     /// Starts a consumer for each group of CPUs and waits until it has mapped its rings.
     fn consume(&mut self, sink: Arc<dyn Sink>, scope: &Arc<Scope>) -> Result<(), Skip> {
-        let groups = self.loaded.first().map_or(0, |l| l.rings.len());
+        let state = self.dials.lock();
+        let groups = state.loaded.first().map_or(0, |l| l.rings.len());
         for group in 0..groups {
             let mut rings = Vec::new();
-            for loaded in &self.loaded {
+            for loaded in &state.loaded {
                 let ring = libbpf_rs::MapHandle::try_from(&loaded.rings[group]);
                 let ring =
                     ring.map_err(|e| Skip::new(format!("out of file descriptors ({e})"), "raise `ulimit -n`"))?;
@@ -172,7 +176,7 @@ impl Capture {
     /// Does one thing to every object; one that fails is taken out and says why.
     fn step(&mut self, mut what: impl FnMut(&mut Loaded) -> Result<(), Skip>) {
         let mut failed = Vec::new();
-        self.loaded.retain_mut(|loaded| match what(loaded) {
+        self.dials.lock().loaded.retain_mut(|loaded| match what(loaded) {
             Ok(()) => true,
             Err(skip) => {
                 failed.push((loaded.object.name, skip));
@@ -184,13 +188,18 @@ impl Capture {
 
     /// The objects that run, and how many events were read from each.
     pub fn running(&self) -> Vec<(&'static str, u64)> {
-        self.loaded.iter().map(|l| (l.object.name, l.read.load(Ordering::Relaxed))).collect()
+        self.dials.lock().loaded.iter().map(|l| (l.object.name, l.read.load(Ordering::Relaxed))).collect()
+    }
+
+    /// What can be changed of it while it runs.
+    pub fn dials(&self) -> Dials {
+        self.dials.clone()
     }
 
     /// Reads the counters: what each object did on each CPU since the last call.
     pub fn poll(&mut self) -> Vec<Polled> {
         let mut polled = Vec::new();
-        for (loaded, before) in self.loaded.iter().zip(&mut self.before) {
+        for (loaded, before) in self.dials.lock().loaded.iter().zip(&mut self.before) {
             let Ok(now) = loaded.counters() else { continue };
             for (cpu, (now, before)) in now.iter().zip(before.iter_mut()).enumerate() {
                 polled.push(Polled { object: loaded.object.name, cpu: cpu as i32, change: now.since(before) });
@@ -203,7 +212,7 @@ impl Capture {
     /// Stops taking in. Open intervals are written, rings are drained, rows handed over. Returns what went wrong.
     pub fn stop(&mut self) -> Vec<String> {
         let mut wrong = Vec::new();
-        for loaded in &mut self.loaded {
+        for loaded in &mut self.dials.lock().loaded {
             if let Err(e) = loaded.end() {
                 wrong.push(format!("kernel.{}: open intervals are missing: {e}", loaded.object.name));
             }
@@ -223,6 +232,8 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
+        // The dials may outlive the capture; what it loaded does not.
+        self.dials.lock().loaded.clear();
     }
 }
 

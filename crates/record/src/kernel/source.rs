@@ -8,6 +8,7 @@ use coldcase_model::loss::Reason;
 use coldcase_model::{Class, Columns, EventDef};
 
 use super::consume::Sink;
+use super::dials::{Dials, Thresholds};
 use super::{Capture, Options, by_priority};
 use crate::config::KernelConfig;
 use crate::source::{Context, Running, Skip, Source, Started};
@@ -17,6 +18,7 @@ use crate::symbols::Seen;
 pub struct Kernel {
     pub(super) options: Options,
     seen: Seen,
+    dials: Dials,
 }
 
 impl Kernel {
@@ -26,9 +28,13 @@ impl Kernel {
         let only = by_priority().iter().map(|o| o.name).filter(|o| wanted(name(o))).collect();
         Kernel {
             seen,
+            dials: Dials::default(),
             options: Options {
                 sample_hz: config.sample_hz,
-                stack_threshold: config.stack_threshold.as_nanos() as u64,
+                thresholds: Thresholds {
+                    row: config.row_threshold.as_nanos() as u64,
+                    stack: config.stack_threshold.as_nanos() as u64,
+                },
                 ring_cpus: config.ring_cpus,
                 ring_bytes: config.ring_bytes,
                 leave_out: std::process::id(),
@@ -36,6 +42,11 @@ impl Kernel {
                 scope: Arc::default(),
             },
         }
+    }
+
+    /// What can be changed of the capture while it runs. The handle may be taken before the start and kept.
+    pub fn dials(&self) -> Dials {
+        self.dials.clone()
     }
 }
 
@@ -60,7 +71,7 @@ impl Source for Kernel {
         self.options.scope = context.scope.clone();
         let broken = Arc::new(AtomicBool::new(false));
         let sink = Arc::new(ToWriter { context: context.clone(), seen: self.seen, broken: broken.clone() });
-        let mut capture = Capture::start(&self.options, sink)?;
+        let mut capture = Capture::start_with(&self.options, sink, self.dials)?;
         let skipped = std::mem::take(&mut capture.skipped).into_iter().map(|(o, skip)| (name(o), skip)).collect();
         for (object, _) in capture.running() {
             for reason in [Reason::RingFull, Reason::StackFault, Reason::MapFull] {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use coldcase_model::{Columns, Event, EventDef};
 use coldcase_record::kernel::consume::Sink;
+use coldcase_record::kernel::dials::Dials;
 use coldcase_record::kernel::{Capture, Options, Polled};
 
 /// What a capture brought.
@@ -35,6 +36,11 @@ pub(crate) fn only(object: &'static str) -> Options {
 
 /// Captures while `work` runs. `None`, with the reason printed, where the kernel or our rights do not allow it.
 pub(crate) fn capture<T>(options: &Options, work: impl FnOnce() -> T) -> Option<(Captured, T)> {
+    capture_turning(options, |_| work())
+}
+
+/// The same; `work` gets the dials.
+pub(crate) fn capture_turning<T>(options: &Options, work: impl FnOnce(Dials) -> T) -> Option<(Captured, T)> {
     let memory = Arc::new(Memory::default());
     let mut capture = match Capture::start(options, memory.clone()) {
         Ok(capture) => capture,
@@ -46,7 +52,7 @@ pub(crate) fn capture<T>(options: &Options, work: impl FnOnce() -> T) -> Option<
     if let Some((object, skip)) = capture.skipped.first() {
         panic!("kernel.{object}: {}", skip.reason);
     }
-    let done = work();
+    let done = work(capture.dials());
     let wrong = capture.stop();
     let (polled, read) = (capture.poll(), capture.running());
     let rows = std::mem::take(&mut *memory.0.lock().unwrap());

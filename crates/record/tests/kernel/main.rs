@@ -4,6 +4,7 @@
 
 mod block;
 mod captured;
+mod dials;
 mod losses;
 mod offcpu;
 mod sample;
