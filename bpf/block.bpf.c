@@ -3,16 +3,26 @@
 
 CC_SENDS(cc_block_io);
 
+/* As in the event. */
+enum { UNKNOWN, THREAD, READAHEAD, WRITEBACK, JOURNAL, SWAP, KERNEL, THROTTLED };
+
+/* Bios of one request that are counted. */
+#define MAX_BIOS 64
+
 struct pending {
 	__u64 inserted;
 	__u64 issued; /* 0 until then */
 	__u64 cgroup;
+	__u64 owner;
 	__u64 sector;
 	__u32 bytes;
 	__u32 op;
 	__u32 pid;
 	__u32 tid;
+	__u32 origin;
+	__u32 bios;
 	char comm[TASK_COMM_LEN];
+	char work[TASK_COMM_LEN];
 };
 
 /* Keyed by the request: no run-queue lock is held where it is updated. */
@@ -30,9 +40,71 @@ static __always_inline void read_request(struct pending *p, struct request *rq)
 	p->op = rq->cmd_flags;
 }
 
+/* The cgroup that pays for it. */
+static __always_inline __u64 owner(struct request *rq)
+{
+	struct bio *bio = rq->bio;
+
+	if (!bio || !bpf_core_field_exists(bio->bi_blkg))
+		return 0;
+	return BPF_CORE_READ(bio, bi_blkg, blkcg, css.cgroup, kn, id);
+}
+
+static __always_inline __u32 count_bios(struct request *rq)
+{
+	struct bio *bio = rq->bio;
+	__u32 n;
+
+	for (n = 0; n < MAX_BIOS && bio; n++)
+		bio = bio->bi_next;
+	return n;
+}
+
+/* What a worker of a workqueue does: the name of its queue, or what the work said it is (writeback: "flush-<device>"). */
+static __always_inline void read_work(struct task_struct *task, char *work)
+{
+	struct kthread *kthread;
+	struct worker *worker;
+
+	if (!(task->flags & PF_WQ_WORKER) || !bpf_core_field_exists(task->worker_private))
+		return;
+	kthread = (struct kthread *)task->worker_private;
+	worker = (struct worker *)BPF_CORE_READ(kthread, data);
+	bpf_probe_read_kernel_str(work, TASK_COMM_LEN, worker->desc);
+}
+
+/* Whether a name begins with these at most 8 bytes. */
+#define BEGINS(text, with)                                                             \
+	({                                                                             \
+		__u64 is, want = 0;                                                    \
+		__builtin_memcpy(&is, text, sizeof(is));                               \
+		__builtin_memcpy(&want, with, sizeof(with) - 1);                       \
+		sizeof(with) > 8 ? is == want : !((is ^ want) << (72 - 8 * sizeof(with))); \
+	})
+/* The number of a flag where this kernel has it. */
+#define FLAG(op, name)                                          \
+	(bpf_core_enum_value_exists(enum req_flag_bits, name) && \
+	 (op) >> bpf_core_enum_value(enum req_flag_bits, name) & 1)
+
+static __always_inline __u32 origin(struct pending *p, struct task_struct *task)
+{
+	if (FLAG(p->op, __REQ_SWAP))
+		return SWAP;
+	if (!(task->flags & PF_KTHREAD))
+		return FLAG(p->op, __REQ_RAHEAD) ? READAHEAD : THREAD;
+	if (BEGINS(p->work, "kthrotld"))
+		return THROTTLED;
+	if (BEGINS(p->work, "flush-") || FLAG(p->op, __REQ_BACKGROUND))
+		return WRITEBACK;
+	if (BEGINS(p->comm, "jbd2/") || BEGINS(p->work, "xfs-cil/") || BEGINS(p->work, "xfs-log/"))
+		return JOURNAL;
+	return KERNEL;
+}
+
 static __always_inline struct pending *remember(struct cc_run *run, struct request *rq)
 {
 	__u64 id = bpf_get_current_pid_tgid(), key = (__u64)rq;
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct pending p = {};
 
 	p.inserted = bpf_ktime_get_boot_ns();
@@ -41,6 +113,9 @@ static __always_inline struct pending *remember(struct cc_run *run, struct reque
 	p.tid = (__u32)id;
 	bpf_get_current_comm(p.comm, sizeof(p.comm));
 	read_request(&p, rq);
+	read_work(task, p.work);
+	p.owner = owner(rq);
+	p.origin = origin(&p, task);
 	if (bpf_map_update_elem(&pending, &key, &p, BPF_ANY)) {
 		run->c->map_full++;
 		return 0;
@@ -75,12 +150,15 @@ int block_rq_issue(__u64 *ctx)
 	if (!p) {
 		/* Issued directly: the time of insertion is that of the issue. */
 		p = remember(&run, rq);
-		if (p)
+		if (p) {
 			p->issued = p->inserted;
+			p->bios = count_bios(rq);
+		}
 	} else {
 		p->issued = bpf_ktime_get_boot_ns();
 		/* It may have grown by merges. */
 		read_request(p, rq);
+		p->bios = count_bios(rq);
 	}
 	return cc_end(&run);
 }
@@ -117,18 +195,10 @@ static __always_inline __s32 error_number(__s32 status)
 
 static __always_inline void emit(struct cc_run *run, struct pending *p, struct request *rq, __s32 status)
 {
-	struct cc_head head;
-	struct cc_block_io *e;
-	void *ring;
+	struct cc_block_io *e = cc_reserve(run, CC_KIND_BLOCK_IO, sizeof(*e));
 
-	cc_head(run, &head, CC_KIND_BLOCK_IO);
-	ring = cc_ring();
-	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
-	if (!e) {
-		cc_refused(run, sizeof(*e));
+	if (!e)
 		return;
-	}
-	e->head = head;
 	e->time = p->inserted;
 	e->duration = bpf_ktime_get_boot_ns() - p->inserted;
 	e->queue = p->issued ? p->issued - p->inserted : e->duration;
@@ -140,8 +210,12 @@ static __always_inline void emit(struct cc_run *run, struct pending *p, struct r
 	e->error = error_number(status);
 	e->pid = p->pid;
 	e->tid = p->tid;
+	e->owner_cgroup = p->owner;
+	e->origin = p->origin;
+	e->bios = p->bios;
 	__builtin_memcpy(e->comm, p->comm, sizeof(e->comm));
-	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+	__builtin_memcpy(e->work, p->work, sizeof(e->work));
+	cc_submit(run, e, sizeof(*e));
 }
 
 SEC("tp_btf/block_rq_complete")

@@ -9,21 +9,14 @@ enum { FORK = 1, EXEC, EXIT, RENAME };
 /* An event about `task`, its name already the new one in `comm` if that is not null. */
 static __always_inline int emit(struct task_struct *task, __u32 what, const char *comm)
 {
-	struct cc_head head;
 	struct cc_task *e;
 	struct cc_run run;
-	void *ring;
 
 	if (task->tgid == cc_self_tgid || !cc_begin(&run))
 		return 0;
-	cc_head(&run, &head, CC_KIND_TASK);
-	ring = cc_ring();
-	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
-	if (!e) {
-		cc_refused(&run, sizeof(*e));
+	e = cc_reserve(&run, CC_KIND_TASK, sizeof(*e));
+	if (!e)
 		return cc_end(&run);
-	}
-	e->head = head;
 	e->time = bpf_ktime_get_boot_ns();
 	e->what = what;
 	e->tid = task->pid;
@@ -35,7 +28,7 @@ static __always_inline int emit(struct task_struct *task, __u32 what, const char
 	e->flags = task->flags & PF_KTHREAD ? KTHREAD : 0;
 	__builtin_memset(e->comm, 0, sizeof(e->comm));
 	bpf_probe_read_kernel_str(e->comm, sizeof(e->comm), comm ? comm : task->comm);
-	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+	cc_submit(&run, e, sizeof(*e));
 	return cc_end(&run);
 }
 

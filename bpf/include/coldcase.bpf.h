@@ -69,6 +69,7 @@ struct {
 struct cc_run {
 	struct cc_counters *c;
 	__u64 began;
+	void *ring; /* that of the event that is reserved */
 };
 
 /* One of 64 runs is timed: what we cost, without BPF_ENABLE_STATS, which needs CAP_SYS_ADMIN. */
@@ -120,6 +121,27 @@ static __always_inline __u64 cc_wake(void *ring, __u64 size)
 	__u64 step = cc_wake_bytes;
 
 	return waiting / step != (waiting + size) / step ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+/* Room in the ring for an event of `size` bytes, its head filled. Null, and counted, when there is none. */
+static __always_inline void *cc_reserve(struct cc_run *run, __u16 kind, __u64 size)
+{
+	struct cc_head head, *e;
+
+	cc_head(run, &head, kind);
+	run->ring = cc_ring();
+	e = run->ring ? bpf_ringbuf_reserve(run->ring, size, 0) : 0;
+	if (e)
+		*e = head;
+	else
+		cc_refused(run, size);
+	return e;
+}
+
+/* Hands over what was reserved. */
+static __always_inline void cc_submit(struct cc_run *run, void *e, __u64 size)
+{
+	bpf_ringbuf_submit(e, cc_wake(run->ring, size));
 }
 
 /* Hands over an event that stands complete in memory, `size` bytes with its frames. */

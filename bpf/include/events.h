@@ -79,16 +79,20 @@ struct cc_block_io {
 	__u64 duration; /* Insertion to completion. */
 	__u64 queue; /* Insertion to issue: the part of `duration` spent in the queue. */
 	__u64 sector; /* First sector, in units of 512 bytes. */
-	__u64 cgroup; /* Cgroup id of the issuing thread (cgroup v2 id; 1 is the root). */
+	__u64 cgroup; /* Cgroup id of the inserting thread (cgroup v2 id; 1 is the root). */
 	__u32 bytes; /* Bytes asked for. */
 	__u32 dev; /* The device: major << 20 | minor. */
 	__u32 op; /* `cmd_flags`: operation in the low 8 bits (REQ_OP_*: 0 read, 1 write, 2 flush, 3 discard), flags above. */
 	__s32 error; /* Error of the completion as a negative errno; 0 when fine. */
-	__u32 pid; /* Process that was running at insertion: the one that caused it, unless it is writeback. */
+	__u32 pid; /* Process that was running at insertion: the one that caused it where `origin` is 1 or 2. */
 	__u32 tid; /* Thread, likewise. */
 	char comm[16]; /* Its name. */
+	__u64 owner_cgroup; /* Cgroup that the kernel charges for it (`bio->bi_blkg`: of the v1 hierarchy `blkio`, or v2): whose data it is, whoever inserted it. 0 where the kernel does not say (a flush, no CONFIG_BLK_CGROUP). */
+	__u32 origin; /* On whose behalf: 0 unknown; 1 the thread itself; 2 readahead that the thread set off; 3 writeback of dirty pages by a kernel worker; 4 the file system's journal; 5 swap; 6 a kernel thread for other reasons; 7 released by blkio throttling: it waited before, unseen by any tracepoint of the block layer, and `owner_cgroup` tells whose it is. */
+	__u32 bios; /* How many bios it carries when it is issued: more than one where neighbours were merged; 64 stands for more, 0 for a request without any (a flush). */
+	char work[16]; /* What a kernel worker was doing when it inserted it, in its own words: `flush-254:0`, `kthrotld`; else empty. */
 };
-_Static_assert(sizeof(struct cc_block_io) == 96, "cc_block_io");
+_Static_assert(sizeof(struct cc_block_io) == 128, "cc_block_io");
 _Static_assert(__builtin_offsetof(struct cc_block_io, time) == 16, "cc_block_io.time");
 _Static_assert(__builtin_offsetof(struct cc_block_io, duration) == 24, "cc_block_io.duration");
 _Static_assert(__builtin_offsetof(struct cc_block_io, queue) == 32, "cc_block_io.queue");
@@ -101,6 +105,10 @@ _Static_assert(__builtin_offsetof(struct cc_block_io, error) == 68, "cc_block_io
 _Static_assert(__builtin_offsetof(struct cc_block_io, pid) == 72, "cc_block_io.pid");
 _Static_assert(__builtin_offsetof(struct cc_block_io, tid) == 76, "cc_block_io.tid");
 _Static_assert(__builtin_offsetof(struct cc_block_io, comm) == 80, "cc_block_io.comm");
+_Static_assert(__builtin_offsetof(struct cc_block_io, owner_cgroup) == 96, "cc_block_io.owner_cgroup");
+_Static_assert(__builtin_offsetof(struct cc_block_io, origin) == 104, "cc_block_io.origin");
+_Static_assert(__builtin_offsetof(struct cc_block_io, bios) == 108, "cc_block_io.bios");
+_Static_assert(__builtin_offsetof(struct cc_block_io, work) == 112, "cc_block_io.work");
 
 /* A TCP socket changed state (tracepoint `sock/inet_sock_set_state`). */
 #define CC_KIND_TCP_STATE 4

@@ -42,6 +42,7 @@ enum { BPF_RB_AVAIL_DATA = 0 };
 
 /* From include/linux/sched.h. */
 #define PF_KTHREAD 0x00200000
+#define PF_WQ_WORKER 0x00000020
 #define TASK_DEAD 0x00000080
 #define TASK_COMM_LEN 16
 
@@ -92,6 +93,16 @@ struct task_struct {
 	__u64 start_boottime;
 	struct css_set *cgroups;
 	char comm[TASK_COMM_LEN];
+	void *worker_private; /* since 5.17 */
+};
+
+/* What stands behind worker_private of a workqueue's worker. */
+struct kthread {
+	void *data;
+};
+
+struct worker {
+	char desc[24];
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -134,8 +145,33 @@ struct request_queue {
 	struct gendisk *disk;
 };
 
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct blkcg {
+	struct cgroup_subsys_state css;
+};
+
+struct blkcg_gq {
+	struct blkcg *blkcg;
+};
+
+struct bio {
+	struct bio *bi_next;
+	struct blkcg_gq *bi_blkg;
+};
+
+/* The bits up to NOWAIT have not moved since 5.15; those behind have. */
+enum req_flag_bits {
+	__REQ_RAHEAD = 19,
+	__REQ_BACKGROUND = 20,
+	__REQ_SWAP = 25,
+};
+
 struct request {
 	struct request_queue *q;
+	struct bio *bio;
 	unsigned int cmd_flags;
 	unsigned int __data_len;
 	__u64 __sector;

@@ -78,6 +78,7 @@ pub const CATALOGUE: &[EventDef] = &[
     Socket::DEF,
     Mapping::DEF,
     Cgroup::DEF,
+    Device::DEF,
     HostMetric::DEF,
     LogLine::DEF,
     Receipt::DEF,

@@ -38,6 +38,22 @@ impl Column {
         }
     }
 
+    /// A column of `rows` zeros, or empty texts and stacks.
+    fn zeros(ty: FieldType, rows: usize) -> Column {
+        match Column::new(ty) {
+            Column::U8(_) => Column::U8(vec![0; rows]),
+            Column::U16(_) => Column::U16(vec![0; rows]),
+            Column::U32(_) => Column::U32(vec![0; rows]),
+            Column::U64(_) => Column::U64(vec![0; rows]),
+            Column::I32(_) => Column::I32(vec![0; rows]),
+            Column::I64(_) => Column::I64(vec![0; rows]),
+            Column::F64(_) => Column::F64(vec![0.0; rows]),
+            Column::Ip(_) => Column::Ip(vec![Ip::default(); rows]),
+            Column::Text(_) => Column::Text(TextColumn::from_parts(vec![0; rows], vec![Box::default()])),
+            Column::Stack(_) => Column::Stack(StackColumn::from_parts(vec![0; rows], vec![Box::default()])),
+        }
+    }
+
     /// How many rows it holds.
     pub fn len(&self) -> usize {
         match self {
@@ -176,6 +192,8 @@ pub enum ColumnsError {
     Short { stream: &'static str, got: usize, expected: usize },
     #[error("{stream}: a stack claims {claimed} frames, {left} follow")]
     Frames { stream: &'static str, claimed: usize, left: usize },
+    #[error("{stream}: texts claim {claimed} bytes, {left} follow")]
+    Texts { stream: &'static str, claimed: usize, left: usize },
     #[error("{stream}: no column {column} of the expected type")]
     Missing { stream: &'static str, column: &'static str },
     #[error("columns differ in length: {0}")]
@@ -217,6 +235,16 @@ impl Columns {
         Ok(Columns { names, columns, rows })
     }
 
+    /// Adds what `def` has and these columns lack, as zero or empty: rows of an older writer, from before a field
+    /// was appended.
+    pub fn complete(mut self, def: &EventDef) -> Columns {
+        for field in def.fields.iter().filter(|f| self.get(f.name).is_none()).collect::<Vec<_>>() {
+            self.names.push(field.name.into());
+            self.columns.push(Column::zeros(field.ty, self.rows));
+        }
+        self
+    }
+
     /// How many rows.
     pub fn len(&self) -> usize {
         self.rows
@@ -237,7 +265,7 @@ impl Columns {
         self.rows += 1;
     }
 
-    /// Appends one kernel event: the fixed part as `def` lays it out, then the frames of its stacks.
+    /// Appends one kernel event: the fixed part as `def` lays it out, then the frames of its stacks, then its texts.
     /// On an error nothing is appended.
     pub fn push_kernel(&mut self, def: &EventDef, raw: &[u8]) -> Result<(), ColumnsError> {
         let Layout::Kernel { size } = def.layout else {
@@ -246,17 +274,21 @@ impl Columns {
         if raw.len() < size {
             return Err(ColumnsError::Short { stream: def.stream, got: raw.len(), expected: size });
         }
-        let frames_bytes = &raw[size..];
-        let claimed: usize = def
-            .fields
-            .iter()
-            .filter(|f| f.ty == FieldType::Stack)
-            .map(|f| u32::from_le_bytes(array(raw, f.offset)) as usize)
-            .sum();
-        if claimed > frames_bytes.len() / 8 {
-            return Err(ColumnsError::Frames { stream: def.stream, claimed, left: frames_bytes.len() / 8 });
+        let tail = &raw[size..];
+        let claimed = |ty: FieldType| -> usize {
+            let of_type = def.fields.iter().filter(|f| f.ty == ty);
+            of_type.map(|f| u32::from_le_bytes(array(raw, f.offset)) as usize).sum()
+        };
+        let (depth, left) = (claimed(FieldType::Stack), tail.len() / 8);
+        if depth > left {
+            return Err(ColumnsError::Frames { stream: def.stream, claimed: depth, left });
         }
-        let mut frames = frames_bytes.chunks_exact(8).map(|c| u64::from_le_bytes(array(c, 0)));
+        let (frames, mut texts) = tail.split_at(depth * 8);
+        let length = claimed(FieldType::Text);
+        if length > texts.len() {
+            return Err(ColumnsError::Texts { stream: def.stream, claimed: length, left: texts.len() });
+        }
+        let mut frames = frames.chunks_exact(8).map(|c| u64::from_le_bytes(array(c, 0)));
         let mut stack = Vec::new();
         for (field, column) in def.fields.iter().zip(&mut self.columns) {
             let at = field.offset;
@@ -269,7 +301,14 @@ impl Columns {
                 Column::I64(v) => v.push(i64::from_le_bytes(array(raw, at))),
                 Column::F64(v) => v.push(f64::from_le_bytes(array(raw, at))),
                 Column::Ip(v) => v.push(Ip(array(raw, at))),
-                Column::Text(c) => c.push(crate::field::Comm(array(raw, at)).as_bytes()),
+                Column::Text(c) if field.ty == FieldType::Comm => {
+                    c.push(crate::field::Comm(array(raw, at)).as_bytes());
+                }
+                Column::Text(c) => {
+                    let (text, rest) = texts.split_at(u32::from_le_bytes(array(raw, at)) as usize);
+                    c.push(text);
+                    texts = rest;
+                }
                 Column::Stack(c) => {
                     let depth = u32::from_le_bytes(array(raw, at)) as usize;
                     stack.clear();
@@ -410,4 +449,79 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[at..at + N]);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, unreachable_pub)]
+    use crate::{Columns, ColumnsError, Event, StackDepth, TextLen};
+
+    crate::event! {
+        /// Somebody rang, and said something.
+        kernel Ring: kind 60001, stream "door.said", class Recorder {
+            /// When.
+            time: u64 [BootNs],
+            /// Whence.
+            stack: StackDepth [None],
+            /// What was said.
+            said: TextLen [None],
+            /// To whom.
+            whom: TextLen [None],
+            /// Zero.
+            reserved: u32 [None],
+        }
+    }
+
+    /// An event that claims so many frames and bytes, and has this tail.
+    fn event(frames: u32, said: u32, whom: u32, tail: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 16 + 8];
+        for word in [frames, said, whom, 0] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend(tail);
+        bytes
+    }
+
+    #[test]
+    fn texts_of_a_kernel_event_follow_its_frames_in_field_order() {
+        let mut rows = Columns::new(&Ring::DEF);
+        let tail = [&1u64.to_le_bytes()[..], &2u64.to_le_bytes(), b"helloyou", b"padding"].concat();
+        rows.push_kernel(&Ring::DEF, &event(2, 5, 3, &tail)).unwrap();
+        rows.push_kernel(&Ring::DEF, &event(0, 0, 0, &[])).unwrap();
+        rows.push_kernel(&Ring::DEF, &event(0, 2, 0, b"\xff\0")).unwrap();
+        let c = Ring::cols(&rows).unwrap();
+        assert_eq!((c.stack.get(0), c.said.get(0), c.whom.get(0)), (&[1, 2][..], &b"hello"[..], &b"you"[..]));
+        assert_eq!((c.stack.get(1).len(), c.said.get(1), c.whom.get(1)), (0, &b""[..], &b""[..]));
+        assert_eq!(c.said.get(2), b"\xff\0");
+    }
+
+    #[test]
+    fn lengths_that_the_tail_does_not_have_are_refused_and_nothing_is_appended() {
+        let mut rows = Columns::new(&Ring::DEF);
+        let most = u32::MAX;
+        for (frames, said, whom, tail) in [
+            (0, 1, 0, &b""[..]),
+            (0, 3, 3, b"12345"),
+            (0, most, most, b"12345678"),
+            (1, 1, 0, b"12345678"),
+            (most, most, most, b"12345678"),
+            (2, 0, 0, b"123456789012345"),
+        ] {
+            let e = rows.push_kernel(&Ring::DEF, &event(frames, said, whom, tail)).unwrap_err();
+            assert!(matches!(e, ColumnsError::Texts { .. } | ColumnsError::Frames { .. }), "{e}");
+        }
+        assert!(rows.push_kernel(&Ring::DEF, &event(0, 0, 0, &[])[..39]).is_err());
+        assert!(rows.is_empty() && rows.columns.iter().all(|c| c.is_empty()));
+    }
+
+    #[test]
+    fn rows_of_an_older_writer_get_what_was_appended_since_as_nothing() {
+        let mut rows = Columns::new(&Ring::DEF);
+        rows.push_kernel(&Ring::DEF, &event(0, 2, 0, b"hi")).unwrap();
+        let old = Columns::from_parts(rows.names[..3].to_vec(), rows.columns[..3].to_vec()).unwrap();
+        assert!(Ring::cols(&old).is_err());
+        let complete = old.complete(&Ring::DEF);
+        let c = Ring::cols(&complete).unwrap();
+        assert_eq!((c.said.get(0), c.whom.get(0), c.reserved), (&b"hi"[..], &b""[..], &[0][..]));
+    }
 }

@@ -38,10 +38,11 @@ impl FieldType {
         match self {
             FieldType::U8 => Some(1),
             FieldType::U16 => Some(2),
-            FieldType::U32 | FieldType::I32 | FieldType::Stack => Some(4),
+            // A stack's depth, a text's length: the frames and the bytes follow the fixed part.
+            FieldType::U32 | FieldType::I32 | FieldType::Stack | FieldType::Text => Some(4),
             FieldType::U64 | FieldType::I64 => Some(8),
             FieldType::Comm | FieldType::Ip => Some(16),
-            FieldType::F64 | FieldType::Text => None,
+            FieldType::F64 => None,
         }
     }
 
@@ -50,13 +51,13 @@ impl FieldType {
         Some(match self {
             FieldType::U8 => format!("__u8 {name}"),
             FieldType::U16 => format!("__u16 {name}"),
-            FieldType::U32 | FieldType::Stack => format!("__u32 {name}"),
+            FieldType::U32 | FieldType::Stack | FieldType::Text => format!("__u32 {name}"),
             FieldType::U64 => format!("__u64 {name}"),
             FieldType::I32 => format!("__s32 {name}"),
             FieldType::I64 => format!("__s64 {name}"),
             FieldType::Comm => format!("char {name}[16]"),
             FieldType::Ip => format!("__u8 {name}[16]"),
-            FieldType::F64 | FieldType::Text => return None,
+            FieldType::F64 => return None,
         })
     }
 }
@@ -254,5 +255,22 @@ impl FieldValue for StackDepth {
     }
     fn slice(column: &Column) -> Option<Self::Slice<'_>> {
         <Stack as FieldValue>::slice(column)
+    }
+}
+
+/// A text in a kernel event: how many bytes of it follow the fixed part, behind all frames, in field order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(transparent)]
+pub struct TextLen(pub u32);
+
+impl FieldValue for TextLen {
+    const TYPE: FieldType = FieldType::Text;
+    type Slice<'a> = &'a crate::column::TextColumn;
+    fn push(self, column: &mut Column) {
+        // As with `StackDepth`: a value of the struct alone has no bytes.
+        Vec::<u8>::new().push(column);
+    }
+    fn slice(column: &Column) -> Option<Self::Slice<'_>> {
+        <Vec<u8> as FieldValue>::slice(column)
     }
 }

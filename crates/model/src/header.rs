@@ -23,9 +23,13 @@ pub fn generate() -> String {
         let _ = writeln!(out, "struct cc_{snake} {{\n\tstruct cc_head head;");
         for f in def.fields {
             let declaration = f.ty.c_declaration(f.name).unwrap_or_default();
-            let frames = if f.ty == FieldType::Stack { " (frames; they follow the struct, in order)" } else { "" };
+            let tail = match f.ty {
+                FieldType::Stack => " (frames; they follow the struct, in order)",
+                FieldType::Text => " (bytes; they follow the struct and its frames, in order)",
+                _ => "",
+            };
             let doc = f.doc.split_whitespace().collect::<Vec<_>>().join(" ");
-            let _ = writeln!(out, "\t{declaration}; /* {doc}{frames} */");
+            let _ = writeln!(out, "\t{declaration}; /* {doc}{tail} */");
         }
         let _ = writeln!(out, "}};");
         let _ = writeln!(out, "_Static_assert(sizeof(struct cc_{snake}) == {size}, \"cc_{snake}\");");

@@ -5,6 +5,7 @@
 //! `formats/` and the schema that travels in the bundle. [`catalogue`] lists them all.
 
 pub mod analysis;
+pub mod block;
 pub mod catalogue;
 pub mod clock;
 pub mod column;
@@ -25,7 +26,7 @@ pub mod time;
 pub use catalogue::{CATALOGUE, Class};
 pub use column::{Column, Columns, ColumnsError};
 pub use event::{Event, EventDef, Layout};
-pub use field::{Comm, Field, FieldType, FieldValue, Ip, Stack, StackDepth, Unit};
+pub use field::{Comm, Field, FieldType, FieldValue, Ip, Stack, StackDepth, TextLen, Unit};
 pub use finding::{Evidence, Finding};
 pub use table::{Cell, Table};
 pub use time::{Boottime, Nanos, Utc};

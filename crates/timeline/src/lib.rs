@@ -23,6 +23,7 @@
 //! with bounded memory, whatever the size of the bundle.
 
 mod decoded;
+mod devices;
 mod error;
 mod load;
 mod merge;
@@ -35,6 +36,7 @@ mod timeline;
 
 pub use coldcase_decode as decode;
 pub use decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
+pub use devices::Devices;
 pub use error::TimelineError;
 pub use merge::{Body, Entry, Merge};
 pub use options::{Options, StreamSet, When};

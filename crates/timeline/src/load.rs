@@ -109,6 +109,10 @@ impl Decoder {
                 if *batch.stream == *events::LogLine::DEF.stream {
                     self.lines(batch.first_row, &columns, &mut out.decoded);
                 }
+                let columns = match catalogue::by_stream(&batch.stream) {
+                    Some(def) => columns.complete(def),
+                    None => columns,
+                };
                 out.segments.entry(batch.stream).or_default().push(Segment::new(batch.first_row, columns));
             }
             BatchBody::Raw(bytes) => {

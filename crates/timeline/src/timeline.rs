@@ -9,6 +9,7 @@ use coldcase_model::time::AnchorPoint;
 use coldcase_model::{Boottime, Event, Evidence, Nanos, Utc, events};
 
 use crate::decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
+use crate::devices::Devices;
 use crate::error::TimelineError;
 use crate::load::{self, Decoder, Loaded, TimeFields};
 use crate::options::Options;
@@ -18,8 +19,16 @@ use crate::sockets::Sockets;
 use crate::symbols::Symbols;
 
 /// Streams from which clocks, entities and symbols come, loaded whole whatever the window.
-const SUPPORT: [&str; 7] =
-    ["recorder.anchor", "host.process", "host.socket", "host.mapping", "kernel.task", "kernel.tcp_state", "symbols"];
+const SUPPORT: [&str; 8] = [
+    "recorder.anchor",
+    "host.process",
+    "host.socket",
+    "host.mapping",
+    "host.device",
+    "kernel.task",
+    "kernel.tcp_state",
+    "symbols",
+];
 
 /// A bundle, loaded.
 #[derive(Debug)]
@@ -34,6 +43,7 @@ pub struct Timeline {
     processes: Processes,
     sockets: Sockets,
     symbols: Symbols,
+    devices: Devices,
     problems: Vec<String>,
 }
 
@@ -73,6 +83,7 @@ impl Timeline {
             processes: Processes::default(),
             sockets: Sockets::default(),
             symbols: Symbols::default(),
+            devices: Devices::default(),
             problems: Vec::new(),
         };
         t.problems = t
@@ -99,6 +110,7 @@ impl Timeline {
             of(&support, "kernel.task"),
             options.debug_dir.as_deref(),
         )?;
+        t.devices = Devices::new(of(&support, "host.device"));
         t.load(options, support);
         Ok(t)
     }
@@ -250,6 +262,11 @@ impl Timeline {
         self.window
     }
 
+    /// The block devices of its host.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
     /// The loaded streams of columns, by name.
     pub fn streams(&self) -> impl Iterator<Item = (&str, &[Segment])> {
         self.loaded.segments.iter().map(|(name, segments)| (&**name, segments.as_slice()))
@@ -260,8 +277,8 @@ impl Timeline {
         of(&self.loaded, stream)
     }
 
-    /// The rows of an event's own stream, typed, segment by segment. A segment that lacks a column that this build
-    /// knows (a bundle of an older version) is left out and told in [`Timeline::problems`].
+    /// The rows of an event's own stream, typed, segment by segment. A field that was appended after the bundle was
+    /// written reads as zero or empty.
     pub fn rows<E: Event>(&self) -> impl Iterator<Item = Rows<'_, E>> {
         self.segments(E::DEF.stream).iter().filter_map(Rows::new)
     }

@@ -2,6 +2,7 @@
 
 mod block;
 mod clock;
+mod device;
 mod host;
 mod log;
 mod metric;
@@ -15,6 +16,7 @@ mod tcp;
 
 pub use block::BlockIo;
 pub use clock::Anchor;
+pub use device::Device;
 pub use host::{Cgroup, Mapping, Process, Socket};
 pub use log::LogLine;
 pub use metric::{HostMetric, Scrape};

@@ -3,6 +3,7 @@
 
 pub(crate) mod build_id;
 mod cgroups;
+mod devices;
 pub(crate) mod maps;
 mod perf_ring;
 mod processes;

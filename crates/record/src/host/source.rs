@@ -6,14 +6,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use coldcase_bundle::{WriteError, Writer};
-use coldcase_model::events::Mapping;
+use coldcase_model::events::{Device, Mapping};
 use coldcase_model::loss::Reason;
 use coldcase_model::{Class, Columns, Event};
 
 use super::build_id::BuildIds;
 use super::maps::{self, Maps};
 use super::watch::{Noticed, Watch};
-use super::{cgroups, processes, sockets};
+use super::{cgroups, devices, processes, sockets};
 use crate::caps::{self, Cap};
 use crate::clock;
 use crate::kernel::Filter;
@@ -65,6 +65,7 @@ impl Source for Host {
             ids: BuildIds::default(),
             maps: Maps::default(),
             mapped: Columns::new(&Mapping::DEF),
+            devices: Vec::new(),
             filter: Filter::new(context.scope.clone()),
             host: *self,
         };
@@ -145,6 +146,7 @@ struct Work {
     ids: BuildIds,
     maps: Maps,
     mapped: Columns,
+    devices: Vec<Device>,
     filter: Filter,
     host: Host,
 }
@@ -161,6 +163,11 @@ impl Work {
                 break;
             }
             std::thread::park_timeout(LOOK);
+        }
+        if self.host.snapshot {
+            let before = &self.devices;
+            let new = |d: &Device| !before.iter().any(|b| (b.dev, &b.name) == (d.dev, &d.name));
+            put(&self.context, &devices::all().into_iter().filter(new).collect::<Vec<_>>())?;
         }
         if self.host.names {
             let rows = symbols::resolve(&self.host.seen, &self.maps);
@@ -200,7 +207,9 @@ impl Work {
         let mut sockets = sockets::all(&pids);
         sockets.retain(|s| self.filter.wants_process(s.pid));
         put(&self.context, &sockets)?;
-        put(&self.context, &cgroups::all())
+        put(&self.context, &cgroups::all())?;
+        self.devices = devices::all();
+        put(&self.context, &self.devices)
     }
 
     /// Takes what the watch noticed.

@@ -33,7 +33,7 @@ fn row(t: &Timeline, stream: &str, columns: &Columns, at: usize) -> String {
     let known = match stream {
         s if s == events::OffCpu::DEF.stream => off_cpu(t, columns, at),
         s if s == events::CpuSample::DEF.stream => cpu_sample(t, columns, at),
-        s if s == events::BlockIo::DEF.stream => block(t, columns, at),
+        s if s == events::BlockIo::DEF.stream => super::io::request(t, columns, at),
         s if s == events::TcpState::DEF.stream => tcp_state(t, columns, at),
         s if s == events::TcpRetransmit::DEF.stream => retransmit(columns, at),
         s if s == events::Task::DEF.stream => task(columns, at),
@@ -158,35 +158,6 @@ fn innermost(frames: &[coldcase_timeline::Frame], out: &mut String) {
     if own_shown < own.len() {
         _ = write!(out, " < … {} more", own.len() - own_shown);
     }
-}
-
-fn block(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
-    let c = events::BlockIo::cols(columns).ok()?;
-    let what = match c.op[i] & 0xff {
-        0 => "read",
-        1 => "write",
-        2 => "flush",
-        3 => "discard",
-        9 => "write zeroes",
-        _ => "request",
-    };
-    let who = match c.tid[i] {
-        0 => c.comm.text(i).into_owned(),
-        tid => t.processes().describe(tid, c.pid[i], Boottime(c.time[i])),
-    };
-    let mut out = format!(
-        "{who} {what} {} on {}:{} sector {}: {} (queue {})",
-        format_size(u64::from(c.bytes[i])),
-        c.dev[i] >> 20,
-        c.dev[i] & 0xf_ffff,
-        c.sector[i],
-        Nanos(c.duration[i]),
-        Nanos(c.queue[i]),
-    );
-    if c.error[i] != 0 {
-        _ = write!(out, ", failed with error {}", c.error[i]);
-    }
-    Some(out)
 }
 
 fn tcp_name(state: u8) -> &'static str {

@@ -2,6 +2,7 @@
 
 mod fields;
 mod filter;
+mod io;
 mod line;
 
 use std::io::Write;
