@@ -15,9 +15,12 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 /* Settings, written by the recorder before the load (crates/record/src/kernel/settings.rs). A setting whose name is
  * cc_args_<tracepoint> gets the number of arguments that the running kernel gives that tracepoint. */
 const volatile __u32 cc_self_tgid = 0;       /* the recorder, left out of its own capture */
-const volatile __u32 cc_group_size = 8;      /* CPUs that share a ring */
+const volatile __u64 cc_group_inverse = 1ULL << 29; /* 2^32 divided by the CPUs that share a ring, rounded up */
 const volatile __u64 cc_key = 0;             /* secret of this capture: kernel addresses leave it hashed */
-const volatile __u32 cc_wake_bytes = 65536;  /* wake the consumer each time so much more waits; a power of two */
+const volatile __u32 cc_wake_shift = 16;     /* wake the consumer each time 2^this more bytes wait */
+/* From a CPU's run queue to its preempt count, both per-CPU variables, by the kernel's type information; 0: not known.
+ * Their own addresses are not to be had without KALLSYMS_ALL. */
+const volatile __s64 cc_preempt_count = 0;
 
 /* Settings that the recorder turns while it records (crates/record/src/kernel/dials.rs: same order). One array, so that
  * one write sets all. An object that reads none has no such map. */
@@ -95,7 +98,8 @@ static __always_inline int cc_end(struct cc_run *run)
 
 static __always_inline void *cc_ring(void)
 {
-	__u32 group = bpf_get_smp_processor_id() / cc_group_size;
+	/* A division costs more than all the rest here. Exact for 65,536 CPUs. */
+	__u32 group = (bpf_get_smp_processor_id() * cc_group_inverse) >> 32;
 
 	return bpf_map_lookup_elem(&rings, &group);
 }
@@ -105,6 +109,15 @@ static __always_inline void cc_head(struct cc_run *run, struct cc_head *head, __
 	head->kind = kind;
 	head->cpu = bpf_get_smp_processor_id();
 	head->seq = run->c->emitted++;
+	head->reserved = 0;
+}
+
+/* The same where the CPU may be taken away in between, as in an iterator. */
+static __always_inline void cc_head_preemptible(struct cc_run *run, struct cc_head *head, __u16 kind)
+{
+	head->kind = kind;
+	head->cpu = bpf_get_smp_processor_id();
+	head->seq = __sync_fetch_and_add(&run->c->emitted, 1);
 	head->reserved = 0;
 }
 
@@ -118,9 +131,8 @@ static __always_inline void cc_refused(struct cc_run *run, __u64 size)
 static __always_inline __u64 cc_wake(void *ring, __u64 size)
 {
 	__u64 waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
-	__u64 step = cc_wake_bytes;
 
-	return waiting / step != (waiting + size) / step ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return waiting >> cc_wake_shift != (waiting + size) >> cc_wake_shift ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 /* Room in the ring for an event of `size` bytes, its head filled. Null, and counted, when there is none. */
@@ -191,23 +203,62 @@ static __always_inline __u64 cc_number(const void *address)
 	return number + bpf_get_current_task();
 }
 
-/* Whether the running thread was merely interrupted. The preempt count cannot be had on every kernel (it is a per-CPU
- * symbol, missing without KALLSYMS_ALL), so ask where we stand: interrupts, and soft interrupts with them, run on a
- * stack of the CPU's own, unless they hit user code: then the thread is in no system call. A tracepoint's arguments
- * (`ctx`) are on the stack in use. */
-static __always_inline bool cc_interrupted(void *ctx)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
+#define CC_HARD_IRQ 1
+#define CC_SOFT_IRQ 2
+#define CC_SOME_IRQ 4 /* one of these, not known which */
 
-	return cc_number(ctx) - (__u64)task->stack >= CC_THREAD_SIZE || cc_syscall(task) == -1;
+/* In which kind of interrupt this CPU is, by its preempt count: 0 in none, CC_SOME_IRQ when the count cannot be had. */
+static __always_inline __u32 cc_irq(struct task_struct *current)
+{
+	__u32 count;
+
+#if defined(__TARGET_ARCH_x86)
+	if (!cc_preempt_count || !bpf_core_field_exists(current->se.cfs_rq->rq))
+		return CC_SOME_IRQ;
+	if (bpf_probe_read_kernel(&count, sizeof(count), (void *)(cc_number(current->se.cfs_rq->rq) + cc_preempt_count)))
+		return CC_SOME_IRQ;
+#else
+	count = current->thread_info.preempt_count;
+#endif
+	/* HARDIRQ_MASK and NMI_MASK; SOFTIRQ_OFFSET (include/linux/preempt.h). */
+	return count & 0x00ff0000 ? CC_HARD_IRQ : count & 0x100 ? CC_SOFT_IRQ : 0;
 }
 
-/* A number that identifies a kernel object in this capture without telling its address. */
-static __always_inline __u64 cc_identity(const void *object)
+/* Whether the running thread was merely interrupted, and by what (CC_…_IRQ); 0 when it acts itself. Interrupts, and soft
+ * interrupts with them, run on a stack of the CPU's own, unless they hit user code: then the thread is in no system
+ * call. Kernel threads may be ksoftirqd. A tracepoint's arguments (`ctx`) are on the stack in use. */
+static __always_inline __u32 cc_interrupt(void *ctx, struct task_struct *current, __s32 syscall)
 {
-	__u64 x = cc_number(object) ^ cc_key;
+	__u32 irq;
+
+	if (cc_number(ctx) - (__u64)current->stack < CC_THREAD_SIZE && syscall >= 0)
+		return 0;
+	irq = cc_irq(current);
+	/* A kernel thread is what it seems, unless it is known not to be. */
+	if (irq == CC_SOME_IRQ && syscall == -2 && cc_number(ctx) - (__u64)current->stack < CC_THREAD_SIZE)
+		return 0;
+	return irq;
+}
+
+static __always_inline bool cc_interrupted(void *ctx)
+{
+	struct task_struct *current = bpf_get_current_task_btf();
+
+	return cc_interrupt(ctx, current, cc_syscall(current)) != 0;
+}
+
+/* A number that identifies an address of the kernel in this capture without telling it. */
+static __always_inline __u64 cc_mixed(__u64 address)
+{
+	__u64 x = address ^ cc_key;
 
 	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
 	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
 	return x ^ (x >> 31);
+}
+
+/* The same of a kernel object. */
+static __always_inline __u64 cc_identity(const void *object)
+{
+	return cc_mixed(cc_number(object));
 }

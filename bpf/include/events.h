@@ -25,12 +25,17 @@ struct cc_off_cpu {
 	__u32 waker_tid; /* Thread that woke it; 0 when it was preempted or the wake-up was not seen. */
 	__u16 cpu_out; /* CPU that it left. */
 	__u16 cpu_in; /* CPU that it came back on. */
-	__u32 flags; /* Bit 0: preempted. Bit 1: kernel thread. Bit 2: woken from interrupt context. Bit 3: the switch-out was before the capture began (`time` is then the start of the capture). Bit 4: still off-CPU when the capture ended. Bit 5: the wait of a new thread for its first turn. Bit 6: the switch back was not traced (the kernel leaves out some in a thousand); `duration` reaches to the wake-up, and the time waited for a CPU behind it is not known. */
-	__u32 reserved; /* Zero. */
+	__u32 flags; /* Bit 0: preempted. Bit 1: kernel thread. Bit 2: woken from interrupt context. Bit 3: the switch-out was before the capture began (`time` is then the start of the capture). Bit 4: still off-CPU when the capture ended. Bit 5: the wait of a new thread for its first turn. Bit 6: the switch back was not traced (the kernel leaves out some in a thousand); `duration` reaches to the wake-up, and the time waited for a CPU behind it is not known. Bit 7: the waker ran in a hard IRQ. Bit 8: in a soft IRQ. Bit 2 without either: not known which. Bit 9: the waker was in a futex call that wakes. Bit 10: one on the word that this thread waited on: it released it. Bits 11 and 12: what stands in the program's memory around that word: 1 a mutex, 2 a condition variable, 3 a semaphore, of glibc; 0 nothing that is known. Bit 13: `ran` and `delayed` are told. Bit 14: the user stack is that of a wait up to 10 ms before, by the same registers (instruction, stack and frame pointer): threads that switch often are not walked each time. */
+	__u32 owner; /* In a futex wait: the thread that holds it by the word itself (priority-inheriting and robust mutexes) or by glibc's mutex around it, at switch-out, as numbered in the PID namespace of the process; 0: not told. */
 	__u32 kernel_stack; /* Kernel stack at switch-out, for intervals of at least the stack threshold (1 ms by default). (frames; they follow the struct, in order) */
 	__u32 user_stack; /* User stack at switch-out, likewise. (frames; they follow the struct, in order) */
+	__u64 arg0; /* First argument of the system call that it is blocked in, from the registers it entered the kernel with; 0 when in none or preempted. Pointers are not followed. */
+	__u64 arg1; /* Second argument, likewise. */
+	__u64 arg2; /* Third argument, likewise. */
+	__u64 ran; /* CPU time that the kernel charged the thread (`se.sum_exec_runtime`) up to this switch-out, since the last of its rows that told it (flag bit 13). What it lacks of the wall time between the intervals was steal or interrupts. Told for intervals from 1 ms on, and ten times a second. */
+	__u64 delayed; /* Run-queue delay that the kernel charged the thread (`sched_info.run_delay`), over the same time as `ran`. */
 };
-_Static_assert(sizeof(struct cc_off_cpu) == 80, "cc_off_cpu");
+_Static_assert(sizeof(struct cc_off_cpu) == 120, "cc_off_cpu");
 _Static_assert(__builtin_offsetof(struct cc_off_cpu, time) == 16, "cc_off_cpu.time");
 _Static_assert(__builtin_offsetof(struct cc_off_cpu, duration) == 24, "cc_off_cpu.duration");
 _Static_assert(__builtin_offsetof(struct cc_off_cpu, run_queue) == 32, "cc_off_cpu.run_queue");
@@ -42,9 +47,14 @@ _Static_assert(__builtin_offsetof(struct cc_off_cpu, waker_tid) == 56, "cc_off_c
 _Static_assert(__builtin_offsetof(struct cc_off_cpu, cpu_out) == 60, "cc_off_cpu.cpu_out");
 _Static_assert(__builtin_offsetof(struct cc_off_cpu, cpu_in) == 62, "cc_off_cpu.cpu_in");
 _Static_assert(__builtin_offsetof(struct cc_off_cpu, flags) == 64, "cc_off_cpu.flags");
-_Static_assert(__builtin_offsetof(struct cc_off_cpu, reserved) == 68, "cc_off_cpu.reserved");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, owner) == 68, "cc_off_cpu.owner");
 _Static_assert(__builtin_offsetof(struct cc_off_cpu, kernel_stack) == 72, "cc_off_cpu.kernel_stack");
 _Static_assert(__builtin_offsetof(struct cc_off_cpu, user_stack) == 76, "cc_off_cpu.user_stack");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, arg0) == 80, "cc_off_cpu.arg0");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, arg1) == 88, "cc_off_cpu.arg1");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, arg2) == 96, "cc_off_cpu.arg2");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, ran) == 104, "cc_off_cpu.ran");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu, delayed) == 112, "cc_off_cpu.delayed");
 
 /* A sample of what a CPU ran (perf event: hardware cycles where there is a PMU, else `cpu-clock`). The idle
  * task is not sampled. */
@@ -203,3 +213,63 @@ _Static_assert(__builtin_offsetof(struct cc_task, cgroup) == 48, "cc_task.cgroup
 _Static_assert(__builtin_offsetof(struct cc_task, exit_code) == 56, "cc_task.exit_code");
 _Static_assert(__builtin_offsetof(struct cc_task, flags) == 60, "cc_task.flags");
 _Static_assert(__builtin_offsetof(struct cc_task, comm) == 64, "cc_task.comm");
+
+/* The off-CPU intervals of one thread in one system call and state that were shorter than the row threshold, and
+ * hence are no rows of `kernel.offcpu`: their sums, once a second while there are any. */
+#define CC_KIND_OFF_CPU_SUM 7
+struct cc_off_cpu_sum {
+	struct cc_head head;
+	__u64 time; /* When the first of the intervals ended, or the last sums of this thread were taken. */
+	__u64 duration; /* From there to when these sums were taken. The intervals ended in this time. */
+	__u64 off_cpu; /* Sum of the durations of the intervals. */
+	__u64 run_queue; /* The part of `off_cpu` in which the thread was runnable and waited for a CPU. */
+	__u64 ran; /* As in `kernel.offcpu`: CPU time since the last row that told it; in the first of the rows taken together. */
+	__u64 delayed; /* As in `kernel.offcpu`: run-queue delay since the last row that told it. */
+	__u32 tid; /* The thread. */
+	__u32 pid; /* Its process. */
+	__u32 count; /* How many intervals. */
+	__u32 state; /* Task state at switch-out; 0: preempted, or a new thread before its first turn. */
+	__s32 syscall; /* System call number; -1 in none, -2 for a kernel thread. */
+	__u32 reserved; /* Zero. */
+};
+_Static_assert(sizeof(struct cc_off_cpu_sum) == 88, "cc_off_cpu_sum");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, time) == 16, "cc_off_cpu_sum.time");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, duration) == 24, "cc_off_cpu_sum.duration");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, off_cpu) == 32, "cc_off_cpu_sum.off_cpu");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, run_queue) == 40, "cc_off_cpu_sum.run_queue");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, ran) == 48, "cc_off_cpu_sum.ran");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, delayed) == 56, "cc_off_cpu_sum.delayed");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, tid) == 64, "cc_off_cpu_sum.tid");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, pid) == 68, "cc_off_cpu_sum.pid");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, count) == 72, "cc_off_cpu_sum.count");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, state) == 76, "cc_off_cpu_sum.state");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, syscall) == 80, "cc_off_cpu_sum.syscall");
+_Static_assert(__builtin_offsetof(struct cc_off_cpu_sum, reserved) == 84, "cc_off_cpu_sum.reserved");
+
+/* One wait for a lock inside the kernel that took at least the lock threshold (100 µs by default; tracepoints
+ * `lock/contention_begin` and `contention_end`, Linux 5.19). */
+#define CC_KIND_LOCK_CONTENTION 8
+struct cc_lock_contention {
+	struct cc_head head;
+	__u64 time; /* When the wait began. */
+	__u64 duration; /* How long it took. */
+	__u64 lock; /* The lock: a number that is the same for the same lock throughout the capture, not its address. */
+	__u32 tid; /* The thread that waited, or that was interrupted by what waited. */
+	__u32 pid; /* Its process. */
+	__u32 flags; /* What kind of lock and wait: LCB_F_* of `include/trace/events/lock.h`. Bit 0: it spins. Bit 1: for reading. Bit 2: for writing. Bit 3: real-time mutex. Bit 4: per-CPU semaphore. Bit 5: mutex. */
+	__s32 result; /* 0 when it got the lock, else an error number, negative (-EINTR). */
+	__u16 cpu; /* The CPU on which the wait ended. */
+	__u16 reserved; /* Zero. */
+	__u32 kernel_stack; /* Kernel stack of the wait. (frames; they follow the struct, in order) */
+};
+_Static_assert(sizeof(struct cc_lock_contention) == 64, "cc_lock_contention");
+_Static_assert(__builtin_offsetof(struct cc_lock_contention, time) == 16, "cc_lock_contention.time");
+_Static_assert(__builtin_offsetof(struct cc_lock_contention, duration) == 24, "cc_lock_contention.duration");
+_Static_assert(__builtin_offsetof(struct cc_lock_contention, lock) == 32, "cc_lock_contention.lock");
+_Static_assert(__builtin_offsetof(struct cc_lock_contention, tid) == 40, "cc_lock_contention.tid");
+_Static_assert(__builtin_offsetof(struct cc_lock_contention, pid) == 44, "cc_lock_contention.pid");
+_Static_assert(__builtin_offsetof(struct cc_lock_contention, flags) == 48, "cc_lock_contention.flags");
+_Static_assert(__builtin_offsetof(struct cc_lock_contention, result) == 52, "cc_lock_contention.result");
+_Static_assert(__builtin_offsetof(struct cc_lock_contention, cpu) == 56, "cc_lock_contention.cpu");
+_Static_assert(__builtin_offsetof(struct cc_lock_contention, reserved) == 58, "cc_lock_contention.reserved");
+_Static_assert(__builtin_offsetof(struct cc_lock_contention, kernel_stack) == 60, "cc_lock_contention.kernel_stack");

@@ -80,7 +80,29 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct rq;
+
+struct cfs_rq {
+	struct rq *rq; /* where CONFIG_FAIR_GROUP_SCHED is set */
+};
+
+struct sched_entity {
+	__u64 sum_exec_runtime;
+	struct cfs_rq *cfs_rq;
+};
+
+struct sched_info {
+	long long unsigned int run_delay; /* where CONFIG_SCHED_INFO is set */
+};
+
+struct thread_info {
+	__u64 preempt_count; /* aarch64 */
+};
+
 struct task_struct {
+	struct thread_info thread_info;
+	struct sched_entity se;
+	struct sched_info sched_info;
 	unsigned int __state;
 	void *stack;
 	unsigned int flags;
@@ -108,6 +130,9 @@ struct worker {
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
 	long unsigned int bp;
+	long unsigned int dx;
+	long unsigned int si;
+	long unsigned int di;
 	long unsigned int orig_ax;
 	long unsigned int ip;
 	unsigned short cs;
@@ -119,6 +144,7 @@ struct pt_regs {
 	__u64 sp;
 	__u64 pc;
 	__u64 pstate;
+	__u64 orig_x0;
 	__s32 syscallno;
 };
 #endif

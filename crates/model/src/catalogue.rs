@@ -14,6 +14,8 @@ pub enum Class {
     Sched,
     /// CPU samples.
     Sample,
+    /// Waits for locks inside the kernel.
+    Lock,
     /// Block I/O.
     Block,
     /// TCP state changes and retransmits.
@@ -34,11 +36,12 @@ pub enum Class {
 
 impl Class {
     /// All classes, in the order in which they are drained and written.
-    pub const ALL: [Class; 11] = [
+    pub const ALL: [Class; 12] = [
         Class::Recorder,
         Class::Task,
         Class::Tcp,
         Class::Block,
+        Class::Lock,
         Class::Sample,
         Class::Sched,
         Class::Packet,
@@ -54,6 +57,7 @@ impl Class {
             Class::Recorder => "recorder",
             Class::Sched => "sched",
             Class::Sample => "sample",
+            Class::Lock => "lock",
             Class::Block => "block",
             Class::Tcp => "tcp",
             Class::Task => "task",
@@ -74,6 +78,9 @@ pub const CATALOGUE: &[EventDef] = &[
     TcpState::DEF,
     TcpRetransmit::DEF,
     Task::DEF,
+    OffCpuSum::DEF,
+    LockContention::DEF,
+    RingCount::DEF,
     Process::DEF,
     Socket::DEF,
     Mapping::DEF,

@@ -453,7 +453,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, unreachable_pub)]
+    #![allow(clippy::unwrap_used, unreachable_pub, dead_code)]
     use crate::{Columns, ColumnsError, Event, StackDepth, TextLen};
 
     crate::event! {

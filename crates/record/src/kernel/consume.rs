@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use coldcase_model::{Columns, EventDef, catalogue};
@@ -12,6 +12,7 @@ use rustix::event::epoll;
 use std::os::fd::AsFd;
 
 use super::scope::Filter;
+use super::tally::Tallies;
 
 /// Where rows go.
 pub trait Sink: Send + Sync {
@@ -29,12 +30,12 @@ const ROWS: usize = 4096;
 /// Events taken from one ring before the more important ones are looked at again.
 const TURN: usize = 2048;
 
-/// A ring that a consumer drains, and the count of what was read from it.
+/// A ring that a consumer drains, and where it counts what it read.
 pub(super) struct Drained {
     /// The ring.
     pub(super) ring: MapHandle,
-    /// Events read, well-formed or not.
-    pub(super) read: Arc<AtomicU64>,
+    /// Counts what is read.
+    pub(super) tallies: Arc<Tallies>,
 }
 
 /// Drains until `stop` is set and the rings are empty. Errors when the rings cannot be mapped.
@@ -49,10 +50,10 @@ pub(super) fn run(
     let wakes = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| e.to_string())?;
     let mut builder = RingBufferBuilder::new();
     for drained in &rings {
-        let (batches, read) = (batches.clone(), &drained.read);
+        let (batches, tallies) = (batches.clone(), &drained.tallies);
         let take = move |event: &[u8]| {
-            read.fetch_add(1, Ordering::Relaxed);
-            batches.borrow_mut().take(event);
+            let wanted = batches.borrow_mut().take(event);
+            tallies.count(event, wanted);
             0
         };
         builder.add(&drained.ring, take).map_err(|e| e.to_string())?;
@@ -104,7 +105,8 @@ struct Batches<'s> {
 }
 
 impl Batches<'_> {
-    fn take(&mut self, event: &[u8]) {
+    /// Takes an event; false when it is out of scope.
+    fn take(&mut self, event: &[u8]) -> bool {
         let kind = match event {
             [a, b, ..] => u16::from_le_bytes([*a, *b]),
             _ => 0,
@@ -114,7 +116,7 @@ impl Batches<'_> {
             None => {
                 let Some(def) = catalogue::by_kind(kind) else {
                     self.malformed += 1;
-                    return;
+                    return true;
                 };
                 self.open.push(Open { def, rows: Columns::new(def), since: Instant::now() });
                 self.open.len() - 1
@@ -122,7 +124,7 @@ impl Batches<'_> {
         };
         let open = &mut self.open[at];
         if !self.filter.wants(open.def, event) {
-            return;
+            return false;
         }
         if open.rows.is_empty() {
             open.since = Instant::now();
@@ -133,6 +135,7 @@ impl Batches<'_> {
         if open.rows.len() >= ROWS {
             self.sink.rows(open.def, open.rows.take(), open.since.elapsed());
         }
+        true
     }
 
     fn hand_over(&mut self, all: bool) {

@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) thresholds: Thresholds,
     /// The stack threshold to go back to when stacks are wanted again.
     stack_when_on: u64,
+    /// There may be sums to take.
+    sums: bool,
 }
 
 impl Dials {
@@ -55,6 +57,7 @@ impl Dials {
         let mut state = self.lock();
         state.thresholds = thresholds;
         state.stack_when_on = thresholds.stack;
+        state.sums |= thresholds.row > 0;
     }
 
     /// The thresholds in force.
@@ -100,9 +103,24 @@ impl Dials {
         }
     }
 
+    /// Has the sums of the intervals below the row threshold written.
+    pub(super) fn flush(&self) {
+        let mut state = self.lock();
+        if !std::mem::take(&mut state.sums) {
+            return;
+        }
+        state.sums = state.thresholds.row > 0;
+        for loaded in state.loaded.iter_mut().filter(|l| l.is_attached()) {
+            if let Err(e) = loaded.flush() {
+                tracing::warn!("kernel.{}: sums are late: {e}", loaded.object.name);
+            }
+        }
+    }
+
     fn change(&self, what: impl FnOnce(&mut Thresholds)) -> Result<(), String> {
         let mut state = self.lock();
         what(&mut state.thresholds);
+        state.sums |= state.thresholds.row > 0;
         let thresholds = state.thresholds;
         for loaded in &state.loaded {
             loaded.turn(thresholds).map_err(|e| format!("kernel.{}: {e}", loaded.object.name))?;

@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, ObjectBuilder, OpenObject, ProgramMut};
@@ -12,6 +11,7 @@ use super::counters::Counters;
 use super::dials::Thresholds;
 use super::objects::Object;
 use super::settings::Settings;
+use super::tally::Tallies;
 use super::{refusal, rings};
 use crate::perf;
 use crate::source::Skip;
@@ -25,8 +25,8 @@ pub(super) struct Loaded {
     pub(super) object: &'static Object,
     /// Its rings, one per group of CPUs.
     pub(super) rings: Vec<MapHandle>,
-    /// Events read from its rings.
-    pub(super) read: Arc<AtomicU64>,
+    /// The count of what was read from them.
+    pub(super) tallies: Arc<Tallies>,
     bpf: libbpf_rs::Object,
     counters: MapHandle,
     /// Where it reads its thresholds, if it has any.
@@ -74,8 +74,9 @@ impl Loaded {
             _ => return Err(Skip::new("its object has no rings or counters", "")),
         };
         let rings = rings::fill(object.name, &outer, shape.groups, shape.bytes).map_err(fail)?;
-        let (read, dials) = (Arc::default(), map(&bpf, DIALS)?);
-        Ok(Loaded { object, rings, read, bpf, counters, dials, links: Vec::new(), hertz })
+        let tallies = Arc::new(Tallies::new(libbpf_rs::num_possible_cpus().unwrap_or(1)));
+        let dials = map(&bpf, DIALS)?;
+        Ok(Loaded { object, rings, tallies, bpf, counters, dials, links: Vec::new(), hertz })
     }
 
     /// Attaches the programs on tracepoints.
@@ -110,6 +111,11 @@ impl Loaded {
     pub(super) fn end(&mut self) -> Result<(), libbpf_rs::Error> {
         self.unlink();
         self.iterate("end_")
+    }
+
+    /// Runs the iterators that write sums, while it runs.
+    pub(super) fn flush(&mut self) -> Result<(), libbpf_rs::Error> {
+        self.iterate("flush_")
     }
 
     /// Detaches all programs.

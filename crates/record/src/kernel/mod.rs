@@ -11,6 +11,7 @@ mod rings;
 mod scope;
 mod settings;
 mod source;
+mod tally;
 
 pub use source::Kernel;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use coldcase_model::Class;
 use libbpf_rs::btf::Btf;
@@ -29,6 +31,7 @@ use self::load::{Loaded, RingShape};
 use self::objects::{Object, SOURCES};
 pub(crate) use self::scope::Filter;
 use self::settings::Settings;
+pub use self::tally::RingTally;
 use crate::config::Scope;
 use crate::source::Skip;
 
@@ -65,6 +68,10 @@ impl Default for Options {
     }
 }
 
+/// Sums of intervals below the row threshold are taken this often: with what the consumer and the writer hold back, all are
+/// on disk within two seconds.
+const FLUSH: Duration = Duration::from_millis(600);
+
 /// What one object lost on one CPU since the last look, and what it did.
 #[derive(Debug, Clone, Copy)]
 pub struct Polled {
@@ -81,6 +88,7 @@ pub struct Capture {
     dials: Dials,
     before: Vec<Vec<Counters>>,
     consumers: Vec<JoinHandle<Result<(), String>>>,
+    sums: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     /// Why objects are not running.
     pub skipped: Vec<(&'static str, Skip)>,
@@ -104,13 +112,20 @@ impl Capture {
         if let Some(skip) = refusal::beforehand() {
             return Err(skip);
         }
-        let mut capture =
-            Capture { dials, before: Vec::new(), consumers: Vec::new(), stop: Arc::default(), skipped: Vec::new() };
+        let mut capture = Capture {
+            dials,
+            before: Vec::new(),
+            consumers: Vec::new(),
+            sums: None,
+            stop: Arc::default(),
+            skipped: Vec::new(),
+        };
         capture.load(options);
         capture.consume(sink, &options.scope)?;
         capture.step(Loaded::attach);
         capture.step(Loaded::begin);
         capture.step(Loaded::attach_sampler);
+        capture.flush_sums()?;
         let none = capture.dials.lock().loaded.is_empty();
         if let (true, Some((_, skip))) = (none, capture.skipped.first()) {
             let skip = skip.clone();
@@ -129,8 +144,8 @@ impl Capture {
         let shape = RingShape { groups: rings::groups(cpus, group_size), bytes: rings::ring_size(options.ring_bytes) };
         let settings = Settings::new(vec![
             ("cc_self_tgid", u64::from(options.leave_out)),
-            ("cc_group_size", u64::from(group_size)),
-            ("cc_wake_bytes", u64::from((shape.bytes / 8).max(512))),
+            ("cc_group_inverse", (1u64 << 32).div_ceil(u64::from(group_size))),
+            ("cc_wake_shift", u64::from((shape.bytes / 8).max(512).ilog2())),
             ("cc_key", secret()),
         ]);
         self.dials.begin(options.thresholds);
@@ -155,7 +170,7 @@ impl Capture {
                 let ring = libbpf_rs::MapHandle::try_from(&loaded.rings[group]);
                 let ring =
                     ring.map_err(|e| Skip::new(format!("out of file descriptors ({e})"), "raise `ulimit -n`"))?;
-                rings.push(Drained { ring, read: loaded.read.clone() });
+                rings.push(Drained { ring, tallies: loaded.tallies.clone() });
             }
             let (sink, stop, scope) = (sink.clone(), self.stop.clone(), scope.clone());
             let (ready, is_ready) = mpsc::channel();
@@ -188,12 +203,31 @@ impl Capture {
 
     /// The objects that run, and how many events were read from each.
     pub fn running(&self) -> Vec<(&'static str, u64)> {
-        self.dials.lock().loaded.iter().map(|l| (l.object.name, l.read.load(Ordering::Relaxed))).collect()
+        self.dials.lock().loaded.iter().map(|l| (l.object.name, l.tallies.received())).collect()
     }
 
     /// What can be changed of it while it runs.
     pub fn dials(&self) -> Dials {
         self.dials.clone()
+    }
+
+    /// Takes the sums of what is below the row threshold, as often as needed for none to be older than the rows may be.
+    fn flush_sums(&mut self) -> Result<(), Skip> {
+        let (dials, stop) = (self.dials.clone(), self.stop.clone());
+        let thread = std::thread::Builder::new().name("cc-kernel-sums".to_owned()).spawn(move || {
+            while !stop.load(Ordering::Acquire) {
+                std::thread::park_timeout(FLUSH);
+                dials.flush();
+            }
+        });
+        self.sums = Some(thread.map_err(|e| Skip::new(format!("cannot start a thread ({e})"), ""))?);
+        Ok(())
+    }
+
+    /// What became of the events of each object on each CPU. Exact once the capture has stopped.
+    pub fn tallies(&self) -> Vec<RingTally> {
+        let state = self.dials.lock();
+        state.loaded.iter().flat_map(|l| l.tallies.against(l.object.name, &l.counters().unwrap_or_default())).collect()
     }
 
     /// Reads the counters: what each object did on each CPU since the last call.
@@ -218,6 +252,11 @@ impl Capture {
             }
         }
         self.stop.store(true, Ordering::Release);
+        if let Some(sums) = self.sums.take() {
+            sums.thread().unpark();
+            // A thread that panicked has flushed nothing since; the iterators at the end did.
+            let _ = sums.join();
+        }
         for consumer in self.consumers.drain(..) {
             match consumer.join() {
                 Ok(Ok(())) => {}

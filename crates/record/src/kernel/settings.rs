@@ -35,6 +35,7 @@ impl Settings {
     fn value(&self, name: &str, kernel: Option<&Btf<'_>>) -> Option<u64> {
         match name.strip_prefix("cc_args_") {
             Some(tracepoint) => arguments(kernel?, tracepoint),
+            None if name == "cc_preempt_count" => preempt_count(kernel?),
             None => self.values.iter().find(|(n, _)| *n == name).map(|&(_, v)| v),
         }
     }
@@ -55,6 +56,17 @@ fn arguments(kernel: &Btf<'_>, tracepoint: &str) -> Option<u64> {
     let pointer = Ptr::try_from(typedef.referenced_type()).ok()?;
     let function = FuncProto::try_from(pointer.referenced_type()).ok()?;
     Some(function.iter().count().saturating_sub(1) as u64)
+}
+
+/// From a CPU's run queue to its preempt count, both variables of the per-CPU section, modulo 2^64. From Linux 6.2 to 6.14
+/// the count is no variable of its own: `None`.
+fn preempt_count(kernel: &Btf<'_>) -> Option<u64> {
+    let section: DataSec<'_> = kernel.type_by_name(".data..percpu")?;
+    let offset = |name: &str| {
+        let named = |id| kernel.type_by_id::<Var<'_>>(id).is_some_and(|v| v.name().is_some_and(|n| n == name));
+        section.iter().find(|v| named(v.ty)).map(|v| u64::from(v.offset))
+    };
+    Some(offset("__preempt_count")?.wrapping_sub(offset("runqueues")?))
 }
 
 #[cfg(test)]

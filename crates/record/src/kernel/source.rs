@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use coldcase_model::events::RingCount;
 use coldcase_model::loss::Reason;
-use coldcase_model::{Class, Columns, EventDef};
+use coldcase_model::{Class, Columns, Event, EventDef};
 
 use super::consume::Sink;
 use super::dials::{Dials, Thresholds};
 use super::{Capture, Options, by_priority};
+use crate::clock;
 use crate::config::KernelConfig;
 use crate::source::{Context, Running, Skip, Source, Started};
 use crate::symbols::Seen;
@@ -121,6 +123,30 @@ impl RunningKernel {
     }
 }
 
+impl RunningKernel {
+    /// Writes what became of the events of each source on each CPU.
+    fn tell_rings(&self) {
+        let mut rows = Columns::new(&RingCount::DEF);
+        let time = clock::boottime().0;
+        for t in self.capture.tallies() {
+            let row = RingCount {
+                time,
+                source: name(t.object).to_owned(),
+                cpu: t.cpu,
+                emitted: t.emitted,
+                refused: t.refused,
+                received: t.received,
+                missing: t.missing,
+                left_out: t.left_out,
+            };
+            row.push(&mut rows);
+        }
+        if !rows.is_empty() && self.context.writer.append(RingCount::DEF.stream, rows).is_err() {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Running for RunningKernel {
     fn poll(&mut self) {
         self.count();
@@ -139,5 +165,6 @@ impl Running for RunningKernel {
             tracing::warn!("{wrong}");
         }
         self.count();
+        self.tell_rings();
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use coldcase_model::{Columns, Event, EventDef};
 use coldcase_record::kernel::consume::Sink;
 use coldcase_record::kernel::dials::Dials;
-use coldcase_record::kernel::{Capture, Options, Polled};
+use coldcase_record::kernel::{Capture, Options, Polled, RingTally};
 
 /// What a capture brought.
 pub(crate) struct Captured {
@@ -16,6 +16,8 @@ pub(crate) struct Captured {
     pub(crate) polled: Vec<Polled>,
     /// Events read, by object.
     pub(crate) read: Vec<(&'static str, u64)>,
+    /// What became of the events of each object on each CPU.
+    pub(crate) tallies: Vec<RingTally>,
     /// What went wrong at the stop.
     pub(crate) wrong: Vec<String>,
 }
@@ -54,9 +56,9 @@ pub(crate) fn capture_turning<T>(options: &Options, work: impl FnOnce(Dials) -> 
     }
     let done = work(capture.dials());
     let wrong = capture.stop();
-    let (polled, read) = (capture.poll(), capture.running());
+    let (polled, read, tallies) = (capture.poll(), capture.running(), capture.tallies());
     let rows = std::mem::take(&mut *memory.0.lock().unwrap());
-    Some((Captured { rows, polled, read, wrong }, done))
+    Some((Captured { rows, polled, read, tallies, wrong }, done))
 }
 
 impl Captured {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use coldcase_model::events::OffCpu;
+use coldcase_model::events::{OffCpu, OffCpuSum};
 
 use crate::captured::{Captured, capture, only};
 
@@ -41,6 +41,33 @@ fn with_a_ring_of_one_page_losses_are_counted_to_the_event() {
     assert!(lost > 0, "{emitted} events fitted into one page");
     assert_eq!(emitted, read + lost);
     assert_eq!(captured.count::<OffCpu>() as u64, read);
+    agree(&captured);
+}
+
+/// What the kernel counted as refused on each CPU is what is missing there by the events' own numbers, to the event.
+fn agree(captured: &Captured) {
+    assert!(!captured.tallies.is_empty());
+    for t in &captured.tallies {
+        assert_eq!((t.emitted, t.refused), (t.received + t.refused, t.missing), "{t:?}");
+    }
+    let received: u64 = captured.tallies.iter().map(|t| t.received).sum();
+    assert_eq!(received as usize, captured.count::<OffCpu>() + captured.count::<OffCpuSum>());
+}
+
+#[test]
+fn in_a_storm_of_forks_every_event_is_stored_or_counted_as_lost_by_its_number() {
+    let mut options = only("sched");
+    options.ring_bytes = 1;
+    options.thresholds.row = 20_000;
+    let Some((captured, ())) = capture(&options, || {
+        for _ in 0..150 {
+            assert!(std::process::Command::new("true").status().unwrap().success());
+        }
+        ping_pong(Duration::from_millis(100));
+    }) else {
+        return;
+    };
+    agree(&captured);
 }
 
 #[test]
@@ -51,6 +78,7 @@ fn with_a_group_for_each_cpu_nothing_is_lost_in_a_flood() {
     let (emitted, lost, read) = sums(&captured);
     assert!(emitted > 1000, "{emitted}");
     assert_eq!((lost, emitted), (0, read));
+    agree(&captured);
     let cost: u64 = captured.polled.iter().map(|p| p.change.cost()).sum();
     let runs: u64 = captured.polled.iter().map(|p| p.change.runs).sum();
     assert!(cost > 0 && runs > emitted, "{cost} ns in {runs} runs");

@@ -5,8 +5,11 @@
 mod block;
 mod captured;
 mod dials;
+mod futex;
+mod lock;
 mod losses;
 mod offcpu;
 mod sample;
+mod sums;
 mod task;
 mod tcp;

@@ -7,6 +7,12 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::captured::{Captured, capture, only, tid};
 
+/// Whether this kernel's type information tells where the preempt count stands: not from Linux 6.2 to 6.14.
+fn per_cpu_offsets_known() -> bool {
+    let btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+    btf.windows(17).any(|w| w == b"\0__preempt_count\0")
+}
+
 /// An interval, as the tests look at it.
 #[derive(Debug, Clone)]
 struct Interval {
@@ -17,6 +23,9 @@ struct Interval {
     syscall: i32,
     waker: u32,
     flags: u32,
+    args: [u64; 3],
+    ran: u64,
+    delayed: u64,
     kernel: usize,
     user: usize,
 }
@@ -33,6 +42,9 @@ fn of(captured: &Captured, tid: u32) -> Vec<Interval> {
                 syscall: c.syscall[i],
                 waker: c.waker_tid[i],
                 flags: c.flags[i],
+                args: [c.arg0[i], c.arg1[i], c.arg2[i]],
+                ran: c.ran[i],
+                delayed: c.delayed[i],
                 kernel: c.kernel_stack.get(i).len(),
                 user: c.user_stack.get(i).len(),
             });
@@ -47,6 +59,9 @@ const WOKEN_BY_INTERRUPT: u32 = 4;
 const BEFORE_CAPTURE: u32 = 8;
 const CENSORED: u32 = 16;
 const NEW_THREAD: u32 = 32;
+const HARD_IRQ: u32 = 128;
+const SOFT_IRQ: u32 = 256;
+const TELLS_CPU_TIME: u32 = 8192;
 
 #[test]
 fn each_sleep_is_one_interval_of_its_length_in_its_system_call_with_stacks() {
@@ -72,6 +87,12 @@ fn each_sleep_is_one_interval_of_its_length_in_its_system_call_with_stacks() {
         assert!(interval.duration + 100_000 >= least && interval.duration <= most, "{interval:?} in {took:?}");
         assert!(interval.run_queue <= interval.duration && interval.kernel > 0 && interval.user > 0, "{interval:?}");
         assert!(interval.flags & WOKEN_BY_INTERRUPT != 0, "a timer woke it: {interval:?}");
+        // The clock, no flags, a pointer to the time.
+        assert_eq!(&interval.args[..2], [u64::from(libc::CLOCK_MONOTONIC as u32), 0], "{interval:?}");
+        assert!(interval.args[2] > 0 && interval.flags & TELLS_CPU_TIME != 0, "{interval:?}");
+        if per_cpu_offsets_known() {
+            assert_eq!(interval.flags & (HARD_IRQ | SOFT_IRQ), HARD_IRQ, "timers run in hard IRQ: {interval:?}");
+        }
     }
 }
 
@@ -193,4 +214,67 @@ fn intervals_of_a_thread_do_not_overlap_and_the_recorder_is_left_out() {
     for pair in intervals.windows(2) {
         assert!(pair[0].time + pair[0].duration <= pair[1].time, "{pair:#?}");
     }
+}
+
+/// The kernel's own count of a thread of ours: time on a CPU, time waited for one.
+fn schedstat() -> (u64, u64) {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let mut words = text.split(' ').map(|w| w.trim().parse::<u64>().unwrap());
+    (words.next().unwrap(), words.next().unwrap())
+}
+
+#[test]
+fn the_cpu_time_and_the_run_queue_delay_of_a_thread_are_the_kernels_own() {
+    let Some((captured, (thread, before, after))) = capture(&only("sched"), || {
+        std::thread::spawn(|| {
+            for _ in 0..30 {
+                let began = Instant::now();
+                while began.elapsed() < Duration::from_millis(5) {
+                    std::hint::spin_loop();
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            // The row of this sleep tells what was up to its beginning.
+            let before = schedstat();
+            std::thread::sleep(Duration::from_millis(5));
+            (tid(), before, schedstat())
+        })
+        .join()
+        .unwrap()
+    }) else {
+        return;
+    };
+    // Not the end of the thread, which comes after all this.
+    let mut intervals = of(&captured, thread);
+    let last = intervals.iter().rposition(|i| i.syscall == libc::SYS_clock_nanosleep as i32).unwrap();
+    intervals.truncate(last + 1);
+    let told: u64 = intervals.iter().map(|i| i.ran).sum();
+    let waited: u64 = intervals.iter().map(|i| i.delayed).sum();
+    assert!(before.0 > 10_000_000 && before.0 <= told && told <= after.0, "{before:?} {told} {after:?} ns ran");
+    assert!(before.1 <= waited && waited <= after.1, "{before:?} {waited} {after:?} ns waited for a CPU");
+}
+
+#[test]
+fn a_datagram_that_wakes_its_reader_does_so_in_a_soft_irq() {
+    if !per_cpu_offsets_known() {
+        eprintln!("skipped: this kernel does not tell where its preempt count stands");
+        return;
+    }
+    let Some((captured, reader)) = capture(&only("sched"), || {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let at = socket.local_addr().unwrap();
+        let reader = std::thread::spawn(move || {
+            socket.recv(&mut [0; 8]).unwrap();
+            tid()
+        });
+        std::thread::sleep(Duration::from_millis(30));
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
+        reader.join().unwrap()
+    }) else {
+        return;
+    };
+    let intervals = of(&captured, reader);
+    let waited = intervals.iter().find(|i| i.syscall == libc::SYS_recvfrom as i32 && i.duration > 10_000_000);
+    let waited = waited.unwrap_or_else(|| panic!("{intervals:#?}"));
+    assert_eq!(waited.flags & (HARD_IRQ | SOFT_IRQ | WOKEN_BY_INTERRUPT), SOFT_IRQ | WOKEN_BY_INTERRUPT, "{waited:?}");
 }
