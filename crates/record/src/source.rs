@@ -161,6 +161,21 @@ pub struct Own {
     /// The recorder's process.
     pub pid: u32,
     sockets: Arc<RwLock<OwnSockets>>,
+    ports: Arc<Ports>,
+}
+
+/// Ports of ours and of those that we connect to, hashed: most packets are told from our own without the lock.
+#[derive(Debug, Default)]
+struct Ports([AtomicU64; 16]);
+
+impl Ports {
+    fn add(&self, port: u16) {
+        self.0[usize::from(port >> 6) % 16].fetch_or(1 << (port % 64), Ordering::Release);
+    }
+
+    fn may_have(&self, port: u16) -> bool {
+        self.0[usize::from(port >> 6) % 16].load(Ordering::Acquire) & 1 << (port % 64) != 0
+    }
 }
 
 #[derive(Debug, Default)]
@@ -172,16 +187,18 @@ struct OwnSockets {
 impl Own {
     /// Of this process.
     pub fn new() -> Own {
-        Own { pid: std::process::id(), sockets: Arc::default() }
+        Own { pid: std::process::id(), sockets: Arc::default(), ports: Arc::default() }
     }
 
     /// Adds a port that the recorder listens on: traffic to and from it is the recorder's own.
     pub fn listen(&self, at: SocketAddr) {
+        self.ports.add(at.port());
         self.write().listening.insert(at);
     }
 
     /// Adds a connection that the recorder opens (bind the local side first, so that no packet of it comes before).
     pub fn connect(&self, local: SocketAddr, remote: SocketAddr) {
+        self.ports.add(remote.port());
         self.write().connections.insert((local, remote));
     }
 
@@ -197,6 +214,9 @@ impl Own {
 
     /// Whether a packet between these two is the recorder's own, in either direction.
     pub fn is_own(&self, from: SocketAddr, to: SocketAddr) -> bool {
+        if !self.ports.may_have(from.port()) && !self.ports.may_have(to.port()) {
+            return false;
+        }
         let sockets = self.sockets.read().unwrap_or_else(PoisonError::into_inner);
         let ours = |at: SocketAddr| {
             sockets.listening.iter().any(|l| l.port() == at.port() && (l.ip().is_unspecified() || l.ip() == at.ip()))

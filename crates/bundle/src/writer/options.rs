@@ -18,7 +18,7 @@ pub struct WriterOptions {
     pub chunk_time: Duration,
     /// How often the file is synced to the disk.
     pub sync_every: Duration,
-    /// zstd level.
+    /// zstd level; packets are compressed at 1 at most.
     pub level: i32,
     /// Threads that encode and compress; at least 1.
     pub workers: usize,

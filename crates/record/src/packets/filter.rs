@@ -21,6 +21,8 @@ pub(super) struct Filter {
     pub(super) own: Vec<SocketAddr>,
     /// Bytes of each packet that the kernel copies into the ring.
     pub(super) snap: u32,
+    /// Of these, bytes behind the headers.
+    pub(super) payload: u32,
 }
 
 impl Filter {
@@ -43,7 +45,7 @@ impl Filter {
         }
         let user = (!expression.is_empty()).then(|| format!("({expression})"));
         let text = own.chain(user).collect::<Vec<_>>().join(" and ");
-        Ok((compile(&text, link, self.snap)?, None))
+        Ok((compile(&text, link, self.snap)?.behind_headers(link, self.snap, self.payload), None))
     }
 }
 
@@ -62,6 +64,29 @@ impl Program {
         Program { instructions }
     }
 
+    /// The same, but of a plain TCP packet the kernel copies no more than its headers and `payload`: what a filter
+    /// returns is the length to copy. Others are copied up to `snap` bytes and cut later.
+    fn behind_headers(mut self, link: LinkType, snap: u32, payload: u32) -> Program {
+        if link != LinkType::Ethernet {
+            return self;
+        }
+        let end = self.instructions.len();
+        for (at, instruction) in self.instructions.iter_mut().enumerate() {
+            if instruction.code == (libc::BPF_RET | libc::BPF_K) as u16 && instruction.k == snap {
+                *instruction = sock_filter((libc::BPF_JMP | libc::BPF_JA) as u16, 0, 0, (end - at - 1) as u32);
+            }
+        }
+        self.instructions.extend(HEADERS.iter().map(|&(code, jt, jf, k)| {
+            let k = match k {
+                SNAP => snap,
+                LINK_AND_PAYLOAD => 14 + payload,
+                k => k,
+            };
+            sock_filter(code as u16, jt, jf, k)
+        }));
+        self
+    }
+
     /// Refuses every packet: how a tap is closed before what it holds is read out.
     pub(super) fn refuse_all() -> Program {
         Program { instructions: vec![sock_filter((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0)] }
@@ -69,11 +94,62 @@ impl Program {
 
     /// Whether the filter takes a packet of `wire` bytes of which `bytes` are there.
     pub(super) fn takes(&self, bytes: &[u8], wire: u32) -> bool {
+        self.run(bytes, wire) != 0
+    }
+
+    /// What the filter returns: how many bytes to copy.
+    fn run(&self, bytes: &[u8], wire: u32) -> u32 {
         // SAFETY: the instructions came from pcap_compile, which ends every path in a return; bpf_filter reads the
         // packet within the captured length it is told.
-        unsafe { bpf_filter(self.instructions.as_ptr(), bytes.as_ptr(), wire, bytes.len() as c_uint) != 0 }
+        unsafe { bpf_filter(self.instructions.as_ptr(), bytes.as_ptr(), wire, bytes.len() as c_uint) }
     }
 }
+
+/// Places for what is known when the program is made.
+const SNAP: u32 = u32::MAX;
+const LINK_AND_PAYLOAD: u32 = u32::MAX - 1;
+
+/// The length of a packet's headers, for TCP over IPv4 or IPv6 over Ethernet. A load beyond the packet would refuse it:
+/// lengths are checked first. What does not fit ends at the last instruction.
+const HEADERS: [(u32, u8, u8, u32); 29] = {
+    use libc::{
+        BPF_A, BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_IND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET,
+        BPF_K, BPF_LD, BPF_LDX, BPF_LEN, BPF_MSH, BPF_RET, BPF_RSH, BPF_SUB, BPF_W, BPF_X,
+    };
+    [
+        (BPF_LD | BPF_H | BPF_ABS, 0, 0, 12),
+        (BPF_JMP | BPF_JEQ | BPF_K, 0, 14, 0x0800),
+        // IPv4: TCP, no later fragment, 13 bytes of its header are there, and it is whole.
+        (BPF_LD | BPF_B | BPF_ABS, 0, 0, 23),
+        (BPF_JMP | BPF_JEQ | BPF_K, 0, 24, 6),
+        (BPF_LD | BPF_H | BPF_ABS, 0, 0, 20),
+        (BPF_JMP | BPF_JSET | BPF_K, 22, 0, 0x1fff),
+        (BPF_LDX | BPF_B | BPF_MSH, 0, 0, 14),
+        (BPF_LD | BPF_W | BPF_LEN, 0, 0, 0),
+        (BPF_ALU | BPF_SUB | BPF_X, 0, 0, 0),
+        (BPF_JMP | BPF_JGE | BPF_K, 0, 18, 27),
+        (BPF_LD | BPF_B | BPF_IND, 0, 0, 26),
+        (BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf0),
+        (BPF_ALU | BPF_RSH | BPF_K, 0, 0, 2),
+        (BPF_JMP | BPF_JGE | BPF_K, 0, 14, 20),
+        (BPF_ALU | BPF_ADD | BPF_X, 0, 0, 0),
+        (BPF_JMP | BPF_JA, 0, 0, 10),
+        // IPv6: TCP without extension headers.
+        (BPF_JMP | BPF_JEQ | BPF_K, 0, 11, 0x86dd),
+        (BPF_LD | BPF_W | BPF_LEN, 0, 0, 0),
+        (BPF_JMP | BPF_JGE | BPF_K, 0, 9, 67),
+        (BPF_LD | BPF_B | BPF_ABS, 0, 0, 20),
+        (BPF_JMP | BPF_JEQ | BPF_K, 0, 7, 6),
+        (BPF_LD | BPF_B | BPF_ABS, 0, 0, 66),
+        (BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf0),
+        (BPF_ALU | BPF_RSH | BPF_K, 0, 0, 2),
+        (BPF_JMP | BPF_JGE | BPF_K, 0, 3, 20),
+        (BPF_ALU | BPF_ADD | BPF_K, 0, 0, 40),
+        (BPF_ALU | BPF_ADD | BPF_K, 0, 0, LINK_AND_PAYLOAD),
+        (BPF_RET | BPF_A, 0, 0, 0),
+        (BPF_RET | BPF_K, 0, 0, SNAP),
+    ]
+};
 
 fn sock_filter(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
@@ -184,7 +260,7 @@ mod tests {
     use super::*;
 
     fn filter(expression: &str) -> Filter {
-        Filter { expression: expression.into(), own: vec!["127.0.0.1:4317".parse().unwrap()], snap: 512 }
+        Filter { expression: expression.into(), own: vec!["127.0.0.1:4317".parse().unwrap()], snap: 512, payload: 10 }
     }
 
     /// An Ethernet frame with IPv4 and TCP between two ports.
@@ -204,6 +280,40 @@ mod tests {
         assert!(program.takes(&tcp(1, 80), 54));
         assert!(!program.takes(&tcp(1, 81), 54));
         assert!(!program.takes(&tcp(1, 4317), 54), "our own listener");
+    }
+
+    #[test]
+    fn of_tcp_only_headers_and_what_was_asked_for_are_copied_and_of_others_the_start() {
+        let (program, _) = filter("not port 99").compile(LinkType::Ethernet).unwrap();
+        let with = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut frame = tcp(1, 80);
+            change(&mut frame);
+            frame.resize(1000, 7);
+            program.run(&frame, 1000)
+        };
+        assert_eq!(with(&|_| {}), 54 + 10);
+        assert_eq!(with(&|f| f[46] = 0xf0), 94 + 10, "60 bytes of TCP header");
+        assert_eq!(with(&|f| f[14] = 0x4f), 512, "IPv4 options put other bytes at TCP's data offset");
+        assert_eq!(with(&|f| f[46] = 0x10), 512, "no TCP header is so short");
+        assert_eq!(with(&|f| f[23] = 17), 512, "UDP");
+        assert_eq!(with(&|f| f[21] = 1), 512, "a later fragment");
+        assert_eq!(with(&|f| f[12] = 0x90), 512, "not IP");
+        assert_eq!(with(&|f| f.splice(34..36, [0, 99]).for_each(drop)), 0, "the user's filter comes first");
+        let v6 = |next: u8| {
+            let mut frame = vec![0; 12];
+            frame.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, next, 64]);
+            frame.resize(54, 0);
+            frame.extend_from_slice(&[0, 1, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0x80]);
+            frame.resize(900, 0);
+            frame
+        };
+        assert_eq!(program.run(&v6(6), 900), 14 + 40 + 32 + 10);
+        assert_eq!(program.run(&v6(0), 900), 512, "extension headers");
+        for short in 0..67 {
+            let frame = &tcp(1, 80)[..short.min(54)];
+            let taken = program.run(frame, short as u32);
+            assert!(taken == 512 || taken == 64 || short < 38, "{short} bytes: {taken}");
+        }
     }
 
     #[test]

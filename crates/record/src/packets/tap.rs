@@ -43,9 +43,10 @@ impl Wanted {
     pub(super) fn new(config: PacketsConfig, own: Vec<SocketAddr>) -> Wanted {
         let payload = config.payload_ports.values().copied().max().unwrap_or(0).max(config.payload);
         // A packet of the loopback or with segmentation offload is at most 64 KiB and its headers.
-        let snap = HEADERS + payload.min(BLOCK as u32 / 2);
+        let payload = payload.min(BLOCK as u32 / 2);
+        let snap = HEADERS + payload;
         let expression = config.filter.clone().unwrap_or_default();
-        Wanted { filter: Filter { expression, own, snap }, config }
+        Wanted { filter: Filter { expression, own, snap, payload }, config }
     }
 
     /// Bytes of payload to keep of a packet between these ports.
