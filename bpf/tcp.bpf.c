@@ -1,45 +1,18 @@
-/* TCP: state changes of sockets, and retransmits. */
+/* TCP: state changes of sockets, retransmits and resets. */
 #include "coldcase.bpf.h"
-#include <bpf/bpf_endian.h>
+#include "packet.bpf.h"
 
 CC_SENDS(cc_tcp_state);
 CC_SENDS(cc_tcp_retransmit);
+CC_SENDS(cc_tcp_reset);
 
 /* 2 until the tracepoint also told whether the segment could be sent. */
 const volatile __u32 cc_args_tcp_retransmit_skb = 3;
-
-#define IPPROTO_TCP 6
-#define AF_INET 2
-#define AF_INET6 10
-
-/* IPv4 addresses are written as ::ffff:a.b.c.d. */
-static __always_inline void v4_mapped(__u8 *to, __be32 address)
-{
-	__builtin_memset(to, 0, 10);
-	to[10] = to[11] = 0xff;
-	__builtin_memcpy(to + 12, &address, 4);
-}
-
-#define read_ends(e, common)                                                                                   \
-	do {                                                                                                   \
-		(e)->family = BPF_CORE_READ(common, skc_family);                                               \
-		(e)->local_port = BPF_CORE_READ(common, skc_num);                                              \
-		(e)->remote_port = bpf_ntohs(BPF_CORE_READ(common, skc_dport));                                \
-		(e)->netns = BPF_CORE_READ(common, skc_net.net, ns.inum);                                      \
-		if ((e)->family == AF_INET6) {                                                                 \
-			BPF_CORE_READ_INTO(&(e)->local_addr, common, skc_v6_rcv_saddr.in6_u.u6_addr8);         \
-			BPF_CORE_READ_INTO(&(e)->remote_addr, common, skc_v6_daddr.in6_u.u6_addr8);            \
-		} else {                                                                                       \
-			v4_mapped((e)->local_addr, BPF_CORE_READ(common, skc_rcv_saddr));                      \
-			v4_mapped((e)->remote_addr, BPF_CORE_READ(common, skc_daddr));                         \
-		}                                                                                              \
-	} while (0)
 
 SEC("tp_btf/inet_sock_set_state")
 int inet_sock_set_state(__u64 *ctx)
 {
 	struct sock *sk = (struct sock *)ctx[0];
-	struct sock_common *common = &sk->__sk_common;
 	__u64 id = bpf_get_current_pid_tgid();
 	struct cc_tcp_state *e;
 	struct cc_head head;
@@ -67,7 +40,7 @@ int inet_sock_set_state(__u64 *ctx)
 	e->old_state = ctx[1];
 	e->new_state = ctx[2];
 	e->on_behalf = !interrupted;
-	read_ends(e, common);
+	read_ends_of_full(e, sk);
 	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
 	return cc_end(&run);
 }
@@ -125,4 +98,78 @@ int tcp_retransmit_synack(__u64 *ctx)
 
 	return retransmit(common, 0, BPF_CORE_READ(listener, __sk_common.skc_net.net, ns.inum),
 			  BPF_CORE_READ(request, snt_isn), 1, 0, true);
+}
+
+/* 2 until 6.10, which told the reason. */
+const volatile __u32 cc_args_tcp_send_reset = 3;
+
+enum { SENT = 1, RECEIVED };
+
+/* A reset that no socket sent goes back where its packet came from. */
+static __always_inline void ends_from_packet(struct cc_tcp_reset *e, struct sk_buff *skb)
+{
+	struct packet packet;
+
+	read_packet(&packet, skb);
+	e->family = packet.family;
+	e->local_port = packet.destination_port;
+	e->remote_port = packet.source_port;
+	__builtin_memcpy(e->local_addr, packet.destination, 16);
+	__builtin_memcpy(e->remote_addr, packet.source, 16);
+	e->netns = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
+}
+
+static __always_inline int reset(void *ctx, struct sock *sk, struct sk_buff *skb, __u32 reason, __u8 what)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct cc_tcp_reset *e;
+	struct cc_head head;
+	struct cc_run run;
+	void *ring;
+
+	if (!cc_begin(&run))
+		return 0;
+	cc_head(&run, &head, CC_KIND_TCP_RESET);
+	ring = cc_ring();
+	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
+	if (!e) {
+		cc_refused(&run, sizeof(*e));
+		return cc_end(&run);
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->head = head;
+	e->time = bpf_ktime_get_boot_ns();
+	e->pid = id >> 32;
+	e->tid = (__u32)id;
+	e->reason = reason;
+	e->what = what;
+	e->on_behalf = !cc_interrupted(ctx);
+	if (sk) {
+		struct sock_common *common = &sk->__sk_common;
+
+		e->socket = cc_identity(sk);
+		e->state = BPF_CORE_READ(common, skc_state);
+		read_ends(e, common);
+		/* Given back already by a close that resets; of the others only a full socket has it elsewhere. */
+		if (!e->local_port && e->state != TCP_TIME_WAIT && e->state != TCP_NEW_SYN_RECV)
+			e->local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	}
+	/* A listener is at one end only. */
+	if (skb && (!sk || !e->remote_port))
+		ends_from_packet(e, skb);
+	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+	return cc_end(&run);
+}
+
+SEC("tp_btf/tcp_send_reset")
+int tcp_send_reset(__u64 *ctx)
+{
+	return reset(ctx, (struct sock *)ctx[0], (struct sk_buff *)ctx[1],
+		     cc_args_tcp_send_reset >= 3 ? (__u32)ctx[2] : ~0U, SENT);
+}
+
+SEC("tp_btf/tcp_receive_reset")
+int tcp_receive_reset(__u64 *ctx)
+{
+	return reset(ctx, (struct sock *)ctx[0], 0, ~0U, RECEIVED);
 }

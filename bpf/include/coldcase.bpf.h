@@ -60,6 +60,7 @@ struct cc_counters {
 	__u64 runs;         /* runs of the programs */
 	__u64 sampled;      /* of these, timed */
 	__u64 sampled_ns;   /* time of the timed ones */
+	__u64 rate_limited; /* events left out because there were too many */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -186,6 +186,234 @@ _Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, family) == 54, "cc_t
 _Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, local_addr) == 56, "cc_tcp_retransmit.local_addr");
 _Static_assert(__builtin_offsetof(struct cc_tcp_retransmit, remote_addr) == 72, "cc_tcp_retransmit.remote_addr");
 
+/* TCP sent or received a reset (tracepoints `tcp/tcp_send_reset`, `tcp_receive_reset`). */
+#define CC_KIND_TCP_RESET 29
+struct cc_tcp_reset {
+	struct cc_head head;
+	__u64 time; /* When. */
+	__u64 socket; /* Identity of the socket, as in `kernel.tcp_state`; 0 when there was none (nobody listens). */
+	__u32 netns; /* Network namespace inode number. */
+	__u32 pid; /* Process that was running; the one that acted only where `on_behalf` is 1. */
+	__u32 tid; /* Thread, likewise. */
+	__u32 reason; /* Why it was sent (enumeration `sk_rst_reason` of this kernel: `host.enum`); all ones when received, and before Linux 6.10, which does not tell. */
+	__u16 local_port; /* Local port. */
+	__u16 remote_port; /* Remote port. */
+	__u16 family; /* Address family: 2 IPv4, 10 IPv6. */
+	__u8 state; /* State of the connection; 0 when there was no socket. */
+	__u8 what; /* 1 sent, 2 received. */
+	__u32 on_behalf; /* 1 when `pid` acted itself, 0 when it was merely interrupted. */
+	__u32 reserved; /* Zero. */
+	__u8 local_addr[16]; /* Local address. */
+	__u8 remote_addr[16]; /* Remote address. */
+};
+_Static_assert(sizeof(struct cc_tcp_reset) == 96, "cc_tcp_reset");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, time) == 16, "cc_tcp_reset.time");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, socket) == 24, "cc_tcp_reset.socket");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, netns) == 32, "cc_tcp_reset.netns");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, pid) == 36, "cc_tcp_reset.pid");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, tid) == 40, "cc_tcp_reset.tid");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, reason) == 44, "cc_tcp_reset.reason");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, local_port) == 48, "cc_tcp_reset.local_port");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, remote_port) == 50, "cc_tcp_reset.remote_port");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, family) == 52, "cc_tcp_reset.family");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, state) == 54, "cc_tcp_reset.state");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, what) == 55, "cc_tcp_reset.what");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, on_behalf) == 56, "cc_tcp_reset.on_behalf");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, reserved) == 60, "cc_tcp_reset.reserved");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, local_addr) == 64, "cc_tcp_reset.local_addr");
+_Static_assert(__builtin_offsetof(struct cc_tcp_reset, remote_addr) == 80, "cc_tcp_reset.remote_addr");
+
+/* What TCP knows of a socket, as `ss -ti` shows it: each second for the sockets that changed since the second
+ * before, when a connection is established, and once more when it closes, so that short ones have their figures.
+ * Sockets of all network namespaces; a socket is known from its first change of state on, or from the start of
+ * the capture when a process held it then. Read without the socket's lock: figures of one row can be a segment
+ * apart (iterator `bpf_sk_storage_map`, tracepoint `sock/inet_sock_set_state`). */
+#define CC_KIND_TCP_INFO 28
+struct cc_tcp_info {
+	struct cc_head head;
+	__u64 time; /* When. */
+	__u64 socket; /* Identity of the socket, as in `kernel.tcp_state`. */
+	__u64 age; /* How long it has been known: since connect or the end of the peer's handshake, or since the capture began. */
+	__u64 connect; /* From connect (SYN_SENT) to ESTABLISHED; 0 when accepted, not established yet, or not seen. */
+	__u64 rtt; /* Smoothed round-trip time. */
+	__u64 rtt_deviation; /* Its mean deviation. */
+	__u64 rtt_min; /* Smallest round-trip time of the last five minutes; 0 when none was measured. */
+	__u64 bytes_sent; /* Payload bytes sent, retransmissions included. */
+	__u64 bytes_acked; /* Payload bytes that the peer acknowledged; SYN and FIN count as one each. */
+	__u64 bytes_received; /* Payload bytes received in order; the FIN counts as one. */
+	__u64 bytes_retransmitted; /* Payload bytes retransmitted. */
+	__u64 pacing_rate; /* Pace at which it may send, in bytes per second; all ones for no limit. */
+	__u64 delivery_rate; /* Rate at which data was delivered lately, in bytes per second. */
+	__u32 netns; /* Network namespace inode number. */
+	__u32 pid; /* Process that owns it, as far as known; 0 when not (`kernel.socket`). */
+	__u32 cwnd; /* Congestion window, in segments. */
+	__u32 ssthresh; /* Slow start threshold, in segments; 2147483647 for none. */
+	__u32 mss; /* Maximum segment size to send. */
+	__u32 unacked; /* Segments sent and not acknowledged. */
+	__u32 lost; /* Of these, those believed lost. */
+	__u32 retransmits_out; /* Of these, those retransmitted and still out. */
+	__u32 retransmits; /* Segments retransmitted since the connection began. */
+	__u32 segments_out; /* Segments sent since then. */
+	__u32 segments_in; /* Segments received since then. */
+	__u32 send_queue; /* Bytes written by the process and not acknowledged yet. */
+	__u32 receive_queue; /* Bytes received and not yet read by the process. */
+	__u32 send_buffer; /* Size of the send buffer. */
+	__u32 receive_buffer; /* Size of the receive buffer. */
+	__u32 send_window; /* Window that the peer offers; 0 stops us. */
+	__u32 receive_window; /* Window that we offer. */
+	__u32 accept_queue; /* Of a listener: connections that wait to be accepted. */
+	__u32 accept_limit; /* Of a listener: how many may wait (the backlog). */
+	__u32 syn_queue; /* Of a listener: handshakes under way. */
+	__u32 drops; /* Packets that the socket dropped. */
+	__u32 error; /* Pending error as an errno: why it closed (111 refused, 110 timed out, 104 reset); 0 for none. */
+	__u16 local_port; /* Local port. */
+	__u16 remote_port; /* Remote port. */
+	__u16 family; /* Address family: 2 IPv4, 10 IPv6. */
+	__u8 why; /* Why this row: 1 a second passed, 2 established, 3 closed. */
+	__u8 state; /* State (`include/net/tcp_states.h`); for a row of the close, the state before it. */
+	__u8 congestion; /* State of congestion control: 0 open, 1 disorder, 2 window reduced, 3 recovery, 4 loss (after a timeout). */
+	__u8 timeouts; /* Retransmission timeouts in a row. */
+	__u8 unaccepted; /* 1 while no process has accepted it: it waits in its listener's queue. */
+	__u8 reserved; /* Zero. */
+	__u32 reserved2; /* Zero. */
+	__u8 local_addr[16]; /* Local address. */
+	__u8 remote_addr[16]; /* Remote address. */
+};
+_Static_assert(sizeof(struct cc_tcp_info) == 256, "cc_tcp_info");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, time) == 16, "cc_tcp_info.time");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, socket) == 24, "cc_tcp_info.socket");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, age) == 32, "cc_tcp_info.age");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, connect) == 40, "cc_tcp_info.connect");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, rtt) == 48, "cc_tcp_info.rtt");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, rtt_deviation) == 56, "cc_tcp_info.rtt_deviation");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, rtt_min) == 64, "cc_tcp_info.rtt_min");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, bytes_sent) == 72, "cc_tcp_info.bytes_sent");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, bytes_acked) == 80, "cc_tcp_info.bytes_acked");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, bytes_received) == 88, "cc_tcp_info.bytes_received");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, bytes_retransmitted) == 96, "cc_tcp_info.bytes_retransmitted");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, pacing_rate) == 104, "cc_tcp_info.pacing_rate");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, delivery_rate) == 112, "cc_tcp_info.delivery_rate");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, netns) == 120, "cc_tcp_info.netns");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, pid) == 124, "cc_tcp_info.pid");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, cwnd) == 128, "cc_tcp_info.cwnd");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, ssthresh) == 132, "cc_tcp_info.ssthresh");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, mss) == 136, "cc_tcp_info.mss");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, unacked) == 140, "cc_tcp_info.unacked");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, lost) == 144, "cc_tcp_info.lost");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, retransmits_out) == 148, "cc_tcp_info.retransmits_out");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, retransmits) == 152, "cc_tcp_info.retransmits");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, segments_out) == 156, "cc_tcp_info.segments_out");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, segments_in) == 160, "cc_tcp_info.segments_in");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, send_queue) == 164, "cc_tcp_info.send_queue");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, receive_queue) == 168, "cc_tcp_info.receive_queue");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, send_buffer) == 172, "cc_tcp_info.send_buffer");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, receive_buffer) == 176, "cc_tcp_info.receive_buffer");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, send_window) == 180, "cc_tcp_info.send_window");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, receive_window) == 184, "cc_tcp_info.receive_window");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, accept_queue) == 188, "cc_tcp_info.accept_queue");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, accept_limit) == 192, "cc_tcp_info.accept_limit");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, syn_queue) == 196, "cc_tcp_info.syn_queue");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, drops) == 200, "cc_tcp_info.drops");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, error) == 204, "cc_tcp_info.error");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, local_port) == 208, "cc_tcp_info.local_port");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, remote_port) == 210, "cc_tcp_info.remote_port");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, family) == 212, "cc_tcp_info.family");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, why) == 214, "cc_tcp_info.why");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, state) == 215, "cc_tcp_info.state");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, congestion) == 216, "cc_tcp_info.congestion");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, timeouts) == 217, "cc_tcp_info.timeouts");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, unaccepted) == 218, "cc_tcp_info.unaccepted");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, reserved) == 219, "cc_tcp_info.reserved");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, reserved2) == 220, "cc_tcp_info.reserved2");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, local_addr) == 224, "cc_tcp_info.local_addr");
+_Static_assert(__builtin_offsetof(struct cc_tcp_info, remote_addr) == 240, "cc_tcp_info.remote_addr");
+
+/* The process that owns a socket, told when it becomes known: at the start of the capture (iterator `task_file`,
+ * all network namespaces), when a process connects, listens or closes (tracepoints `sock/inet_sock_set_state`,
+ * `tcp/tcp_destroy_sock`), and by the iterator again while there are accepted connections without an owner.
+ * TCP always; UDP as far as the iterator sees it. */
+#define CC_KIND_SOCKET_OWNER 31
+struct cc_socket_owner {
+	struct cc_head head;
+	__u64 time; /* When. */
+	__u64 socket; /* Identity of the socket, as in `kernel.tcp_state`. */
+	__u64 inode; /* Inode number of the socket's file; 0 when it has none. */
+	__u64 started; /* Start time of the process: with `pid` unique even when pids are reused. */
+	__u32 pid; /* The process. */
+	__u32 netns; /* Network namespace inode number. */
+	__u16 protocol; /* IP protocol: 6 TCP, 17 UDP. */
+	__u16 family; /* Address family: 2 IPv4, 10 IPv6. */
+	__u16 local_port; /* Local port. */
+	__u16 remote_port; /* Remote port. */
+	__u8 state; /* TCP state. */
+	__u8 how; /* How it is known: 1 the process acted on it (connect, listen, close), 2 it holds a descriptor of it. */
+	__u16 reserved; /* Zero. */
+	__u32 reserved2; /* Zero. */
+	__u8 local_addr[16]; /* Local address. */
+	__u8 remote_addr[16]; /* Remote address. */
+};
+_Static_assert(sizeof(struct cc_socket_owner) == 104, "cc_socket_owner");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, time) == 16, "cc_socket_owner.time");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, socket) == 24, "cc_socket_owner.socket");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, inode) == 32, "cc_socket_owner.inode");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, started) == 40, "cc_socket_owner.started");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, pid) == 48, "cc_socket_owner.pid");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, netns) == 52, "cc_socket_owner.netns");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, protocol) == 56, "cc_socket_owner.protocol");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, family) == 58, "cc_socket_owner.family");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, local_port) == 60, "cc_socket_owner.local_port");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, remote_port) == 62, "cc_socket_owner.remote_port");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, state) == 64, "cc_socket_owner.state");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, how) == 65, "cc_socket_owner.how");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, reserved) == 66, "cc_socket_owner.reserved");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, reserved2) == 68, "cc_socket_owner.reserved2");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, local_addr) == 72, "cc_socket_owner.local_addr");
+_Static_assert(__builtin_offsetof(struct cc_socket_owner, remote_addr) == 88, "cc_socket_owner.remote_addr");
+
+/* The kernel dropped a packet (tracepoint `skb/kfree_skb`, which packets that were merely used up do not pass).
+ * At most 1,000 rows a second and CPU; more are counted as lost (`rate-limited`). */
+#define CC_KIND_PACKET_DROP 30
+struct cc_packet_drop {
+	struct cc_head head;
+	__u64 time; /* When. */
+	__u64 socket; /* Identity of the socket that it came from or was for, as in `kernel.tcp_state`; 0 when not known. */
+	__u32 length; /* Bytes of the packet, from the header that was looked at last. */
+	__u32 netns; /* Network namespace inode number; 0 when not known. */
+	__u32 interface; /* Index of the interface; 0 for none. */
+	__u32 reason; /* Why (enumeration `skb_drop_reason` of this kernel: `host.enum`); all ones before Linux 5.17, which does not tell. */
+	__u32 location; /* Where: the place in the kernel that dropped it, one frame. (frames; they follow the struct, in order) */
+	__u32 seq; /* TCP: sequence number. */
+	__u16 ethertype; /* Ethertype; 0 for what is no packet of a network (a netlink message). */
+	__u16 family; /* Address family: 2 IPv4, 10 IPv6; 0 when the headers could not be read. */
+	__u16 source_port; /* Source port; 0 when not known. */
+	__u16 destination_port; /* Destination port. */
+	__u8 protocol; /* IP protocol: 6 TCP, 17 UDP. */
+	__u8 flags; /* TCP flags: 2 SYN, 16 ACK, 1 FIN, 4 RST. */
+	__u16 reserved; /* Zero. */
+	__u32 reserved2; /* Zero. */
+	__u8 source_addr[16]; /* Source address. */
+	__u8 destination_addr[16]; /* Destination address. */
+};
+_Static_assert(sizeof(struct cc_packet_drop) == 104, "cc_packet_drop");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, time) == 16, "cc_packet_drop.time");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, socket) == 24, "cc_packet_drop.socket");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, length) == 32, "cc_packet_drop.length");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, netns) == 36, "cc_packet_drop.netns");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, interface) == 40, "cc_packet_drop.interface");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, reason) == 44, "cc_packet_drop.reason");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, location) == 48, "cc_packet_drop.location");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, seq) == 52, "cc_packet_drop.seq");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, ethertype) == 56, "cc_packet_drop.ethertype");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, family) == 58, "cc_packet_drop.family");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, source_port) == 60, "cc_packet_drop.source_port");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, destination_port) == 62, "cc_packet_drop.destination_port");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, protocol) == 64, "cc_packet_drop.protocol");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, flags) == 65, "cc_packet_drop.flags");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, reserved) == 66, "cc_packet_drop.reserved");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, reserved2) == 68, "cc_packet_drop.reserved2");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, source_addr) == 72, "cc_packet_drop.source_addr");
+_Static_assert(__builtin_offsetof(struct cc_packet_drop, destination_addr) == 88, "cc_packet_drop.destination_addr");
+
 /* A thread or process began, became another program, changed its name, or ended (tracepoints
  * `sched/sched_process_fork`, `sched_process_exec`, `sched_process_exit`, `task/task_rename`). */
 #define CC_KIND_TASK 6

@@ -124,7 +124,7 @@ fn has(t: &Timeline, scope: &Options, pid: u32, at: Boottime) -> bool {
     !scope.narrows_processes() || scope.has_process(pid, || comm(t, pid, at))
 }
 
-fn comm(t: &Timeline, pid: u32, at: Boottime) -> Option<String> {
+pub(crate) fn comm(t: &Timeline, pid: u32, at: Boottime) -> Option<String> {
     t.processes().get(pid, at).map(|p| p.comm(at).to_owned())
 }
 

@@ -59,8 +59,8 @@ fn streams(parts: &[Part]) -> StreamSet {
     for part in parts {
         names.extend(match part {
             Part::Flame => &["kernel.cpu_sample", "kernel.offcpu"][..],
-            Part::Latency => &["otlp.traces", "kernel.block", "kernel.offcpu"],
-            Part::Flow => &["kernel.tcp_retransmit"],
+            Part::Latency => &["otlp.traces", "kernel.block", "kernel.offcpu", "kernel.tcp_info"],
+            Part::Flow => &["kernel.tcp_retransmit", "kernel.tcp_info", "kernel.drop"],
             Part::Rest => &["otlp", "log", "metrics", "host.metric", "kernel.cpu_sample"],
         });
     }
@@ -96,7 +96,7 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Analysis, AnalyzeError>
 pub fn analyze_capture(path: &Path) -> Result<Analysis, AnalyzeError> {
     let mut tap = flow::Tap::default();
     let problems = flow::capture::read(path, &mut tap)?;
-    let parts = flow::Parts { bundle: "", tap: &tap, kernel: None, owner: &|_, _, _, _| None };
+    let parts = flow::Parts { bundle: "", tap: &tap, kernel: None, sockets: None, owner: &|_, _, _, _| None };
     let flow = parts.finish();
     let mut a = Analysis::default();
     a.bundle.file = path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
@@ -171,6 +171,9 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
     let worst = if has(Part::Rest) { worst::moment(t, &axis, &spans, options) } else { None };
     let mut latencies: Vec<_> = spans.iter().map(|s| s.latency.clone()).collect();
     latencies.extend(blocks.iter().cloned());
+    if has(Part::Latency) {
+        latencies.extend(latency::connect::latencies(t, &axis, options, &id));
+    }
     latencies.extend(latency::offcpu::latencies(&waits, &axis, arch, &id));
     Analysis {
         bundle: quality::bundle(t),

@@ -52,7 +52,9 @@ type Row = BTreeMap<String, Value>;
 fn ours(path: &Path) -> (u64, u64, Vec<Row>) {
     let mut tap = Tap::default();
     capture::read(path, &mut tap).unwrap();
-    let flow = Parts { bundle: "", tap: &tap, kernel: None::<&KernelRetransmits>, owner: &|_, _, _, _| None }.finish();
+    let flow =
+        Parts { bundle: "", tap: &tap, kernel: None::<&KernelRetransmits>, sockets: None, owner: &|_, _, _, _| None }
+            .finish();
     let mut rows = Vec::new();
     for c in &flow.connections {
         let mut row = Row::new();

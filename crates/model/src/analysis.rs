@@ -118,7 +118,7 @@ pub struct Flame {
 /// Latency of one thing.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Latency {
-    /// `span`, `block`, `run_queue`, `off_cpu`.
+    /// `span`, `block`, `connect`, `run_queue`, `off_cpu`.
     pub group: String,
     /// Span name with its service, device, or process.
     pub name: String,
@@ -217,6 +217,12 @@ pub struct Flow {
     pub connections: Vec<Connection>,
     /// Services: processes, or addresses where the process is unknown, and who talks to whom.
     pub edges: Vec<Edge>,
+    /// Packets that the kernel dropped, most first.
+    #[serde(default)]
+    pub drops: Vec<Drops>,
+    /// Connections that could not be established, most first.
+    #[serde(default)]
+    pub failed_connects: Vec<FailedConnects>,
 }
 
 /// One connection: `a` opened it (or, unseen, is the side with the higher port).
@@ -253,8 +259,77 @@ pub struct Connection {
     pub bytes_ba: u64,
     /// TCP facts.
     pub tcp: Option<TcpFacts>,
+    /// What the kernel's TCP knew of the socket of side a, where it was recorded.
+    #[serde(default)]
+    pub socket_a: Option<SocketFacts>,
+    /// Of side b, likewise.
+    #[serde(default)]
+    pub socket_b: Option<SocketFacts>,
     /// Rows that show it: the message of its first packet, then of what went wrong with it.
     #[serde(default)]
+    pub evidence: Vec<crate::finding::Evidence>,
+}
+
+/// What the kernel's TCP knew of a socket, from `kernel.tcp_info`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SocketFacts {
+    /// From connect to established; `None` when it accepted or this was not seen.
+    pub connect: Option<u64>,
+    /// Smoothed round-trip time, the largest of its rows.
+    pub rtt_max: u64,
+    /// Smallest round-trip time.
+    pub rtt_min: u64,
+    /// Smallest congestion window of its rows, in segments.
+    pub cwnd_min: u32,
+    /// Segments sent again in all.
+    pub retransmits: u32,
+    /// Payload bytes sent, those sent again included.
+    pub bytes_sent: u64,
+    /// Payload bytes received.
+    pub bytes_received: u64,
+    /// Most bytes that waited to be sent or acknowledged.
+    pub send_queue_max: u32,
+    /// Most bytes that the process left unread.
+    pub receive_queue_max: u32,
+    /// The error that it closed with: `ECONNRESET`.
+    pub error: Option<String>,
+    /// Its last row.
+    pub evidence: Vec<crate::finding::Evidence>,
+}
+
+/// Packets that the kernel dropped for one reason in one place.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Drops {
+    /// Why, in the kernel's words: `tcp_listen_overflow`.
+    pub reason: String,
+    /// The function of the kernel that dropped them; empty when it has no name.
+    pub location: String,
+    /// Network namespace inode number.
+    pub netns: u32,
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Where most of them went, `ip:port`; empty when no header could be read.
+    pub to: String,
+    /// The first of them.
+    pub evidence: Vec<crate::finding::Evidence>,
+}
+
+/// Connections that could not be established, from one process to one destination with one error.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FailedConnects {
+    /// The process.
+    pub process: String,
+    /// The destination, `ip:port`.
+    pub to: String,
+    /// `ECONNREFUSED`, `ETIMEDOUT`…; `none` when the process gave up first.
+    pub error: String,
+    /// How many.
+    pub count: u64,
+    /// The longest time until it failed.
+    pub longest: u64,
+    /// The first of them.
     pub evidence: Vec<crate::finding::Evidence>,
 }
 

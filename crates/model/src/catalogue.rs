@@ -20,6 +20,10 @@ pub enum Class {
     Block,
     /// TCP state changes and retransmits.
     Tcp,
+    /// Packets that the kernel dropped.
+    Drop,
+    /// Sockets: their owners, and what TCP knows of each.
+    Socket,
     /// Tasks: fork, exec, exit, rename; and the snapshots of processes, sockets, mappings, cgroups.
     Task,
     /// Packets.
@@ -36,10 +40,12 @@ pub enum Class {
 
 impl Class {
     /// All classes, in the order in which they are drained and written.
-    pub const ALL: [Class; 12] = [
+    pub const ALL: [Class; 14] = [
         Class::Recorder,
         Class::Task,
         Class::Tcp,
+        Class::Socket,
+        Class::Drop,
         Class::Block,
         Class::Lock,
         Class::Sample,
@@ -60,6 +66,8 @@ impl Class {
             Class::Lock => "lock",
             Class::Block => "block",
             Class::Tcp => "tcp",
+            Class::Drop => "drop",
+            Class::Socket => "socket",
             Class::Task => "task",
             Class::Packet => "packet",
             Class::Otlp => "otlp",
@@ -77,6 +85,11 @@ pub const CATALOGUE: &[EventDef] = &[
     BlockIo::DEF,
     TcpState::DEF,
     TcpRetransmit::DEF,
+    TcpReset::DEF,
+    TcpInfo::DEF,
+    SocketOwner::DEF,
+    PacketDrop::DEF,
+    EnumName::DEF,
     Task::DEF,
     OffCpuSum::DEF,
     LockContention::DEF,

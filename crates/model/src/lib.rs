@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod column;
 pub mod entity;
+pub mod errno;
 pub mod event;
 pub mod events;
 pub mod field;

@@ -19,7 +19,7 @@ pub fn all(config: &RecordConfig) -> Vec<Box<dyn Source>> {
         Box::new(Logs::new(config.logs.clone())),
         Box::new(Metrics::new(config.metrics.clone())),
         Box::new(HostMetrics::new(config.host.clone())),
-        Box::new(Packets::new(config.packets.clone())),
+        Box::new(Packets::new(config.packets.clone()).wanted(|name| config.wants(name))),
         Box::new(Host::new(seen.clone(), |name| config.wants(name))),
         Box::new(Kernel::new(&config.kernel, seen, |name| config.wants(name))),
     ]

@@ -23,12 +23,14 @@ pub(crate) const PANEL: f64 = TITLE + PLOT + BELOW;
 pub(crate) fn chosen(a: &Analysis) -> Vec<&Latency> {
     let mut out: Vec<&Latency> = Vec::new();
     let mut rest: Vec<&Latency> = Vec::new();
-    for (group, room) in [("span", 6), ("block", 2), ("run_queue", 2), ("off_cpu", 2)] {
+    for (group, room) in [("span", 6), ("block", 2), ("connect", 2), ("run_queue", 2), ("off_cpu", 2)] {
         let series = ranked(a, group);
         out.extend(series.iter().take(room));
         rest.extend(series.iter().skip(room));
     }
-    for other in a.latencies.iter().filter(|l| !["span", "block", "run_queue", "off_cpu"].contains(&l.group.as_str())) {
+    for other in
+        a.latencies.iter().filter(|l| !["span", "block", "connect", "run_queue", "off_cpu"].contains(&l.group.as_str()))
+    {
         rest.push(other);
     }
     rest.retain(|l| l.count > 0);

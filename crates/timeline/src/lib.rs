@@ -24,6 +24,7 @@
 
 mod decoded;
 mod devices;
+mod enums;
 mod error;
 mod load;
 mod merge;
@@ -37,6 +38,7 @@ mod timeline;
 pub use coldcase_decode as decode;
 pub use decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
 pub use devices::Devices;
+pub use enums::EnumNames;
 pub use error::TimelineError;
 pub use merge::{Body, Entry, Merge};
 pub use options::{Options, StreamSet, When};

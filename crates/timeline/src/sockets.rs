@@ -45,9 +45,10 @@ pub struct Sockets {
 const LISTEN: u8 = 10;
 
 impl Sockets {
-    /// Learns from segments of `host.socket` and `kernel.tcp_state`.
-    pub(crate) fn new(snapshot: &[Segment], states: &[Segment], processes: &Processes) -> Sockets {
+    /// Learns from segments of `host.socket`, `kernel.socket` and `kernel.tcp_state`.
+    pub(crate) fn new(snapshot: &[Segment], owners: &[Segment], states: &[Segment], processes: &Processes) -> Sockets {
         let mut out = Sockets::default();
+        owners.iter().for_each(|s| out.owners(s));
         for cols in snapshot.iter().filter_map(|s| events::Socket::cols(&s.columns).ok()) {
             for i in 0..cols.time.len() {
                 if cols.pid[i] == 0 {
@@ -89,6 +90,22 @@ impl Sockets {
             owners.sort_by_key(|&(a, t, pid)| (t, a, pid));
         }
         out
+    }
+
+    fn owners(&mut self, segment: &Segment) {
+        let Ok(cols) = events::SocketOwner::cols(&segment.columns) else { return };
+        for i in 0..cols.time.len() {
+            let (time, pid) = (Boottime(cols.time[i]), cols.pid[i]);
+            let protocol = cols.protocol[i] as u8;
+            if cols.state[i] == LISTEN || (protocol == 17 && cols.remote_port[i] == 0) {
+                let port = (protocol, cols.local_port[i]);
+                self.listeners.entry(port).or_default().push((cols.local_addr[i], time, pid));
+            } else if cols.remote_port[i] != 0 {
+                let ends = ((cols.local_addr[i], cols.local_port[i]), (cols.remote_addr[i], cols.remote_port[i]));
+                let how = if cols.how[i] == 1 { OwnerHow::Acted } else { OwnerHow::Held };
+                self.connections.entry(ends).or_default().push((time, Owner { pid, how }));
+            }
+        }
     }
 
     /// The process at the local end of a connection, as it was around a time. `protocol` is IP's: 6 TCP, 17 UDP.
@@ -136,10 +153,34 @@ mod tests {
             ..Default::default()
         }
         .push(&mut states);
-        let s = Sockets::new(&[Segment::new(0, snapshot)], &[Segment::new(0, states)], &Processes::default());
+        let s = Sockets::new(&[Segment::new(0, snapshot)], &[], &[Segment::new(0, states)], &Processes::default());
         let (client, server) = ((IpAddr::from([127, 0, 0, 1]), 4000), (IpAddr::from([127, 0, 0, 1]), 80));
         assert_eq!(s.owner(6, client, server, Boottime(6)), Some(Owner { pid: 200, how: OwnerHow::Acted }));
         assert_eq!(s.owner(6, server, client, Boottime(6)), Some(Owner { pid: 100, how: OwnerHow::Listens }));
         assert_eq!(s.owner(17, server, client, Boottime(6)), None);
+    }
+
+    #[test]
+    fn the_kernels_word_on_who_holds_an_accepted_connection_beats_the_guess_by_its_port() {
+        let ip = Ip::from(IpAddr::from([10, 0, 0, 1]));
+        let mut owners = Columns::new(&events::SocketOwner::DEF);
+        let row = |pid, state, remote_port, how| events::SocketOwner {
+            time: 5,
+            pid,
+            state,
+            how,
+            protocol: 6,
+            local_port: 80,
+            remote_port,
+            local_addr: ip,
+            remote_addr: if remote_port == 0 { Ip::default() } else { ip },
+            ..Default::default()
+        };
+        row(100, LISTEN, 0, 2).push(&mut owners);
+        row(101, 1, 4000, 2).push(&mut owners);
+        let s = Sockets::new(&[], &[Segment::new(0, owners)], &[], &Processes::default());
+        let at = |port| (IpAddr::from([10, 0, 0, 1]), port);
+        assert_eq!(s.owner(6, at(80), at(4000), Boottime(9)), Some(Owner { pid: 101, how: OwnerHow::Held }));
+        assert_eq!(s.owner(6, at(80), at(4001), Boottime(9)), Some(Owner { pid: 100, how: OwnerHow::Listens }));
     }
 }

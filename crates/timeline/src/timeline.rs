@@ -10,6 +10,7 @@ use coldcase_model::{Boottime, Event, Evidence, Nanos, Utc, events};
 
 use crate::decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
 use crate::devices::Devices;
+use crate::enums::EnumNames;
 use crate::error::TimelineError;
 use crate::load::{self, Decoder, Loaded, TimeFields};
 use crate::options::Options;
@@ -19,14 +20,16 @@ use crate::sockets::Sockets;
 use crate::symbols::Symbols;
 
 /// Streams from which clocks, entities and symbols come, loaded whole whatever the window.
-const SUPPORT: [&str; 8] = [
+const SUPPORT: [&str; 10] = [
     "recorder.anchor",
     "host.process",
     "host.socket",
     "host.mapping",
     "host.device",
+    "host.enum",
     "kernel.task",
     "kernel.tcp_state",
+    "kernel.socket",
     "symbols",
 ];
 
@@ -44,6 +47,7 @@ pub struct Timeline {
     sockets: Sockets,
     symbols: Symbols,
     devices: Devices,
+    enums: EnumNames,
     problems: Vec<String>,
 }
 
@@ -84,6 +88,7 @@ impl Timeline {
             sockets: Sockets::default(),
             symbols: Symbols::default(),
             devices: Devices::default(),
+            enums: EnumNames::default(),
             problems: Vec::new(),
         };
         t.problems = t
@@ -103,7 +108,13 @@ impl Timeline {
             return Err(TimelineError::Window { from: from.0, to: to.0 });
         }
         t.processes = Processes::new(of(&support, "host.process"), of(&support, "kernel.task"));
-        t.sockets = Sockets::new(of(&support, "host.socket"), of(&support, "kernel.tcp_state"), &t.processes);
+        t.sockets = Sockets::new(
+            of(&support, "host.socket"),
+            of(&support, "kernel.socket"),
+            of(&support, "kernel.tcp_state"),
+            &t.processes,
+        );
+        t.enums = EnumNames::new(of(&support, "host.enum"));
         t.symbols = Symbols::new(
             of(&support, "symbols"),
             of(&support, "host.mapping"),
@@ -206,6 +217,11 @@ impl Timeline {
             Some(times) => s.filter(|i| self.in_window(self.utc(times.start(i)), self.utc(times.end(i)))),
             None => s,
         }
+    }
+
+    /// What the values of the kernel's enumerations are called.
+    pub fn enum_names(&self) -> &EnumNames {
+        &self.enums
     }
 
     /// The bundle.

@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub(crate) mod recorded;
+mod socket;
 mod tap;
 mod tcp;
 
@@ -12,6 +13,7 @@ use coldcase_model::Evidence;
 use coldcase_model::analysis::{Connection, Edge, Flow};
 use coldcase_model::entity::Protocol;
 
+pub use socket::KernelSockets;
 pub use tap::{Connected, Tap};
 
 use crate::quantile::quantile;
@@ -49,6 +51,8 @@ pub struct Parts<'a> {
     pub tap: &'a Tap,
     /// The kernel's retransmissions; `None` when they were not recorded.
     pub kernel: Option<&'a KernelRetransmits>,
+    /// What the kernel told of each socket; `None` when it was not recorded.
+    pub sockets: Option<&'a KernelSockets>,
     /// Whose socket it is: transport, local end, remote end, and when.
     pub owner: &'a dyn Fn(Protocol, SocketAddr, SocketAddr, i64) -> Option<Holder>,
 }
@@ -80,6 +84,11 @@ impl Parts<'_> {
             if let (Some(tcp), Some(kernel)) = (&mut tcp, self.kernel) {
                 tcp.kernel_retransmissions = Some(kernel.of(&connected));
             }
+            let facts = |l, r| self.sockets.and_then(|s| s.of(l, r, connected.first, connected.last));
+            let (socket_a, socket_b) = match connected.proto {
+                Protocol::Tcp => (facts(a, b), facts(b, a)),
+                Protocol::Udp => (None, None),
+            };
             let from = holders[0].as_ref().map_or_else(|| a.ip().to_string(), |h| h.service.clone());
             let to = match &holders[1] {
                 Some(h) => format!("{}:{}", h.service, b.port()),
@@ -117,6 +126,8 @@ impl Parts<'_> {
                 bytes_ab: connected.bytes[0],
                 bytes_ba: connected.bytes[1],
                 tcp,
+                socket_a,
+                socket_b,
                 evidence: connected.rows.iter().map(|&row| self.evidence(row)).collect(),
             });
         }
@@ -129,7 +140,8 @@ impl Parts<'_> {
             })
             .collect();
         edges.sort_by(|x, y| y.bytes.cmp(&x.bytes).then_with(|| (&x.from, &x.to).cmp(&(&y.from, &y.to))));
-        Flow { packets: self.tap.packets, bytes: self.tap.bytes, malformed: self.tap.malformed, connections, edges }
+        let (packets, bytes, malformed) = (self.tap.packets, self.tap.bytes, self.tap.malformed);
+        Flow { packets, bytes, malformed, connections, edges, ..Flow::default() }
     }
 }
 
@@ -181,7 +193,7 @@ mod tests {
         let mut kernel = KernelRetransmits::default();
         kernel.add(addr("10.0.0.1:4000"), server, 1_500, 3);
         kernel.add(addr("10.0.0.1:4000"), server, 900_000_000_000, 5);
-        let flow = Parts { bundle: "id", tap: &tap, kernel: Some(&kernel), owner: &owner }.finish();
+        let flow = Parts { bundle: "id", tap: &tap, kernel: Some(&kernel), sockets: None, owner: &owner }.finish();
         let edges: Vec<_> = flow.edges.iter().map(|e| (e.from.as_str(), e.to.as_str(), e.connections)).collect();
         assert_eq!(edges, [("orders", "nginx:80", 2), ("10.0.0.9", "nginx:80", 1)]);
         assert_eq!(flow.edges[0].unanswered_syns, 2);

@@ -11,7 +11,7 @@ use coldcase_model::{Ip, Utc};
 use coldcase_timeline::{OwnerHow, Timeline};
 use rayon::prelude::*;
 
-use super::{Holder, KernelRetransmits, Parts, Tap};
+use super::{Holder, KernelRetransmits, KernelSockets, Parts, Tap, socket};
 
 /// The stream.
 const PACKETS: &str = "packets";
@@ -33,8 +33,12 @@ pub(crate) fn flow(t: &Timeline, progress: &(dyn Fn(u64) + Sync)) -> (Flow, Vec<
         };
         Some(Holder { service: t.processes().label(owner.pid, at).to_string(), pid: owner.pid, found })
     };
-    let parts = Parts { bundle: t.bundle().id(), tap: &tap, kernel: kernel.as_ref(), owner: &owner };
-    (parts.finish(), problems)
+    let sockets = KernelSockets::read(t);
+    let (kernel, sockets) = (kernel.as_ref(), sockets.as_ref());
+    let mut flow = Parts { bundle: t.bundle().id(), tap: &tap, kernel, sockets, owner: &owner }.finish();
+    flow.drops = socket::drops(t);
+    flow.failed_connects = socket::failed_connects(t);
+    (flow, problems)
 }
 
 /// Feeds the packets in order: a few chunks are decoded at a time, in parallel, so that memory stays bounded.

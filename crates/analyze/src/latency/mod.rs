@@ -1,5 +1,6 @@
-//! Latency: spans, block devices, the run queue, and what threads waited for.
+//! Latency: spans, block devices, connects, the run queue, and what threads waited for.
 
 pub(crate) mod block;
+pub(crate) mod connect;
 pub(crate) mod offcpu;
 pub(crate) mod span;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use coldcase_analyze::Part;
 use coldcase_model::Nanos;
-use coldcase_model::analysis::{Connection, Edge, Flow};
+use coldcase_model::analysis::{Connection, Edge, Flow, SocketFacts};
 use coldcase_model::quantity::format_size;
 use serde_json::json;
 
@@ -61,6 +61,8 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
             "malformed": flow.malformed,
             "connections": flow.connections,
             "edges": flow.edges,
+            "drops": flow.drops,
+            "failed_connects": flow.failed_connects,
             "requests": [],
             "requests_note": "requests are not decoded yet: an empty list says nothing of the traffic",
             "problems": analysis.quality.problems,
@@ -81,6 +83,7 @@ fn text(flow: &Flow, top: usize, out: &Out) -> String {
         flow.connections.len()
     );
     if flow.connections.is_empty() {
+        text.push_str(&kernel(flow, top, out));
         return text;
     }
     let more = |all: usize| if all > top { format!("and {} more (--top)\n", all - top) } else { String::new() };
@@ -96,7 +99,46 @@ fn text(flow: &Flow, top: usize, out: &Out) -> String {
     let head = ["a → b", "proto", "packets", "bytes →", "bytes ←", "rtt", "sent again", "resets", "zero window"];
     text.push_str(&columns(&head, &rows));
     text.push_str(&more(flow.connections.len()));
+    text.push_str(&kernel(flow, top, out));
     text
+}
+
+/// What the kernel told beside the packets: sockets, failed connects, drops.
+fn kernel(flow: &Flow, top: usize, out: &Out) -> String {
+    let mut text = String::new();
+    let mut table = |title: &str, head: &[&str], rows: Vec<Vec<String>>| {
+        if !rows.is_empty() {
+            text.push_str(&format!("\n{}\n", out.style(Style::Bold, title)));
+            text.push_str(&columns(head, &rows[..rows.len().min(top)]));
+            if rows.len() > top {
+                text.push_str(&format!("and {} more (--top)\n", rows.len() - top));
+            }
+        }
+    };
+    let head = ["local → remote", "connect", "rtt min", "rtt max", "cwnd min", "sent again", "unsent", "unread", "error"];
+    let mut by_bytes: Vec<&Connection> = flow.connections.iter().collect();
+    by_bytes.sort_by_key(|c| std::cmp::Reverse(c.bytes_ab + c.bytes_ba));
+    let ends = by_bytes.iter().flat_map(|c| [(&c.a, &c.b, &c.socket_a), (&c.b, &c.a, &c.socket_b)]);
+    let rows = ends.filter_map(|(local, remote, facts)| Some(socket(local, remote, facts.as_ref()?)));
+    table("sockets, as the kernel saw them", &head, rows.collect());
+    let failed = flow.failed_connects.iter().map(|f| {
+        vec![format!("{} → {}", f.process, f.to), f.error.clone(), f.count.to_string(), Nanos(f.longest).to_string()]
+    });
+    table("connects that failed", &["from → to", "error", "times", "longest"], failed.collect());
+    let drops = flow.drops.iter().map(|d| {
+        let dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+        vec![d.reason.clone(), dash(&d.location), d.packets.to_string(), format_size(d.bytes), dash(&d.to)]
+    });
+    table("packets that the kernel dropped", &["reason", "in", "packets", "bytes", "mostly to"], drops.collect());
+    text
+}
+
+fn socket(local: &str, remote: &str, s: &SocketFacts) -> Vec<String> {
+    let mut row = vec![format!("{local} → {remote}"), rtt(s.connect), rtt(Some(s.rtt_min)), rtt(Some(s.rtt_max))];
+    row.extend([s.cwnd_min.to_string(), s.retransmits.to_string()]);
+    row.extend([s.send_queue_max, s.receive_queue_max].map(|n| format_size(u64::from(n))));
+    row.push(s.error.clone().unwrap_or_else(|| "-".to_owned()));
+    row
 }
 
 fn rtt(ns: Option<u64>) -> String {

@@ -12,7 +12,7 @@ use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 
-/// Show how long spans, block I/O, the run queue and waits took
+/// Show how long spans, block I/O, connects, the run queue and waits took
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,8 +37,13 @@ pub(crate) struct Args {
 }
 
 /// Groups in the order of printing, with what they are called.
-const GROUPS: [(&str, &str); 4] =
-    [("span", "spans"), ("block", "block devices"), ("run_queue", "run queue"), ("off_cpu", "waits off the CPU")];
+const GROUPS: [(&str, &str); 5] = [
+    ("span", "spans"),
+    ("block", "block devices"),
+    ("connect", "connects"),
+    ("run_queue", "run queue"),
+    ("off_cpu", "waits off the CPU"),
+];
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     let analysis = args.reading.analyze_and_warn(&args.bundle, &[Part::Latency], out)?;
@@ -50,7 +55,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         let body = json!({"latencies": analysis.latencies, "waits": analysis.waits});
         out.document(&Document::new("coldcase.latency", body))?;
     } else if analysis.latencies.is_empty() {
-        out.text("no spans, block I/O or waits were recorded in this scope\n")?;
+        out.text("no spans, block I/O, connects or waits were recorded in this scope\n")?;
     } else {
         let tables = GROUPS.iter().filter_map(|(group, title)| {
             let of: Vec<&Latency> = analysis.latencies.iter().filter(|l| l.group == *group).collect();

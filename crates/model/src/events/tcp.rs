@@ -1,4 +1,4 @@
-//! TCP: state changes and retransmits.
+//! TCP: state changes, retransmits and resets.
 
 use crate::Ip;
 
@@ -60,6 +60,43 @@ crate::event! {
         synack: u8 [Flags],
         /// Address family: 2 IPv4, 10 IPv6.
         family: u16 [Flags],
+        /// Local address.
+        local_addr: Ip [Id],
+        /// Remote address.
+        remote_addr: Ip [Id],
+    }
+}
+
+crate::event! {
+    /// TCP sent or received a reset (tracepoints `tcp/tcp_send_reset`, `tcp_receive_reset`).
+    kernel TcpReset: kind 29, stream "kernel.tcp_reset", class Tcp {
+        /// When.
+        time: u64 [BootNs],
+        /// Identity of the socket, as in `kernel.tcp_state`; 0 when there was none (nobody listens).
+        socket: u64 [Id],
+        /// Network namespace inode number.
+        netns: u32 [Id],
+        /// Process that was running; the one that acted only where `on_behalf` is 1.
+        pid: u32 [Id],
+        /// Thread, likewise.
+        tid: u32 [Id],
+        /// Why it was sent (enumeration `sk_rst_reason` of this kernel: `host.enum`); all ones when received, and
+        /// before Linux 6.10, which does not tell.
+        reason: u32 [Flags],
+        /// Local port.
+        local_port: u16 [Id],
+        /// Remote port.
+        remote_port: u16 [Id],
+        /// Address family: 2 IPv4, 10 IPv6.
+        family: u16 [Flags],
+        /// State of the connection; 0 when there was no socket.
+        state: u8 [Flags],
+        /// 1 sent, 2 received.
+        what: u8 [Flags],
+        /// 1 when `pid` acted itself, 0 when it was merely interrupted.
+        on_behalf: u32 [Flags],
+        /// Zero.
+        reserved: u32 [None],
         /// Local address.
         local_addr: Ip [Id],
         /// Remote address.

@@ -21,6 +21,8 @@ pub struct Counters {
     pub sampled: u64,
     /// Time of the timed ones, in nanoseconds.
     pub sampled_ns: u64,
+    /// Events left out because there were too many.
+    pub rate_limited: u64,
 }
 
 impl Counters {
@@ -42,6 +44,7 @@ impl Counters {
             runs: next(),
             sampled: next(),
             sampled_ns: next(),
+            rate_limited: next(),
         }
     }
 
@@ -64,6 +67,7 @@ impl Counters {
             runs: self.runs.saturating_sub(before.runs),
             sampled: self.sampled.saturating_sub(before.sampled),
             sampled_ns: self.sampled_ns.saturating_sub(before.sampled_ns),
+            rate_limited: self.rate_limited.saturating_sub(before.rate_limited),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Loads one object, attaches its programs by their sections, and takes it down again.
 
 use std::io::Read;
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, ObjectBuilder, OpenObject, ProgramMut};
@@ -10,6 +11,7 @@ use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, ObjectBuilder, OpenObj
 use super::counters::Counters;
 use super::dials::Thresholds;
 use super::objects::Object;
+use super::pace::Passes;
 use super::settings::Settings;
 use super::tally::Tallies;
 use super::{refusal, rings};
@@ -32,6 +34,7 @@ pub(super) struct Loaded {
     /// Where it reads its thresholds, if it has any.
     dials: Option<MapHandle>,
     links: Vec<Link>,
+    attached: Arc<AtomicBool>,
     hertz: u64,
 }
 
@@ -76,7 +79,7 @@ impl Loaded {
         let rings = rings::fill(object.name, &outer, shape.groups, shape.bytes).map_err(fail)?;
         let tallies = Arc::new(Tallies::new(libbpf_rs::num_possible_cpus().unwrap_or(1)));
         let dials = map(&bpf, DIALS)?;
-        Ok(Loaded { object, rings, tallies, bpf, counters, dials, links: Vec::new(), hertz })
+        Ok(Loaded { object, rings, tallies, bpf, counters, dials, links: Vec::new(), attached: Arc::default(), hertz })
     }
 
     /// Attaches the programs on tracepoints.
@@ -90,6 +93,7 @@ impl Loaded {
             let link = program.attach().map_err(|e| refusal::skip(&format!("attach {section}"), &e))?;
             self.links.push(link);
         }
+        self.attached.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -121,6 +125,7 @@ impl Loaded {
     /// Detaches all programs.
     pub(super) fn unlink(&mut self) {
         self.links.clear();
+        self.attached.store(false, Ordering::Release);
     }
 
     /// Whether any program is attached.
@@ -141,6 +146,28 @@ impl Loaded {
             std::io::copy(&mut Iter::new(&link)?.by_ref(), &mut std::io::sink())?;
         }
         Ok(())
+    }
+
+    /// The iterators that run while it records, if it has any.
+    pub(super) fn passes(&self) -> Result<Option<Passes>, Skip> {
+        refusal::listen();
+        let asked = map(&self.bpf, "asked")?;
+        let (mut each, mut when_asked) = (Vec::new(), Vec::new());
+        for program in self.bpf.progs_mut() {
+            let name = program.name().to_string_lossy().into_owned();
+            if let Some(over) = name.strip_prefix("each_second_") {
+                let link = match map(&self.bpf, over)? {
+                    Some(map) => program.attach_iter(map.as_fd()),
+                    None => program.attach(),
+                };
+                each.push(link.map_err(|e| refusal::skip("run the iterators of", &e))?);
+            } else if name.starts_with("when_asked_") {
+                when_asked.push(program.attach().map_err(|e| refusal::skip("run the iterators of", &e))?);
+            }
+        }
+        let attached = self.attached.clone();
+        let asked = asked.filter(|_| !when_asked.is_empty()).map(|map| (map, when_asked));
+        Ok((!each.is_empty()).then_some(Passes { each, asked, attached }))
     }
 
     /// The counters of each CPU.

@@ -4,8 +4,10 @@ pub mod bench;
 pub mod consume;
 pub mod counters;
 pub mod dials;
+mod enums;
 mod load;
 pub mod objects;
+mod pace;
 mod refusal;
 mod rings;
 mod scope;
@@ -29,6 +31,7 @@ use self::counters::Counters;
 use self::dials::{Dials, Thresholds};
 use self::load::{Loaded, RingShape};
 use self::objects::{Object, SOURCES};
+use self::pace::Pace;
 pub(crate) use self::scope::Filter;
 use self::settings::Settings;
 pub use self::tally::RingTally;
@@ -90,6 +93,7 @@ pub struct Capture {
     consumers: Vec<JoinHandle<Result<(), String>>>,
     sums: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    pace: Option<Pace>,
     /// Why objects are not running.
     pub skipped: Vec<(&'static str, Skip)>,
 }
@@ -118,12 +122,14 @@ impl Capture {
             consumers: Vec::new(),
             sums: None,
             stop: Arc::default(),
+            pace: None,
             skipped: Vec::new(),
         };
         capture.load(options);
         capture.consume(sink, &options.scope)?;
         capture.step(Loaded::attach);
         capture.step(Loaded::begin);
+        capture.keep_pace()?;
         capture.step(Loaded::attach_sampler);
         capture.flush_sums()?;
         let none = capture.dials.lock().loaded.is_empty();
@@ -201,6 +207,20 @@ impl Capture {
         self.skipped.extend(failed);
     }
 
+    /// Starts the iterators that run each second.
+    fn keep_pace(&mut self) -> Result<(), Skip> {
+        let mut passes = Vec::new();
+        self.step(|loaded| {
+            passes.extend(loaded.passes()?);
+            Ok(())
+        });
+        if !passes.is_empty() {
+            let pace = Pace::start(passes).map_err(|e| Skip::new(format!("cannot start a thread ({e})"), ""))?;
+            self.pace = Some(pace);
+        }
+        Ok(())
+    }
+
     /// The objects that run, and how many events were read from each.
     pub fn running(&self) -> Vec<(&'static str, u64)> {
         self.dials.lock().loaded.iter().map(|l| (l.object.name, l.tallies.received())).collect()
@@ -246,6 +266,9 @@ impl Capture {
     /// Stops taking in. Open intervals are written, rings are drained, rows handed over. Returns what went wrong.
     pub fn stop(&mut self) -> Vec<String> {
         let mut wrong = Vec::new();
+        if let Some(Err(e)) = self.pace.take().map(Pace::stop) {
+            wrong.push(e);
+        }
         for loaded in &mut self.dials.lock().loaded {
             if let Err(e) = loaded.end() {
                 wrong.push(format!("kernel.{}: open intervals are missing: {e}", loaded.object.name));

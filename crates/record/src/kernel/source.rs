@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use coldcase_model::events::RingCount;
+use coldcase_model::events::{EnumName, RingCount};
 use coldcase_model::loss::Reason;
 use coldcase_model::{Class, Columns, Event, EventDef};
 
 use super::consume::Sink;
 use super::dials::{Dials, Thresholds};
-use super::{Capture, Options, by_priority};
+use super::{Capture, Options, by_priority, enums};
 use crate::clock;
 use crate::config::KernelConfig;
 use crate::source::{Context, Running, Skip, Source, Started};
@@ -76,13 +76,25 @@ impl Source for Kernel {
         let mut capture = Capture::start_with(&self.options, sink, self.dials)?;
         let skipped = std::mem::take(&mut capture.skipped).into_iter().map(|(o, skip)| (name(o), skip)).collect();
         for (object, _) in capture.running() {
-            for reason in [Reason::RingFull, Reason::StackFault, Reason::MapFull] {
+            for reason in [Reason::RingFull, Reason::StackFault, Reason::MapFull, Reason::RateLimited] {
                 context.losses.watch(name(object), class(object), reason);
             }
         }
+        put_names(&context);
         let running = Box::new(RunningKernel { capture, context, broken, told: false });
         Ok(Started { running, skipped, remarks: Vec::new() })
     }
+}
+
+/// Writes the names of the kernel's enumerations that rows refer to.
+fn put_names(context: &Context) {
+    let mut rows = Columns::new(&EnumName::DEF);
+    for (name, value, text) in enums::names() {
+        EnumName { time: clock::boottime().0, name: name.into(), value, text }.push(&mut rows);
+    }
+    context.intake.add(rows.len() as u64, 0);
+    // A writer that takes no more says so at the next rows of the kernel.
+    let _ = context.writer.append(EnumName::DEF.stream, rows);
 }
 
 struct ToWriter {
@@ -118,6 +130,7 @@ impl RunningKernel {
             add(Reason::RingFull, polled.change.ring_full, polled.change.ring_full_bytes);
             add(Reason::StackFault, polled.change.stack_faults, 0);
             add(Reason::MapFull, polled.change.map_full, 0);
+            add(Reason::RateLimited, polled.change.rate_limited, 0);
             self.context.intake.add_bpf(polled.change.cost());
         }
     }

@@ -25,25 +25,38 @@ use tap::{Taps, Wanted};
 
 /// The source's name.
 const NAME: &str = "packets";
+/// Says whether names that were looked up are in the bundle: they are in the payload of packets to and from port 53.
+const DNS: &str = "dns";
+const DNS_PORT: u16 = 53;
 
 /// The packets source.
 pub struct Packets {
     config: PacketsConfig,
+    wanted: bool,
 }
 
 impl Packets {
     /// With these options.
     pub fn new(config: PacketsConfig) -> Packets {
-        Packets { config }
+        Packets { config, wanted: true }
+    }
+
+    /// The same; `wanted` says which of the names to start.
+    pub fn wanted(self, wanted: impl Fn(&str) -> bool) -> Packets {
+        Packets { wanted: wanted(NAME), ..self }
     }
 }
 
 impl Source for Packets {
     fn names(&self) -> Vec<&'static str> {
-        vec![NAME]
+        vec![NAME, DNS]
     }
 
     fn start(self: Box<Self>, context: Context) -> Result<Started, Skip> {
+        if !self.wanted {
+            return Err(Skip::unasked("lookups are in packets, which are not recorded", ""));
+        }
+        let lookups = self.config.payload_ports.get(&DNS_PORT).copied().unwrap_or(self.config.payload);
         let wanted = Wanted::new(self.config, context.own.listening());
         let mut taps = Taps::new(wanted, context.clone());
         taps.check_filter().map_err(|e| Skip::new(format!("the packet filter is not valid: {e}"), FILTER_HINT))?;
@@ -66,7 +79,12 @@ impl Source for Packets {
             })
             .map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
         let running = RunningPackets { thread, failure };
-        Ok(Started { remarks: vec![remark], ..Started::all(running) })
+        let no_lookups = Skip::unasked(
+            "lookups are in the payload of packets, which is not kept",
+            format!("--payload-port {DNS_PORT}=512"),
+        );
+        let skipped = if lookups == 0 { vec![(DNS, no_lookups)] } else { Vec::new() };
+        Ok(Started { skipped, remarks: vec![remark], ..Started::all(running) })
     }
 }
 
@@ -91,7 +109,7 @@ impl Running for RunningPackets {
 
 /// Checks a filter without capturing: what `record` does before it creates a file. The error is libpcap's.
 pub fn check_filter(expression: &str) -> Result<(), String> {
-    let filter = Filter { expression: expression.to_owned(), own: Vec::new(), snap: 512 };
+    let filter = Filter { expression: expression.to_owned(), own: Vec::new(), snap: 512, payload: 0 };
     filter.compile(links::LinkType::Ethernet).map(|_| ())
 }
 

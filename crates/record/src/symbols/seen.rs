@@ -30,6 +30,13 @@ impl Seen {
     /// Takes the addresses of rows with stacks. Each is the one to look up: a return address stands behind its call,
     /// which can be the last instruction of its function.
     pub(crate) fn rows(&self, rows: &Columns) {
+        if let Some(Column::Stack(places)) = rows.get("location") {
+            let mut addresses = self.lock();
+            if addresses.enabled && addresses.kernel.len() < MOST {
+                addresses.kernel.extend(places.entries.iter().flatten());
+            }
+            return;
+        }
         let (Some(Column::Stack(kernel)), Some(Column::Stack(user)), Some(Column::U32(pids))) =
             (rows.get("kernel_stack"), rows.get("user_stack"), rows.get("pid"))
         else {

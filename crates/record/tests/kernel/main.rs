@@ -5,11 +5,14 @@
 mod block;
 mod captured;
 mod dials;
+mod drop;
 mod futex;
 mod lock;
 mod losses;
+mod netns;
 mod offcpu;
 mod sample;
+mod socket;
 mod sums;
 mod task;
 mod tcp;

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::time::Duration;
 
-use coldcase_model::events::{TcpRetransmit, TcpState};
+use coldcase_model::events::{TcpReset, TcpRetransmit, TcpState};
 
 use crate::captured::{capture, only};
+use crate::netns::{self, counter, in_own_namespace, nft};
 
 const ESTABLISHED: u8 = 1;
 const SYN_SENT: u8 = 2;
@@ -53,49 +53,12 @@ fn a_connection_goes_through_its_states_with_its_ends_and_its_process() {
     assert_eq!(of_client[1].3, client);
 }
 
-/// TcpRetransSegs of this network namespace.
-fn retransmitted() -> u64 {
-    let text = std::fs::read_to_string("/proc/net/snmp").unwrap();
-    let mut lines = text.lines().filter(|l| l.starts_with("Tcp:"));
-    let at = lines.next().unwrap().split(' ').position(|w| w == "RetransSegs").unwrap();
-    lines.next().unwrap().split(' ').nth(at).unwrap().parse().unwrap()
-}
-
-/// Runs this test again in a network namespace of its own: what others retransmit does not count.
-fn in_own_namespace(test: &str) -> bool {
-    const INSIDE: &str = "COLDCASE_TEST_NETNS";
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let me = std::env::current_exe().unwrap();
-    let run =
-        Command::new("unshare").arg("-n").arg(me).args([test, "--exact", "--nocapture"]).env(INSIDE, "1").output();
-    match run {
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stderr);
-            eprint!("{text}");
-            let refused = text.contains("unshare failed");
-            assert!(output.status.success() || refused, "{}", String::from_utf8_lossy(&output.stdout));
-            if refused {
-                eprintln!("skipped: no network namespace can be made");
-            }
-        }
-        Err(e) => eprintln!("skipped: unshare: {e}"),
-    }
-    false
-}
-
-fn nft(command: &str) -> bool {
-    Command::new("nft").args(command.split(' ')).status().is_ok_and(|s| s.success())
-}
-
 #[test]
 fn retransmitted_segments_equal_the_kernels_count_under_random_drop() {
     if !in_own_namespace("tcp::retransmitted_segments_equal_the_kernels_count_under_random_drop") {
         return;
     }
-    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().is_ok_and(|s| s.success());
-    let drops = up
+    let drops = netns::up()
         && nft("add table inet t")
         && nft("add chain inet t in { type filter hook input priority 0 ; }")
         && nft("add rule inet t in tcp dport 7999 numgen random mod 100 < 8 drop");
@@ -103,7 +66,7 @@ fn retransmitted_segments_equal_the_kernels_count_under_random_drop() {
         eprintln!("skipped: nft or ip is missing");
         return;
     }
-    let before = retransmitted();
+    let before = counter("snmp", "Tcp", "RetransSegs");
     let Some((captured, ())) = capture(&only("tcp"), || {
         let listener = TcpListener::bind("127.0.0.1:7999").unwrap();
         let server = std::thread::spawn(move || {
@@ -120,9 +83,8 @@ fn retransmitted_segments_equal_the_kernels_count_under_random_drop() {
     }) else {
         return;
     };
-    let counted = retransmitted() - before;
-    let netns = std::fs::read_link("/proc/self/ns/net").unwrap();
-    let netns: u32 = netns.to_str().unwrap().trim_start_matches("net:[").trim_end_matches(']').parse().unwrap();
+    let counted = counter("snmp", "Tcp", "RetransSegs") - before;
+    let netns = netns::own();
     let (mut segments, mut failed) = (0, 0);
     captured.each::<TcpRetransmit>(|c, rows| {
         for i in (0..rows).filter(|&i| c.netns[i] == netns) {
@@ -137,4 +99,58 @@ fn retransmitted_segments_equal_the_kernels_count_under_random_drop() {
     eprintln!("{segments} segments in rows, {counted} by the kernel, {failed} rows failed");
     assert!(counted > 0, "nothing was dropped");
     assert_eq!(segments, counted, "{failed} rows failed");
+}
+
+#[test]
+fn resets_equal_the_kernels_counts() {
+    const REFUSED: usize = 20;
+    const ABORTED: usize = 15;
+    if !in_own_namespace("tcp::resets_equal_the_kernels_counts") {
+        return;
+    }
+    if !netns::up() {
+        eprintln!("skipped: ip is missing");
+        return;
+    }
+    let counts = || (counter("snmp", "Tcp", "OutRsts"), counter("snmp", "Tcp", "EstabResets"));
+    let before = counts();
+    let Some((captured, ())) = capture(&only("tcp"), || {
+        for _ in 0..REFUSED {
+            assert!(TcpStream::connect("127.0.0.1:7998").is_err());
+        }
+        let listener = TcpListener::bind("127.0.0.1:7999").unwrap();
+        for _ in 0..ABORTED {
+            let mut client = TcpStream::connect("127.0.0.1:7999").unwrap();
+            let (server, _) = listener.accept().unwrap();
+            // What is closed with bytes unread is reset.
+            client.write_all(b"never read").unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+            drop(server);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }) else {
+        return;
+    };
+    let after = counts();
+    let (netns, mut sent, mut received, mut refused) = (netns::own(), 0, 0, 0);
+    captured.each::<TcpReset>(|c, rows| {
+        for i in (0..rows).filter(|&i| c.netns[i] == netns) {
+            match c.what[i] {
+                1 => sent += 1,
+                _ => received += 1,
+            }
+            refused += usize::from(c.what[i] == 1 && c.local_port[i] == 7998);
+            assert!([7998, 7999].contains(&c.local_port[i]) || [7998, 7999].contains(&c.remote_port[i]));
+        }
+    });
+    let mut established = 0;
+    captured.each::<TcpState>(|c, rows| {
+        // From ESTABLISHED or CLOSE_WAIT straight to CLOSE: what TcpEstabResets counts.
+        let direct = |i: usize| [1, 8].contains(&c.old_state[i]) && c.new_state[i] == CLOSE;
+        established += (0..rows).filter(|&i| c.netns[i] == netns && direct(i)).count() as u64;
+    });
+    eprintln!("sent {sent}, received {received}; the kernel counted {before:?} to {after:?}");
+    assert_eq!(sent, after.0 - before.0, "OutRsts");
+    assert_eq!(established, after.1 - before.1, "EstabResets");
+    assert_eq!((received, refused), (REFUSED + ABORTED, REFUSED));
 }

@@ -246,7 +246,7 @@ fn flow() -> Flow {
             ..Connection::default()
         })
         .collect();
-    Flow { packets: 88_412, bytes: 64_786_000, malformed: 0, connections, edges }
+    Flow { packets: 88_412, bytes: 64_786_000, malformed: 0, connections, edges, ..Flow::default() }
 }
 
 fn worst() -> WorstMoment {

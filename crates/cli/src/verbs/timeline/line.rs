@@ -8,6 +8,8 @@ use coldcase_model::text::visible;
 use coldcase_model::{Boottime, Column, Columns, Event, EventDef, Nanos, catalogue, events, syscall};
 use coldcase_timeline::{Body, Entry, Packet, Timeline};
 
+use super::socket;
+
 /// Appends the line of an entry, without its time and stream.
 pub(super) fn write(t: &Timeline, entry: &Entry, out: &mut String) {
     let raw = match &entry.body {
@@ -36,6 +38,10 @@ fn row(t: &Timeline, stream: &str, columns: &Columns, at: usize) -> String {
         s if s == events::BlockIo::DEF.stream => super::io::request(t, columns, at),
         s if s == events::TcpState::DEF.stream => tcp_state(t, columns, at),
         s if s == events::TcpRetransmit::DEF.stream => retransmit(columns, at),
+        s if s == events::TcpReset::DEF.stream => socket::reset(t, columns, at),
+        s if s == events::TcpInfo::DEF.stream => socket::info(t, columns, at),
+        s if s == events::SocketOwner::DEF.stream => socket::owner(t, columns, at),
+        s if s == events::PacketDrop::DEF.stream => socket::drop(t, columns, at),
         s if s == events::Task::DEF.stream => task(columns, at),
         s if s == events::Loss::DEF.stream => loss(columns, at),
         s if s == events::Mark::DEF.stream => mark(columns, at),
@@ -160,7 +166,7 @@ fn innermost(frames: &[coldcase_timeline::Frame], out: &mut String) {
     }
 }
 
-fn tcp_name(state: u8) -> &'static str {
+pub(super) fn tcp_name(state: u8) -> &'static str {
     const NAMES: [&str; 13] = [
         "-", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT",
         "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
@@ -168,7 +174,7 @@ fn tcp_name(state: u8) -> &'static str {
     NAMES.get(usize::from(state)).copied().unwrap_or("?")
 }
 
-fn end(ip: coldcase_model::Ip, port: u16) -> String {
+pub(super) fn end(ip: coldcase_model::Ip, port: u16) -> String {
     match ip.addr() {
         std::net::IpAddr::V4(a) => format!("{a}:{port}"),
         std::net::IpAddr::V6(a) => format!("[{a}]:{port}"),

@@ -4,6 +4,7 @@ mod fields;
 mod filter;
 mod io;
 mod line;
+mod socket;
 
 use std::io::Write;
 use std::path::PathBuf;
