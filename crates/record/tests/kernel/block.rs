@@ -129,5 +129,5 @@ fn writes_that_blkio_throttling_held_back_say_so_and_whose_they_are() {
         }
     });
     // What the budget of the time before still covers goes at once.
-    assert!(held >= WRITES - 2 && held <= WRITES, "{held} of {WRITES}");
+    assert!((WRITES - 2..=WRITES).contains(&held), "{held} of {WRITES}");
 }
