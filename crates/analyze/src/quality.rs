@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use coldcase_model::analysis::{BundleSummary, MarkPoint, Quality};
-use coldcase_model::events::{Anchor, Cost, Loss, Mark, SourceState};
+use coldcase_model::analysis::{BundleSummary, MarkPoint, Quality, Reduction};
+use coldcase_model::events::{Anchor, Cost, Loss, Mark, SourceState, Step};
 use coldcase_model::loss::LossTotal;
 use coldcase_model::manifest::{SourceEntry, SourceStatus};
 use coldcase_timeline::Timeline;
@@ -54,6 +54,7 @@ pub(crate) fn quality(t: &Timeline, frames: (u64, u64), problems: Vec<String>) -
         clock_uncertainty: t.uncertainty().map(|n| n.0),
         clock: clock(t),
         clock_steps: t.clock().steps().iter().map(|&(at, by)| (t.utc(at).0, by)).collect(),
+        reductions: reductions(t),
         problems: t.problems().to_vec(),
         frames_named: (frames.0 > 0).then(|| frames.1 as f64 / frames.0 as f64),
         ..Quality::default()
@@ -71,6 +72,17 @@ pub(crate) fn quality(t: &Timeline, frames: (u64, u64), problems: Vec<String>) -
         out.recorder_rss = c.rss.iter().copied().fold(out.recorder_rss, u64::max);
     }
     out.recorder_cpu = cpu as f64 / 1e9;
+    out
+}
+
+/// The steps of the recorder's ladder, its pauses and what its watchdog did.
+fn reductions(t: &Timeline) -> Vec<Reduction> {
+    let mut out = Vec::new();
+    for part in t.rows::<Step>() {
+        out.extend((0..part.len()).map(|i| Reduction::of(&part.cols, i, t.utc_of(part.cols.time[i]).0)));
+    }
+    // Stable: rows of one moment stay in the order in which they were written.
+    out.sort_by_key(|r| r.time);
     out
 }
 

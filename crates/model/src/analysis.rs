@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::Event;
+use crate::events::Step;
 use crate::finding::Finding;
 use crate::loss::LossTotal;
 use crate::manifest::SourceEntry;
+use crate::quantity::against;
 use crate::table::Table;
+use crate::time::Nanos;
 
 /// The whole result of analysing one bundle. Times are UTC nanoseconds, durations nanoseconds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -91,6 +95,8 @@ pub struct Quality {
     pub clock: String,
     /// Clock steps during the capture: when, and by how many nanoseconds.
     pub clock_steps: Vec<(i64, i64)>,
+    /// Where the recorder took in less than was asked for, or did not run, in order.
+    pub reductions: Vec<Reduction>,
     /// What could not be read or decoded, in one line each.
     pub problems: Vec<String>,
     /// Share of stack frames that have a name, 0 to 1; `None` without stacks.
@@ -101,6 +107,69 @@ pub struct Quality {
     pub recorder_rss: u64,
     /// Nanoseconds inside our BPF programs, estimated.
     pub recorder_bpf: u64,
+}
+
+/// A row of the stream `recorder.step`, with its time on the timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reduction {
+    /// When, UTC nanoseconds; for a pause its start.
+    pub time: i64,
+    /// Length of a pause or stall in nanoseconds; 0 for a step of the ladder, which lasts until its `up`.
+    pub duration: u64,
+    /// `down`, `up`, `pause` or `detach`.
+    pub direction: String,
+    /// What is reduced, with its source.
+    pub step: String,
+    /// Why.
+    pub why: String,
+    /// What was measured.
+    pub value: u64,
+    /// The limit that it was held against.
+    pub limit: u64,
+    /// Unit of both.
+    pub unit: String,
+}
+
+impl Reduction {
+    /// From a row, at this UTC.
+    pub fn new(row: Step, time: i64) -> Reduction {
+        Reduction {
+            time,
+            duration: row.duration,
+            direction: row.direction,
+            step: row.step,
+            why: row.why,
+            value: row.value,
+            limit: row.limit,
+            unit: row.unit,
+        }
+    }
+
+    /// From row `i` of the stream's columns, at this UTC.
+    pub fn of(c: &<Step as Event>::Cols<'_>, i: usize, time: i64) -> Reduction {
+        let text = |t: &crate::column::TextColumn| t.text(i).into_owned();
+        Reduction {
+            time,
+            duration: c.duration[i],
+            direction: text(c.direction),
+            step: text(c.step),
+            why: text(c.why),
+            value: c.value[i],
+            limit: c.limit[i],
+            unit: text(c.unit),
+        }
+    }
+
+    /// In one line, without its time.
+    pub fn words(&self) -> String {
+        let measure = || against(self.value, self.limit, &self.unit);
+        match self.direction.as_str() {
+            "down" => format!("down, {} ({})", self.step, measure()),
+            "up" => format!("up again, no longer {} ({})", self.step, measure()),
+            "pause" => format!("the recorder did not run for {} ({})", Nanos(self.duration), self.why),
+            _ => format!("detached by the watchdog: {} ({} for {})", self.step, self.why, Nanos(self.duration)),
+        }
+    }
 }
 
 /// A flame graph.

@@ -110,6 +110,7 @@ pub const CATALOGUE: &[EventDef] = &[
     SourceState::DEF,
     Symbol::DEF,
     Backlog::DEF,
+    Step::DEF,
 ];
 
 /// A stream whose messages are bytes as their source spoke them.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::time::Nanos;
+
 /// Why a text is not a duration or a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
@@ -87,6 +89,17 @@ pub fn format_size(bytes: u64) -> String {
 
 fn number_len(text: &str) -> usize {
     text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len())
+}
+
+/// A measure against its limit, in words: `31.0% of a CPU, limit 20.0%`. Units as in the stream `recorder.step`.
+pub fn against(value: u64, limit: u64, unit: &str) -> String {
+    match unit {
+        "ns/s" => format!("{:.1}% of a CPU, limit {:.1}%", value as f64 / 1e7, limit as f64 / 1e7),
+        "bytes" => format!("{} of memory, limit {}", format_size(value), format_size(limit)),
+        "bytes/s" => format!("{} a second, limit {}", format_size(value), format_size(limit)),
+        "ns" => format!("{} behind, limit {}", Nanos(value), Nanos(limit)),
+        _ => format!("{value} {unit}, limit {limit}"),
+    }
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use coldcase_model::quantity::{parse_duration, parse_size};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::RecordError;
+use crate::limits::{Limits, Rate, parse_cpu};
 pub use crate::logs::LogsConfig;
 pub use crate::metrics::{MetricsConfig, ScrapeTarget};
 pub use crate::otlp::OtlpConfig;
 pub use crate::packets::PacketsConfig;
 
 /// Everything that a recording can be told. `coldcase.toml` is this, key by key; a flag overrides its key.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RecordConfig {
     /// The bundle to write (`-o`).
@@ -24,6 +25,20 @@ pub struct RecordConfig {
     /// How large the bundle may become (`--max-size`), in bytes.
     #[serde(deserialize_with = "size")]
     pub max_size: Option<u64>,
+    /// CPU time that recording may take (`--max-cpu`), percent of one CPU: the recorder's threads and its programs in the
+    /// kernel. Here in nanoseconds per second.
+    #[serde(deserialize_with = "cpu")]
+    pub max_cpu: Option<u64>,
+    /// Resident memory of the recorder (`--max-memory`), in bytes.
+    #[serde(deserialize_with = "size")]
+    pub max_memory: Option<u64>,
+    /// What may be taken in a second (`--max-rate`): events (`20000`) or bytes appended to the bundle (`5MiB`).
+    pub max_rate: Option<Rate>,
+    /// Recording ends while this file exists, and does not begin (`--kill-switch`).
+    pub kill_switch: PathBuf,
+    /// The recorder takes its programs off the kernel when it is stuck for so long; 0: never.
+    #[serde(deserialize_with = "required_duration")]
+    pub watchdog: Duration,
     /// Sources that must start, or nothing is recorded (`--require`).
     pub require: Vec<String>,
     /// Only these sources (`--only`); empty: all.
@@ -46,7 +61,42 @@ pub struct RecordConfig {
     pub host: HostConfig,
 }
 
+/// The file that stops every recording of a host, unless another one is named.
+pub const KILL_SWITCH: &str = "/run/coldcase.off";
+/// A recorder that does nothing for so long is stuck.
+const STUCK: Duration = Duration::from_secs(5);
+
+impl Default for RecordConfig {
+    fn default() -> Self {
+        RecordConfig {
+            output: None,
+            time_limit: None,
+            max_size: None,
+            max_cpu: None,
+            max_memory: None,
+            max_rate: None,
+            kill_switch: KILL_SWITCH.into(),
+            watchdog: STUCK,
+            require: Vec::new(),
+            only: Vec::new(),
+            without: Vec::new(),
+            scope: Scope::default(),
+            kernel: KernelConfig::default(),
+            packets: PacketsConfig::default(),
+            otlp: OtlpConfig::default(),
+            logs: LogsConfig::default(),
+            metrics: MetricsConfig::default(),
+            host: HostConfig::default(),
+        }
+    }
+}
+
 impl RecordConfig {
+    /// The limits to what recording may cost.
+    pub fn limits(&self) -> Limits {
+        Limits { cpu: self.max_cpu, memory: self.max_memory, rate: self.max_rate }
+    }
+
     /// Reads a file. An unknown key or a value of the wrong kind is an error that names it.
     pub fn read(path: &Path) -> Result<RecordConfig, RecordError> {
         let fail = |reason: String| RecordError::Config { path: path.to_owned(), reason };
@@ -166,6 +216,21 @@ fn required_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Err
     parse_duration(&String::deserialize(d)?).map_err(serde::de::Error::custom)
 }
 
+/// A number or a text: `20`, `0.5`, `'20%'`.
+fn cpu<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Share {
+        Number(f64),
+        Text(String),
+    }
+    let text = match Share::deserialize(d)? {
+        Share::Number(n) => n.to_string(),
+        Share::Text(text) => text,
+    };
+    parse_cpu(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
 fn size<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
     parse_size(&String::deserialize(d)?).map(Some).map_err(serde::de::Error::custom)
 }
@@ -186,12 +251,17 @@ mod tests {
     #[test]
     fn a_file_sets_what_the_flags_set() {
         let c = read(
-            "for = '30s'\nmax-size = '64MiB'\nrequire = ['kernel']\n[logs]\npaths = ['/var/log/*.log']\n\
+            "for = '30s'\nmax-size = '64MiB'\nmax-cpu = 12.5\nmax-memory = '256MiB'\nmax-rate = '5MiB'\nrequire = ['kernel']\n[logs]\npaths = ['/var/log/*.log']\n\
              [packets]\nfilter = 'tcp port 80'\n[scope]\npid = [1]\n[kernel]\nstack-threshold = '5ms'\n",
         )
         .unwrap();
         assert_eq!(c.time_limit, Some(Duration::from_secs(30)));
         assert_eq!(c.max_size, Some(64 << 20));
+        assert_eq!(
+            c.limits(),
+            Limits { cpu: Some(125_000_000), memory: Some(256 << 20), rate: Some(Rate::Bytes(5 << 20)) }
+        );
+        assert_eq!(c.kill_switch, Path::new(KILL_SWITCH));
         assert_eq!(c.logs.paths, ["/var/log/*.log"]);
         assert_eq!(c.packets.filter.as_deref(), Some("tcp port 80"));
         assert_eq!(c.kernel.stack_threshold, Duration::from_millis(5));

@@ -15,6 +15,7 @@ use coldcase_model::Class;
 
 use crate::config::Scope;
 use crate::loss::LossLedger;
+use crate::reduce::{Brake, Rung};
 
 /// A producer of evidence that has not started yet.
 pub trait Source: Send {
@@ -36,6 +37,23 @@ pub trait Running: Send {
     /// Why a name of it ended before its time, if it did. Asked each second; each failure is reported once.
     fn failures(&mut self) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+
+    /// What it can be asked to take in less of, the mildest first within a stage. Asked once, when it is live.
+    fn rungs(&self) -> Vec<Rung> {
+        Vec::new()
+    }
+
+    /// Takes (`down`) or leaves one of its rungs. Called from the session's thread; must not block for long. An error
+    /// says why it cannot be done; nothing has changed then.
+    fn reduce(&mut self, rung: &Rung, down: bool) -> Result<(), String> {
+        let _ = (rung, down);
+        Err("it cannot be reduced".to_owned())
+    }
+
+    /// What takes everything of it off the kernel when the recorder is stuck; none when it has nothing there.
+    fn brake(&self) -> Option<Brake> {
+        None
     }
 
     /// Stops taking in, writes what is still open, joins its threads. The context's stop token is already set.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use coldcase_model::analysis::Reduction;
 use coldcase_model::loss::LossTotal;
 use coldcase_model::manifest::Manifest;
 
@@ -34,6 +35,12 @@ pub enum Ended {
     Interrupted,
     /// The command that was recorded ended.
     CommandEnded,
+    /// `--max-memory`, with nothing left to take off.
+    MemoryLimit,
+    /// The kill switch's file is there.
+    KillSwitch,
+    /// The watchdog took the programs off a recorder that was stuck.
+    Stalled,
     /// The disk was full.
     DiskFull,
     /// The bundle could not be written on.
@@ -48,6 +55,9 @@ impl Ended {
             Ended::SizeLimit => "size limit",
             Ended::Interrupted => "interrupted",
             Ended::CommandEnded => "command ended",
+            Ended::MemoryLimit => "memory limit",
+            Ended::KillSwitch => "kill switch",
+            Ended::Stalled => "stalled",
             Ended::DiskFull => "disk full",
             Ended::WriteError => "write error",
         }
@@ -69,6 +79,10 @@ pub struct Summary {
     pub events: u64,
     /// Why it ended.
     pub ended: Ended,
+    /// Where less was taken in than was asked for, and more again: the steps of the ladder.
+    pub reductions: Vec<Reduction>,
+    /// Whether a limit or the watchdog kept evidence out altogether: a source was off.
+    pub left_out: bool,
     /// Exit code of the command, if one was recorded.
     pub child_code: Option<i32>,
     /// The manifest as sealed.

@@ -84,6 +84,12 @@ pub(crate) fn alike(a: &Analysis, status: SourceStatus) -> Vec<(Vec<&str>, &str,
     out
 }
 
+/// What the recorder took in less, and when, in one line each.
+pub(crate) fn steps(a: &Analysis) -> Vec<String> {
+    let at = |t: i64| crate::text::offset(t, a.bundle.first);
+    a.quality.reductions.iter().map(|r| format!("{} {}", at(r.time), r.words())).collect()
+}
+
 /// What is said when an analysis has no sentence.
 pub(crate) fn silence(a: &Analysis) -> &'static str {
     let nothing = a.quality.streams.iter().all(|s| s.1 == 0) && a.latencies.is_empty() && a.flow.packets == 0;

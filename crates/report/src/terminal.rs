@@ -137,6 +137,13 @@ fn quality(page: &mut Page, a: &Analysis) {
         let text = format!("{} {} from {} ({}{size})", count(l.count), l.class, l.source, l.reason);
         page.entry(if i == 0 { "lost" } else { "" }, &text, Some(RED));
     }
+    let steps = crate::facts::steps(a);
+    for (i, line) in steps.iter().take(4).enumerate() {
+        page.entry(if i == 0 { "reduced" } else { "" }, line, Some(YELLOW));
+    }
+    if steps.len() > 4 {
+        page.entry("", &format!("and {} more steps of the recorder", steps.len() - 4), Some(YELLOW));
+    }
     for (i, p) in q.problems.iter().take(5).enumerate() {
         page.entry(if i == 0 { "unreadable" } else { "" }, p, Some(RED));
     }

@@ -11,11 +11,12 @@ use coldcase_record::config::{RecordConfig, ScrapeTarget};
 use coldcase_record::discover;
 use coldcase_record::error::RecordError;
 use coldcase_record::kernel::{Kernel, bench::Empty};
-use coldcase_record::symbols::Seen;
+use coldcase_record::limits::{Rate, parse_cpu};
 use coldcase_record::session::{self, Observer, Output, Plan};
 use coldcase_record::source::Source;
 use coldcase_record::sources;
 use coldcase_record::summary::{Ended, Progress, Summary};
+use coldcase_record::symbols::Seen;
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -55,6 +56,18 @@ pub(crate) struct Args {
     /// Stop before the bundle is larger than about this
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
+    /// Take in less while recording takes more CPU time than this, percent of one CPU
+    #[arg(long, value_name = "PERCENT", value_parser = parse_cpu)]
+    max_cpu: Option<u64>,
+    /// Take in less while the recorder holds more memory than this
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_memory: Option<u64>,
+    /// Take in less while more is taken in a second: events (20000) or bytes of the bundle (5MiB)
+    #[arg(long, value_name = "EVENTS|SIZE")]
+    max_rate: Option<Rate>,
+    /// End while this file exists, and do not begin
+    #[arg(long, value_name = "FILE")]
+    kill_switch: Option<PathBuf>,
     /// Settings from a file; flags override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -194,6 +207,12 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     over(&mut config.output, &args.output);
     over(&mut config.time_limit, &args.time_limit);
     over(&mut config.max_size, &args.max_size);
+    over(&mut config.max_cpu, &args.max_cpu);
+    over(&mut config.max_memory, &args.max_memory);
+    over(&mut config.max_rate, &args.max_rate);
+    if let Some(file) = &args.kill_switch {
+        config.kill_switch.clone_from(file);
+    }
     over_list(&mut config.require, &args.require);
     over_list(&mut config.only, &args.only);
     over_list(&mut config.without, &args.without);
@@ -367,6 +386,9 @@ fn report(s: &Summary, name: &str, to_stdout: bool, out: &Out) -> Result<(), Fai
             l.reason
         ));
     }
+    if s.left_out {
+        out.warning("evidence left out: a source was off for a while, to stay within the limits (coldcase info says which)");
+    }
     if s.ended == Ended::DiskFull {
         out.warning(&format!("{name}: the disk was full; the bundle is sealed and holds everything up to there"));
     }
@@ -393,6 +415,7 @@ fn summary_json(s: &Summary) -> serde_json::Value {
         "sources": m.sources,
         "streams": m.streams,
         "losses": m.losses,
+        "reductions": s.reductions,
         "policies": m.policies,
         "clock": m.clock,
     })
@@ -402,7 +425,7 @@ fn exit(s: &Summary) -> Exit {
     match s.child_code {
         Some(code) => command_code(code),
         None if s.ended == Ended::WriteError => Exit::Failed,
-        None if s.lost().is_empty() && s.ended != Ended::DiskFull => Exit::Fine,
+        None if s.lost().is_empty() && !s.left_out && s.ended != Ended::DiskFull => Exit::Fine,
         None => Exit::Lost,
     }
 }

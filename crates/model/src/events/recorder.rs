@@ -84,3 +84,27 @@ crate::event! {
         class: String [None],
     }
 }
+
+crate::event! {
+    /// The recorder took in less, or more again, or was held up: a step of its ladder of reductions. From a `down` row on,
+    /// what its `step` names is missing from the bundle or summed, until the `up` row with the same words.
+    host Step: kind 54, stream "recorder.step", class Recorder {
+        /// When: the moment of the step. For a pause, its start.
+        time: u64 [BootNs],
+        /// Length of a pause or stall; 0 for a step of the ladder, which lasts until its `up` row.
+        duration: u64 [DurNs],
+        /// What was measured, in `unit`.
+        value: u64 [None],
+        /// The limit that it was held against, in `unit`.
+        limit: u64 [None],
+        /// Which way: `down` (less is taken in), `up` (more again), `pause` (the recorder did not run), `detach` (the
+        /// watchdog took programs and taps off).
+        direction: String [None],
+        /// What is reduced, with its source: `kernel.sched: no stacks`.
+        step: String [None],
+        /// Why: `cpu`, `memory`, `rate`, `backlog`, `eased`, `stopped`, `suspended`, `stalled`.
+        why: String [None],
+        /// Unit of `value` and `limit`: `ns/s` (CPU time per second of wall time), `bytes`, `events/s`, `bytes/s`, `ns`.
+        unit: String [None],
+    }
+}

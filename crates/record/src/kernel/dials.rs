@@ -84,8 +84,8 @@ impl Dials {
         self.change(|t| t.stack = stack)
     }
 
-    /// Detaches the programs of an object for good (`sched`, `sample`, …): its hooks cost nothing any more. What is
-    /// still open is written. `false` when it does not run.
+    /// Detaches the programs of an object (`sched`, `sample`, …): its hooks cost nothing any more. What is still open is
+    /// written. `false` when it does not run.
     pub fn detach(&self, object: &str) -> Result<bool, String> {
         let mut state = self.lock();
         let Some(loaded) = state.loaded.iter_mut().find(|l| l.object.name == object && l.is_attached()) else {
@@ -95,12 +95,31 @@ impl Dials {
         Ok(true)
     }
 
-    /// Detaches the programs of all objects at once and writes nothing more: for the emergency in which the recorder
-    /// itself hangs.
-    pub fn detach_all(&self) {
-        for loaded in &mut self.lock().loaded {
+    /// Attaches the programs of an object again. `false` when it is not in the kernel or never was detached.
+    pub fn attach(&self, object: &str) -> Result<bool, String> {
+        let mut state = self.lock();
+        let Some(loaded) = state.loaded.iter_mut().find(|l| l.object.name == object && !l.is_attached()) else {
+            return Ok(false);
+        };
+        let attached = loaded.attach().and_then(|()| loaded.begin()).and_then(|()| loaded.attach_sampler());
+        attached.map(|()| true).map_err(|skip| {
+            // Attached in half, its rows would say things that are not so.
             loaded.unlink();
-        }
+            format!("kernel.{object}: {}", skip.reason)
+        })
+    }
+
+    /// Detaches the programs of all objects at once and writes nothing more: for the emergency in which the recorder
+    /// itself hangs. Returns the objects that were attached.
+    pub fn detach_all(&self) -> Vec<&'static str> {
+        let mut state = self.lock();
+        let attached = state.loaded.iter_mut().filter(|l| l.is_attached());
+        attached
+            .map(|loaded| {
+                loaded.unlink();
+                loaded.object.name
+            })
+            .collect()
     }
 
     /// Has the sums of the intervals below the row threshold written.

@@ -111,8 +111,12 @@ impl Loaded {
         Ok(())
     }
 
-    /// Detaches all programs, then runs the iterators that write what is still open.
+    /// Detaches all programs, then runs the iterators that write what is still open. Where they are off already, what
+    /// stood open then has long ended unseen: nothing true can be written of it.
     pub(super) fn end(&mut self) -> Result<(), libbpf_rs::Error> {
+        if !self.is_attached() {
+            return Ok(());
+        }
         self.unlink();
         self.iterate("end_")
     }

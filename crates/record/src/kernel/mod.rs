@@ -8,6 +8,7 @@ mod enums;
 mod load;
 pub mod objects;
 mod pace;
+mod reduce;
 mod refusal;
 mod rings;
 mod scope;

@@ -10,9 +10,11 @@ use coldcase_model::{Class, Columns, Event, EventDef};
 
 use super::consume::Sink;
 use super::dials::{Dials, Thresholds};
+use super::reduce::Reducer;
 use super::{Capture, Options, by_priority, enums};
 use crate::clock;
 use crate::config::KernelConfig;
+use crate::reduce::{Brake, Rung};
 use crate::source::{Context, Running, Skip, Source, Started};
 use crate::symbols::Seen;
 
@@ -53,7 +55,7 @@ impl Kernel {
 }
 
 /// The source's name of an object: `sched` → `kernel.sched`.
-fn name(object: &str) -> &'static str {
+pub(super) fn name(object: &str) -> &'static str {
     // Names of sources live as long as the program, and there are as many as objects: each is made once.
     static NAMES: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
     let names = NAMES.get_or_init(|| by_priority().iter().map(|o| format!("kernel.{}", o.name)).collect());
@@ -81,7 +83,8 @@ impl Source for Kernel {
             }
         }
         put_names(&context);
-        let running = Box::new(RunningKernel { capture, context, broken, told: false });
+        let reducer = Reducer::new(&capture);
+        let running = Box::new(RunningKernel { capture, reducer, context, broken, told: false });
         Ok(Started { running, skipped, remarks: Vec::new() })
     }
 }
@@ -117,6 +120,7 @@ impl Sink for ToWriter {
 
 struct RunningKernel {
     capture: Capture,
+    reducer: Reducer,
     context: Context,
     broken: Arc<AtomicBool>,
     told: bool,
@@ -163,6 +167,19 @@ impl RunningKernel {
 impl Running for RunningKernel {
     fn poll(&mut self) {
         self.count();
+    }
+
+    fn rungs(&self) -> Vec<Rung> {
+        self.reducer.rungs()
+    }
+
+    fn reduce(&mut self, rung: &Rung, down: bool) -> Result<(), String> {
+        self.reducer.reduce(rung, down)
+    }
+
+    fn brake(&self) -> Option<Brake> {
+        let dials = self.capture.dials();
+        Some(Box::new(move || dials.detach_all().into_iter().map(|object| name(object).to_owned()).collect()))
     }
 
     fn failures(&mut self) -> Vec<(&'static str, String)> {

@@ -18,6 +18,7 @@ use coldcase_model::{Class, Columns, Event};
 pub use config::LogsConfig;
 
 use crate::clock;
+use crate::reduce::{Paused, Rung, Stage};
 use crate::source::{Context, Running, Skip, Source, Started};
 use follow::{Follow, Round};
 use lines::Line;
@@ -50,7 +51,8 @@ impl Source for Logs {
         if self.config.paths.is_empty() {
             return Err(Skip::unasked("no log files were named", "--log /path/to/file.log"));
         }
-        let mut tail = Tail { follow: Follow::new(self.config), context, batch: Batch::new() };
+        let paused = Paused::default();
+        let mut tail = Tail { follow: Follow::new(self.config), context, batch: Batch::new(), paused: paused.clone() };
         // The first look is taken here, so that what is written from now on is new.
         let (first, written) = tail.round();
         written.map_err(|e| Skip::new(format!("cannot write log lines: {e}"), ""))?;
@@ -79,16 +81,26 @@ impl Source for Logs {
                 }
             })
             .map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
-        Ok(Started { remarks, ..Started::all(RunningLogs { thread, failure }) })
+        Ok(Started { remarks, ..Started::all(RunningLogs { thread, failure, paused }) })
     }
 }
 
 struct RunningLogs {
     thread: JoinHandle<()>,
     failure: Arc<Mutex<Option<String>>>,
+    paused: Paused,
 }
 
 impl Running for RunningLogs {
+    fn rungs(&self) -> Vec<Rung> {
+        vec![Rung { stage: Stage::Off, source: NAME, what: "off, lines wait in their files".into(), key: 0 }]
+    }
+
+    fn reduce(&mut self, _: &Rung, down: bool) -> Result<(), String> {
+        self.paused.set(down);
+        Ok(())
+    }
+
     fn failures(&mut self) -> Vec<(&'static str, String)> {
         let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         taken.into_iter().map(|why| (NAME, why)).collect()
@@ -104,12 +116,17 @@ struct Tail {
     follow: Follow,
     context: Context,
     batch: Batch,
+    paused: Paused,
 }
 
 impl Tail {
     fn run(mut self) -> Result<(), WriteError> {
         loop {
             let stopped = self.context.stop.wait(PACE);
+            // At the stop what waits in the files is read all the same.
+            if self.paused.is_set() && !stopped {
+                continue;
+            }
             let (round, written) = self.round();
             written?;
             for remark in round.remarks {
@@ -119,14 +136,14 @@ impl Tail {
                 break;
             }
         }
-        let Tail { follow, batch, context } = &mut self;
+        let Tail { follow, batch, context, .. } = &mut self;
         let mut written = Ok(());
         follow.end(&mut |path, inode, line| batch.push(context, path, inode, line, &mut written));
         written.and_then(|()| batch.write(context))
     }
 
     fn round(&mut self) -> (Round, Result<(), WriteError>) {
-        let Tail { follow, batch, context } = self;
+        let Tail { follow, batch, context, .. } = self;
         let mut written = Ok(());
         batch.now();
         let round = follow.round(&mut |path, inode, line| batch.push(context, path, inode, line, &mut written));

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{NAME, protobuf};
 use crate::clock;
+use crate::reduce::Paused;
 use crate::source::Context;
 
 /// What a request carries.
@@ -78,22 +79,30 @@ pub(super) struct Intake {
     room: Arc<Semaphore>,
     room_kib: usize,
     context: Context,
+    paused: Paused,
 }
 
 impl Intake {
     /// Starts the thread that hands requests to the writer; it ends when the last clone is gone.
-    pub(super) fn start(context: Context, max_request: usize) -> std::io::Result<(Intake, JoinHandle<()>)> {
+    pub(super) fn start(
+        context: Context,
+        max_request: usize,
+        paused: Paused,
+    ) -> std::io::Result<(Intake, JoinHandle<()>)> {
         let (queue, jobs) = mpsc::channel(WAITING);
         let writer = context.clone();
         let thread = std::thread::Builder::new().name("cc-otlp-write".into()).spawn(move || write(jobs, &writer))?;
         let room_kib = (2 * max_request).div_ceil(1024);
-        Ok((Intake { queue, room: Arc::new(Semaphore::new(room_kib)), room_kib, context }, thread))
+        Ok((Intake { queue, room: Arc::new(Semaphore::new(room_kib)), room_kib, context, paused }, thread))
     }
 
     /// Takes a request; returns when it is in the writer's hands.
     pub(super) async fn take(&self, signal: Signal, bytes: Bytes, origin: Origin) -> Result<(), Refusal> {
         let (boot, real) = clock::now();
         protobuf::check(&bytes)?;
+        if self.paused.is_set() {
+            return Err(Refusal::Behind);
+        }
         let kib = (bytes.len().div_ceil(1024)).clamp(1, self.room_kib) as u32;
         let room = self.room.clone().try_acquire_many_owned(kib).map_err(|_| Refusal::Behind)?;
         let (done, written) = oneshot::channel();

@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use config::OtlpConfig;
 
+use crate::reduce::{Paused, Rung, Stage};
 use crate::source::{Context, Running, Skip, Source, Started};
 use intake::{Intake, Signal};
 
@@ -71,7 +72,8 @@ impl Source for Otlp {
             remarks.push(format!("otlp: {what} on {at}"));
         }
         context.losses.watch(NAME, Class::Otlp, Reason::OtlpRejected);
-        let (intake, writer) = Intake::start(context, self.config.max_request).map_err(cannot)?;
+        let paused = Paused::default();
+        let (intake, writer) = Intake::start(context, self.config.max_request, paused.clone()).map_err(cannot)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         let (stop, stopped) = watch::channel(false);
         let shared =
@@ -81,7 +83,7 @@ impl Source for Otlp {
             .name("cc-otlp".into())
             .spawn(move || runtime.block_on(serve(listeners, shared, stopped)))
             .map_err(cannot)?;
-        Ok(Started { remarks, ..Started::all(RunningOtlp { stop, threads: vec![server, writer] }) })
+        Ok(Started { remarks, ..Started::all(RunningOtlp { stop, paused, threads: vec![server, writer] }) })
     }
 }
 
@@ -98,10 +100,20 @@ fn listen(what: &str, flag: &str, at: SocketAddr) -> Result<TcpListener, Skip> {
 
 struct RunningOtlp {
     stop: watch::Sender<bool>,
+    paused: Paused,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Running for RunningOtlp {
+    fn rungs(&self) -> Vec<Rung> {
+        vec![Rung { stage: Stage::Off, source: NAME, what: "off, senders are told to try again".into(), key: 0 }]
+    }
+
+    fn reduce(&mut self, _: &Rung, down: bool) -> Result<(), String> {
+        self.paused.set(down);
+        Ok(())
+    }
+
     fn stop(self: Box<Self>) {
         // Nobody listens only when the server has ended already.
         let _ = self.stop.send(true);

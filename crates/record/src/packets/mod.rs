@@ -2,6 +2,7 @@
 
 mod config;
 mod cut;
+mod dial;
 mod filter;
 mod links;
 mod plan;
@@ -19,7 +20,9 @@ use coldcase_model::loss::Reason;
 pub use config::PacketsConfig;
 
 use crate::caps::{Cap, grant};
+use crate::reduce::{Brake, Rung, Stage};
 use crate::source::{Context, Running, Skip, Source, Started};
+use dial::Dial;
 use filter::Filter;
 use tap::{Taps, Wanted};
 
@@ -57,8 +60,10 @@ impl Source for Packets {
             return Err(Skip::unasked("lookups are in packets, which are not recorded", ""));
         }
         let lookups = self.config.payload_ports.get(&DNS_PORT).copied().unwrap_or(self.config.payload);
+        let dial = Dial::default();
+        let with_payload = self.config.payload > 0 || !self.config.payload_ports.is_empty();
         let wanted = Wanted::new(self.config, context.own.listening());
-        let mut taps = Taps::new(wanted, context.clone());
+        let mut taps = Taps::new(wanted, context.clone(), dial.clone());
         taps.check_filter().map_err(|e| Skip::new(format!("the packet filter is not valid: {e}"), FILTER_HINT))?;
         taps.refresh(true)?;
         if taps.is_empty() {
@@ -78,7 +83,7 @@ impl Source for Packets {
                 }
             })
             .map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
-        let running = RunningPackets { thread, failure };
+        let running = RunningPackets { thread, failure, dial, with_payload };
         let no_lookups = Skip::unasked(
             "lookups are in the payload of packets, which is not kept",
             format!("--payload-port {DNS_PORT}=512"),
@@ -93,9 +98,34 @@ const FILTER_HINT: &str = "the syntax is tcpdump's: man 7 pcap-filter";
 struct RunningPackets {
     thread: JoinHandle<()>,
     failure: Arc<Mutex<Option<String>>>,
+    dial: Dial,
+    with_payload: bool,
 }
 
+/// The keys of its rungs.
+const NO_PAYLOAD: u64 = 1;
+const NO_PACKETS: u64 = 2;
+
 impl Running for RunningPackets {
+    fn rungs(&self) -> Vec<Rung> {
+        let rung = |stage, what: &str, key| Rung { stage, source: NAME, what: what.into(), key };
+        let payload = self.with_payload.then(|| rung(Stage::Payload, "headers only, no payload", NO_PAYLOAD));
+        payload.into_iter().chain([rung(Stage::Packets, "off", NO_PACKETS)]).collect()
+    }
+
+    fn reduce(&mut self, rung: &Rung, down: bool) -> Result<(), String> {
+        match rung.key {
+            NO_PAYLOAD => self.dial.no_payload.set(down),
+            _ => self.dial.off.set(down),
+        }
+        Ok(())
+    }
+
+    fn brake(&self) -> Option<Brake> {
+        let dial = self.dial.clone();
+        Some(Box::new(move || dial.deafen()))
+    }
+
     fn failures(&mut self) -> Vec<(&'static str, String)> {
         let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         taken.into_iter().map(|why| (NAME, why)).collect()

@@ -87,11 +87,7 @@ impl Ring {
 
     /// Puts a filter in place of the one before, at once.
     pub(super) fn attach(&self, program: &Program) -> io::Result<()> {
-        let len = u16::try_from(program.instructions.len())
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the filter has too many instructions"))?;
-        // The kernel reads the instructions and does not write them.
-        let program = libc::sock_fprog { len, filter: program.instructions.as_ptr().cast_mut() };
-        set(&self.socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+        attach(&self.socket, program)
     }
 
     /// Whether packets that leave by the interface are left out.
@@ -144,6 +140,15 @@ impl Ring {
         self.next = (self.next + 1) % self.blocks;
         true
     }
+}
+
+/// Puts a filter on a packet socket, in place of the one before, at once.
+pub(super) fn attach(socket: &OwnedFd, program: &Program) -> io::Result<()> {
+    let len = u16::try_from(program.instructions.len())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the filter has too many instructions"))?;
+    // The kernel reads the instructions and does not write them.
+    let program = libc::sock_fprog { len, filter: program.instructions.as_ptr().cast_mut() };
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
 impl AsFd for Ring {

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::config::PacketsConfig;
 use super::cut::headers;
+use super::dial::Dial;
 use super::filter::{Filter, Program};
 use super::links::{self, LinkType};
 use super::plan::{self, Tap};
@@ -70,6 +71,9 @@ struct Open {
 pub(super) struct Taps {
     wanted: Wanted,
     context: Context,
+    dial: Dial,
+    /// No packet is let in at the moment.
+    off: bool,
     open: Vec<Open>,
     interfaces: Vec<Interface>,
     pending: Pending,
@@ -77,8 +81,9 @@ pub(super) struct Taps {
 }
 
 impl Taps {
-    pub(super) fn new(wanted: Wanted, context: Context) -> Taps {
-        Taps { wanted, context, open: Vec::new(), interfaces: Vec::new(), pending: Pending::default(), oldest: None }
+    pub(super) fn new(wanted: Wanted, context: Context, dial: Dial) -> Taps {
+        let (open, interfaces, pending) = (Vec::new(), Vec::new(), Pending::default());
+        Taps { wanted, context, dial, off: false, open, interfaces, pending, oldest: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -133,7 +138,25 @@ impl Taps {
                 Err(skip) => tracing::warn!("packets: {}", skip.reason),
             }
         }
+        self.dial.open(self.open.iter().map(|o| &o.ring));
         Ok(())
+    }
+
+    /// Lets no packet in, or packets again, as the dial says.
+    fn obey(&mut self) {
+        let off = self.dial.off.is_set();
+        if off == std::mem::replace(&mut self.off, off) {
+            return;
+        }
+        for open in &mut self.open {
+            let set = match off {
+                true => open.ring.attach(&Program::refuse_all()).map_err(|e| cannot_open(&e, &open.tap.link.name)),
+                false => open.let_in(),
+            };
+            if let Err(skip) = set {
+                tracing::warn!("packets: {}", skip.reason);
+            }
+        }
     }
 
     /// Reads out and closes the taps whose interface is gone (index 0).
@@ -173,11 +196,13 @@ impl Taps {
             self.wait()?;
             self.read(TURN);
             self.flush(false)?;
+            self.obey();
             if drops.elapsed() >= DROPS {
                 drops = Instant::now();
                 self.count_drops();
             }
-            if refresh.elapsed() >= REFRESH {
+            // What is opened while nothing is let in would let packets in.
+            if refresh.elapsed() >= REFRESH && !self.off {
                 refresh = Instant::now();
                 if let Err(skip) = self.refresh(false) {
                     tracing::warn!("packets: {}", skip.reason);
@@ -221,8 +246,9 @@ impl Taps {
 
     /// Reads what the rings hold, at most `turn` blocks of each, until a section is full.
     fn read(&mut self, turn: usize) {
-        let Taps { wanted, context, open, pending, interfaces, .. } = self;
-        let mut taker = Taker { wanted, context, pending, scratch: Vec::new() };
+        let Taps { wanted, context, dial, open, pending, interfaces, .. } = self;
+        let payload = !dial.no_payload.is_set();
+        let mut taker = Taker { wanted, payload, context, pending, scratch: Vec::new() };
         for open in open {
             let Open { interface, ring, wire, .. } = open;
             let link = interfaces[*interface].link;
@@ -302,19 +328,22 @@ impl Open {
         if (self.tap.inbound, self.tap.outbound) == (tap.inbound, tap.outbound) {
             return Ok(());
         }
-        let set = || {
-            self.ring.ignore_outgoing(!tap.outbound)?;
-            self.ring.attach(&if tap.inbound { self.program.clone() } else { self.program.outbound_only() })
-        };
-        set().map_err(|e| cannot_open(&e, &tap.link.name))?;
-        self.tap = tap.clone();
-        Ok(())
+        self.ring.ignore_outgoing(!tap.outbound).map_err(|e| cannot_open(&e, &tap.link.name))?;
+        let before = std::mem::replace(&mut self.tap, tap.clone());
+        self.let_in().inspect_err(|_| self.tap = before)
+    }
+
+    /// Puts the filter in place that lets packets of the tap's directions in.
+    fn let_in(&self) -> Result<(), Skip> {
+        let program = if self.tap.inbound { self.program.clone() } else { self.program.outbound_only() };
+        self.ring.attach(&program).map_err(|e| cannot_open(&e, &self.tap.link.name))
     }
 }
 
 /// Takes frames out of the rings: filters, cuts, keeps.
 struct Taker<'a> {
     wanted: &'a Wanted,
+    payload: bool,
     context: &'a Context,
     pending: &'a mut Pending,
     scratch: Vec<u8>,
@@ -344,7 +373,8 @@ impl Taker<'_> {
         if found.ports.is_some_and(|(from, to, tcp)| tcp && self.context.own.is_own(from, to)) {
             return;
         }
-        let keep = (found.end + self.wanted.payload(found.ports)).min(bytes.len());
+        let payload = if self.payload { self.wanted.payload(found.ports) } else { 0 };
+        let keep = (found.end + payload).min(bytes.len());
         self.pending.push(interface, frame.time, length, flags(frame.kind), &bytes[..keep]);
     }
 }

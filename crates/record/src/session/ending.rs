@@ -61,6 +61,8 @@ impl Session<'_> {
             events,
             ended,
             child_code: self.child_code,
+            reductions: self.steps.told,
+            left_out: self.steps.left_out,
             manifest,
         })
     }

@@ -2,6 +2,7 @@
 
 mod ending;
 mod own;
+mod steps;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -16,6 +17,7 @@ use coldcase_model::manifest::Manifest;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use self::ending::{outlive, preface};
+use self::steps::Steps;
 use crate::child::Child;
 use crate::config::RecordConfig;
 use crate::control::Note;
@@ -131,6 +133,7 @@ pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Obse
         stdout_taken: plan.stdout_taken,
         child_code: None,
         last_events: 0,
+        steps: Steps::default(),
         failure: None,
         observer,
     };
@@ -206,6 +209,7 @@ struct Session<'a> {
     stdout_taken: bool,
     child_code: Option<i32>,
     last_events: u64,
+    steps: Steps,
     /// The first error of the writer: nothing more can be recorded.
     failure: Option<WriteError>,
     observer: &'a mut dyn Observer,
@@ -283,6 +287,7 @@ impl Session<'_> {
         self.roster.live();
         let rows = self.roster.take_rows();
         self.append(rows);
+        self.raise_ladder();
         for line in self.roster.missed() {
             self.observer.warning(&line);
         }
@@ -360,6 +365,9 @@ impl Session<'_> {
         }
         if self.config.time_limit.is_some_and(|limit| now >= self.started + limit) {
             return Some(Ended::TimeLimit);
+        }
+        if let Some(ended) = self.steps.ended {
+            return Some(ended);
         }
         // What is still open in memory and the seal are yet to come.
         let margin = |limit: u64| (limit / 8).min(SIZE_MARGIN);

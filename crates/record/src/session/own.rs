@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coldcase_bundle::WriteError;
 use coldcase_model::clock::ClockMap;
-use coldcase_model::events::{Backlog, Mark};
+use coldcase_model::events::{Backlog, Cost, Mark};
 use coldcase_model::loss::LossTotal;
 use coldcase_model::{Columns, Event};
 
@@ -25,8 +25,9 @@ impl Session<'_> {
         } else if self.ticks.is_multiple_of(ANCHOR_TICKS) {
             self.anchor("periodic");
         }
-        self.write_cost();
-        self.write_backlog();
+        let cost = self.write_cost();
+        let oldest = self.write_backlog();
+        self.climb(&cost, oldest);
         let progress = self.progress();
         self.observer.tick(&progress);
     }
@@ -50,14 +51,16 @@ impl Session<'_> {
         self.append(rows);
     }
 
-    pub(super) fn write_cost(&mut self) {
+    pub(super) fn write_cost(&mut self) -> Cost {
         let (events, bpf) = self.taken_in();
         let row = self.cost.read(self.writer.stats().bytes_written, events, bpf);
-        self.append([row]);
+        self.append([row.clone()]);
+        row
     }
 
     /// The age of what is not yet in the file: what waits in the writer, and what sources report from before it.
-    pub(super) fn write_backlog(&mut self) {
+    /// Returns the largest.
+    pub(super) fn write_backlog(&mut self) -> u64 {
         let time = clock::boottime().0;
         let mut ages = BTreeMap::new();
         for (_, intake) in &self.running {
@@ -71,7 +74,9 @@ impl Session<'_> {
             let worst = ages.entry(waiting.class.name()).or_default();
             *worst = age.max(*worst);
         }
+        let oldest = ages.values().copied().max().unwrap_or(0);
         self.append(ages.into_iter().map(|(class, age)| Backlog { time, age, class: class.to_owned() }));
+        oldest
     }
 
     pub(super) fn note(&mut self, note: Note) {

@@ -14,6 +14,7 @@ pub(crate) fn body(a: &Analysis) -> String {
     let mut out = sources(a);
     out.push_str(&facts(a));
     out.push_str(&losses(a));
+    out.push_str(&reductions(a));
     out.push_str(&problems(a));
     out.push_str(&streams(a));
     out
@@ -120,6 +121,21 @@ fn losses(a: &Analysis) -> String {
         })
         .collect();
     format!("<h3>Lost</h3>\n{}", table("Losses", &["source", "class", "reason", "#count", "#bytes"], rows, None))
+}
+
+/// Steps of the recorder shown.
+const STEPS: usize = 40;
+
+fn reductions(a: &Analysis) -> String {
+    let all = crate::facts::steps(a);
+    if all.is_empty() {
+        return String::new();
+    }
+    let items: String = all.iter().take(STEPS).map(|s| format!("<li>{}</li>", escape(&shorten(s, 300)))).collect();
+    let more = super::table::left_out(STEPS.min(all.len()), all.len(), "steps").unwrap_or_default();
+    format!(
+        "<h3>Taken in less, within the recorder's limits</h3>\n<ul class=\"reasons\">{items}</ul><p class=\"hint\">{more}</p>\n"
+    )
 }
 
 fn problems(a: &Analysis) -> String {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use coldcase_bundle::{BatchBody, Bundle};
 use coldcase_model::catalogue::{by_stream, raw_stream};
 use coldcase_model::clock::ClockMap;
-use coldcase_model::events::{Anchor, Loss, Mark, SourceState};
+use coldcase_model::analysis::Reduction;
+use coldcase_model::events::{Anchor, Loss, Mark, SourceState, Step as LadderStep};
 use coldcase_model::loss::{LossTotal, Reason};
 use coldcase_model::manifest::{ChildEntry, HostEntry, SourceEntry, SourceStatus};
 use coldcase_model::time::{AnchorPoint, Boottime, Nanos, Utc};
@@ -32,6 +33,8 @@ pub(super) struct Facts {
     pub(super) streams: Vec<Stream>,
     pub(super) sources: Vec<SourceEntry>,
     pub(super) losses: Vec<LossTotal>,
+    /// Where the recorder took in less than was asked for.
+    pub(super) reductions: Vec<Reduction>,
     pub(super) clock: Clock,
     pub(super) marks: Vec<Note>,
     pub(super) policies: Vec<String>,
@@ -111,6 +114,8 @@ struct Own {
     marks: Vec<(u64, u32, String)>,
     states: BTreeMap<String, (String, String)>,
     losses: BTreeMap<(String, String, String), (u64, u64)>,
+    /// By BOOTTIME.
+    reductions: Vec<(u64, Reduction)>,
     problems: Vec<Gap>,
 }
 
@@ -138,6 +143,11 @@ pub(super) fn gather(bundle: &Bundle) -> Facts {
         streams,
         sources: if sealed { m.sources } else { own.sources() },
         losses,
+        reductions: own
+            .reductions
+            .into_iter()
+            .map(|(t, r)| Reduction { time: map.utc(Boottime(t)).0, ..r })
+            .collect(),
         clock: Clock {
             state: if sealed { m.clock } else { ntp_words(own.ntp).to_owned() },
             uncertainty: map.uncertainty().map(|n| n.0),
@@ -164,7 +174,7 @@ fn gap(start: u64, end: u64, what: &str) -> Gap {
 
 fn read_own(bundle: &Bundle) -> Own {
     let mut own = Own::default();
-    let wanted = [Anchor::DEF.stream, Mark::DEF.stream, SourceState::DEF.stream, Loss::DEF.stream];
+    let wanted = [Anchor::DEF.stream, Mark::DEF.stream, SourceState::DEF.stream, Loss::DEF.stream, LadderStep::DEF.stream];
     for chunk in bundle.chunks().iter().filter(|c| c.class == Class::Recorder) {
         match bundle.read_chunk(chunk.index, &|s| wanted.contains(&s)) {
             Ok(batches) => {
@@ -202,6 +212,10 @@ impl Own {
                 let state = (c.status.text(i).into_owned(), c.reason.text(i).into_owned());
                 self.states.insert(c.source.text(i).into_owned(), state);
             }
+        } else if stream == LadderStep::DEF.stream
+            && let Ok(c) = LadderStep::cols(columns)
+        {
+            self.reductions.extend((0..columns.len()).map(|i| (c.time[i], Reduction::of(&c, i, 0))));
         } else if stream == Loss::DEF.stream
             && let Ok(c) = Loss::cols(columns)
         {

@@ -16,6 +16,7 @@ pub(super) fn render(f: &Facts, out: &Out) -> String {
     sources(f, out, &mut t);
     streams(f, out, &mut t);
     losses(f, out, &mut t);
+    reductions(f, out, &mut t);
     for p in &f.problems {
         let line = format!("unreadable: bytes {} to {}: {}", p.start, p.end, visible(&p.what));
         t.push_str(&format!("{}\n", out.style(Style::Bad, &line)));
@@ -133,6 +134,19 @@ fn table_row(cells: &[String; 5], widths: &[usize; 5]) -> String {
         line.push_str(&format!("  {cell:>width$}"));
     }
     line
+}
+
+/// Reductions that are shown; --json has all.
+const REDUCTIONS: usize = 20;
+
+fn reductions(f: &Facts, out: &Out, t: &mut String) {
+    for r in f.reductions.iter().take(REDUCTIONS) {
+        let line = format!("reduced: {}  {}", rfc3339(Utc(r.time), 3), visible(&r.words()));
+        t.push_str(&format!("{}\n", out.style(if r.direction == "up" { Style::Dim } else { Style::Warn }, &line)));
+    }
+    if f.reductions.len() > REDUCTIONS {
+        t.push_str(&out.style(Style::Dim, &format!("and {} more steps: --json\n", f.reductions.len() - REDUCTIONS)));
+    }
 }
 
 fn losses(f: &Facts, out: &Out, t: &mut String) {
