@@ -17,6 +17,9 @@ echo "commit $(git rev-parse --short HEAD), $(nproc) CPUs, Linux $(uname -r), $(
 part kills python3 tests/kills/kills.py "${KILLS:-50}"
 part truth python3 tests/truth/truth.py
 part untraced python3 tests/truth/untraced.py
+part hostile python3 tests/hostile/hostile.py long storms
+# Sets the clock of this host by an hour for some seconds.
+part clock-step python3 tests/hostile/hostile.py clock
 part otlp-sdk env COLDCASE_OTLP_SPANS=50000 cargo test -p coldcase-record --test otlp
 part fuzz tests/fuzz.sh "${FUZZ_SECONDS:-600}"
 part flips env COLDCASE_FLIPS=10000 cargo test -p coldcase-bundle --test damage

@@ -47,6 +47,8 @@ part_as_root recorder-chroot tests/recorder-chroot.sh
 # Against other people's tools, one short round of kills, the notebook, the second kernel. More of each: make test-long.
 part notebook tests/notebook.sh
 part readme python3 tests/readme.py --check
+part_as_root privileges python3 tests/privileges.py
+part_as_root hostile python3 tests/hostile/hostile.py
 part_as_root truth python3 tests/truth/truth.py
 part_as_root kills python3 tests/kills/kills.py 3
 part vm tests/vm/run.sh "$RECORDER"

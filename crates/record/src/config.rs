@@ -45,7 +45,7 @@ pub struct RecordConfig {
     pub only: Vec<String>,
     /// Not these sources (`--without`).
     pub without: Vec<String>,
-    /// Which processes (`--pid`, `--comm`).
+    /// Which processes (`--pid`, `--comm`, `--cgroup`, `--container`).
     pub scope: Scope,
     /// The kernel sources.
     pub kernel: KernelConfig,
@@ -112,8 +112,8 @@ impl RecordConfig {
         }
     }
 
-    /// What no recording can be made with, in the words of the file.
-    fn fault(&self) -> Option<String> {
+    /// What no recording can be made with, in the words of the file; `None` when nothing is wrong.
+    pub fn fault(&self) -> Option<String> {
         let k = &self.kernel;
         if !k.ring_bytes.is_power_of_two() || k.ring_bytes < 4096 {
             return Some(format!("kernel.ring-bytes: {} is not a power of two from 4096", k.ring_bytes));
@@ -122,9 +122,17 @@ impl RecordConfig {
             let key = if k.ring_cpus == 0 { "ring-cpus" } else { "sample-hz" };
             return Some(format!("kernel.{key}: 0 is too few (to leave a source out: without = ['kernel.sample'])"));
         }
+        if let Some(fault) = self.scope.fault() {
+            return Some(fault);
+        }
         let shortest = Duration::from_millis(100);
         (self.host.interval < shortest)
             .then(|| format!("host.interval: {:?} is too short, at least 100ms", self.host.interval))
+    }
+
+    /// Whether the kill switch is set: its file exists. One that cannot be looked at is not.
+    pub fn is_switched_off(&self) -> bool {
+        !self.kill_switch.as_os_str().is_empty() && self.kill_switch.exists()
     }
 
     /// Whether the source of this name is wanted. `kernel` stands for every `kernel.…`.
@@ -143,7 +151,7 @@ fn names(list: &[String], name: &str) -> bool {
     list.iter().any(|n| n == name || name.strip_prefix(n.as_str()).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// Which processes were asked for. All lists empty: all processes. It narrows the sources that know processes
+/// Which processes were asked for: those that one of the lists names. All lists empty: all processes. It narrows the sources that know processes
 /// (kernel.sched, kernel.sample, kernel.block); packets, spans, logs and metrics are not narrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -154,13 +162,66 @@ pub struct Scope {
     /// Names of tasks, exact (at most 15 bytes, as the kernel cuts them).
     #[serde(rename = "comm")]
     pub comms: Vec<String>,
+    /// Cgroups, with all below them: `/system.slice/nginx.service`, as `/proc/PID/cgroup` or the file system shows it
+    /// (`/sys/fs/cgroup/…`), of any hierarchy.
+    #[serde(rename = "cgroup")]
+    pub cgroups: Vec<String>,
+    /// Containers, by their id or its first characters (at least eight), as Docker, containerd, CRI-O and Podman write
+    /// it into the names of cgroups.
+    #[serde(rename = "container")]
+    pub containers: Vec<String>,
 }
+
+/// Characters of a container's id that tell it from others.
+const ID: usize = 8;
 
 impl Scope {
     /// Whether everything is in scope.
     pub fn is_all(&self) -> bool {
-        self.pids.is_empty() && self.comms.is_empty()
+        self.pids.is_empty() && self.comms.is_empty() && !self.by_cgroup()
     }
+
+    /// Whether cgroups were asked for.
+    pub(crate) fn by_cgroup(&self) -> bool {
+        !self.cgroups.is_empty() || !self.containers.is_empty()
+    }
+
+    /// Whether a line of `/proc/PID/cgroup` (`4:cpu,cpuacct:/docker/…`) is in scope.
+    pub(crate) fn has_cgroup(&self, line: &str) -> bool {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { return false };
+        let below = |top: &str| path == top || path.strip_prefix(top).is_some_and(|rest| rest.starts_with('/'));
+        let asked = |wanted: &String| {
+            let Some(mounted) = wanted.strip_prefix("/sys/fs/cgroup") else { return below(trim(wanted)) };
+            // A hierarchy of v1 has a folder of its controllers' name, and v2 beside v1 one of its own.
+            let (first, rest) = mounted.trim_start_matches('/').split_once('/').unwrap_or((mounted, ""));
+            let own = first == controllers || first == "unified" || controllers.split(',').any(|c| c == first);
+            below(trim(mounted)) || (own && !rest.is_empty() && below(&format!("/{}", trim(rest))))
+        };
+        self.cgroups.iter().any(asked)
+            || self.containers.iter().any(|id| path.split('/').any(|name| is_container(id, name)))
+    }
+
+    /// What no process can be found by.
+    fn fault(&self) -> Option<String> {
+        let root = self.cgroups.iter().find(|c| !c.starts_with('/') || trim(c).is_empty());
+        let short = self.containers.iter().find(|id| id.len() < ID || !id.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let root = root.map(|c| format!("scope.cgroup: '{c}' is not the path of a cgroup below the root"));
+        let short = short.map(|id| format!("scope.container: '{id}' is not an id of a container, or too short a part"));
+        root.or(short)
+    }
+}
+
+fn trim(path: &str) -> &str {
+    path.trim_end_matches('/')
+}
+
+/// Whether a cgroup's name is that of a container: `ID`, `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID`,
+/// `libpod-ID.scope`.
+fn is_container(id: &str, name: &str) -> bool {
+    let name = name.strip_suffix(".scope").unwrap_or(name);
+    let own = name.rsplit_once('-').map_or(name, |(_, own)| own);
+    own.len() >= ID && own.starts_with(id)
 }
 
 /// The kernel sources.
@@ -179,6 +240,9 @@ pub struct KernelConfig {
     pub ring_cpus: u32,
     /// Bytes of each ring: a power of two, at least a page.
     pub ring_bytes: u32,
+    /// Sources and programs that are refused as a kernel would (`--refuse`): for tests.
+    #[serde(skip)]
+    pub refuse: Vec<String>,
 }
 
 impl Default for KernelConfig {
@@ -189,6 +253,7 @@ impl Default for KernelConfig {
             stack_threshold: Duration::from_millis(1),
             ring_cpus: 8,
             ring_bytes: 4 << 20,
+            refuse: Vec::new(),
         }
     }
 }
@@ -288,6 +353,39 @@ mod tests {
             let e = read(text).unwrap_err();
             assert!(e.contains(key), "{text}: {e}");
         }
+    }
+
+    #[test]
+    fn a_cgroup_is_found_by_its_path_and_a_container_by_its_id() {
+        let scope = |cgroup: &str, container: &str| Scope {
+            cgroups: [cgroup].into_iter().filter(|c| !c.is_empty()).map(str::to_owned).collect(),
+            containers: [container].into_iter().filter(|c| !c.is_empty()).map(str::to_owned).collect(),
+            ..Scope::default()
+        };
+        for (cgroup, line, wanted) in [
+            ("/a/b", "0::/a/b", true),
+            ("/a/b", "4:cpu,cpuacct:/a/b/c", true),
+            ("/a/b", "0::/a/bc", false),
+            ("/a/b/", "0::/a/b", true),
+            ("/sys/fs/cgroup/a/b", "0::/a/b", true),
+            ("/sys/fs/cgroup/cpu/a", "4:cpu,cpuacct:/a/x", true),
+            ("/sys/fs/cgroup/cpu/a", "5:memory:/a/x", false),
+            ("/sys/fs/cgroup/unified/a", "0::/a", true),
+        ] {
+            assert_eq!(scope(cgroup, "").has_cgroup(line), wanted, "{cgroup} {line}");
+        }
+        let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        for name in
+            ["docker-{}.scope", "docker/{}", "cri-containerd-{}.scope", "crio-{}.scope", "libpod-{}.scope/container"]
+        {
+            let line = format!("0::/x/{}", name.replace("{}", id));
+            assert!(scope("", &id[..12]).has_cgroup(&line), "{line}");
+            assert!(!scope("", "123456789abc").has_cgroup(&line), "{line}");
+        }
+        assert!(
+            scope("", "0123").fault().is_some() && scope("/", "").fault().is_some() && scope("a", "").fault().is_some()
+        );
+        assert_eq!(scope("/a", id).fault(), None);
     }
 
     #[test]

@@ -44,6 +44,12 @@ pub enum RecordError {
         /// The source.
         name: &'static str,
     },
+    /// The kill switch is set.
+    #[error("{}: the kill switch is set: nothing is recorded", path.display())]
+    KillSwitch {
+        /// Its file.
+        path: PathBuf,
+    },
     /// Every source was skipped.
     #[error("nothing to record: no source could start")]
     Nothing,
@@ -69,6 +75,9 @@ impl RecordError {
     /// What to do about it; empty when there is nothing.
     pub fn hint(&self) -> String {
         match self {
+            RecordError::KillSwitch { .. } => {
+                "somebody wants no recording here; when that is over, remove the file".into()
+            }
             RecordError::Write(WriteError::Exists { path }) if path.is_dir() => {
                 "that is a directory: name a file in it".into()
             }

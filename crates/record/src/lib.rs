@@ -34,3 +34,4 @@ pub mod source;
 pub mod sources;
 pub mod summary;
 pub mod symbols;
+pub mod watchdog;

@@ -16,6 +16,7 @@ use coldcase_model::Class;
 use crate::config::Scope;
 use crate::loss::LossLedger;
 use crate::reduce::{Brake, Rung};
+use crate::watchdog::Pulse;
 
 /// A producer of evidence that has not started yet.
 pub trait Source: Send {
@@ -49,6 +50,11 @@ pub trait Running: Send {
     fn reduce(&mut self, rung: &Rung, down: bool) -> Result<(), String> {
         let _ = (rung, down);
         Err("it cannot be reduced".to_owned())
+    }
+
+    /// The pulses of threads of it that must not stand still.
+    fn pulses(&self) -> Vec<Pulse> {
+        Vec::new()
     }
 
     /// What takes everything of it off the kernel when the recorder is stuck; none when it has nothing there.

@@ -80,6 +80,9 @@ pub(crate) struct Args {
     /// Leave these sources out
     #[arg(long, value_name = "SOURCE", value_delimiter = ',')]
     without: Vec<String>,
+    /// For tests: refuse these sources and programs as a kernel would
+    #[arg(long, hide = true, value_name = "NAME", value_delimiter = ',')]
+    refuse: Vec<String>,
     /// For benchmarks: empty programs on the kernel's hooks, and nothing else
     #[arg(long, hide = true)]
     empty_hooks: bool,
@@ -142,6 +145,12 @@ struct What {
     /// Record only tasks of these names, likewise
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     comm: Vec<String>,
+    /// Record only processes of this cgroup and of those below it, likewise
+    #[arg(long, value_name = "PATH")]
+    cgroup: Vec<String>,
+    /// Record only processes of this container, likewise
+    #[arg(long, value_name = "ID")]
+    container: Vec<String>,
 }
 
 /// The exit code when recording could not start and a command was to be run, as in `timeout(1)` and `env(1)`.
@@ -214,10 +223,13 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
         config.kill_switch.clone_from(file);
     }
     over_list(&mut config.require, &args.require);
+    over_list(&mut config.kernel.refuse, &args.refuse);
     over_list(&mut config.only, &args.only);
     over_list(&mut config.without, &args.without);
     over_list(&mut config.scope.pids, &what.pid);
     over_list(&mut config.scope.comms, &what.comm);
+    over_list(&mut config.scope.cgroups, &what.cgroup);
+    over_list(&mut config.scope.containers, &what.container);
     over_list(&mut config.logs.paths, &what.log);
     config.logs.from_start |= what.log_from_start;
     over_list(&mut config.metrics.targets, &what.scrape);
@@ -232,7 +244,10 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     config.kernel.stack_threshold = what.stack_threshold.unwrap_or(config.kernel.stack_threshold);
     config.kernel.ring_cpus = what.ring_cpus.unwrap_or(config.kernel.ring_cpus);
     config.kernel.ring_bytes = what.ring_bytes.unwrap_or(config.kernel.ring_bytes);
-    Ok(config)
+    match config.fault() {
+        Some(fault) => Err(Failure::usage(fault)),
+        None => Ok(config),
+    }
 }
 
 fn payload_port(text: &str) -> Result<(u16, u32), String> {

@@ -27,7 +27,6 @@ pub use lock::LockContention;
 pub use log::LogLine;
 pub use metric::{HostMetric, Scrape};
 pub use receipt::Receipt;
-pub use recorder::{Backlog, Cost, Loss, Mark, SourceState};
 pub use recorder::{Backlog, Cost, Loss, Mark, SourceState, Step};
 pub use ring::RingCount;
 pub use sample::CpuSample;

@@ -2,7 +2,7 @@
 //! while recording; and at the end the names of the addresses that were seen.
 
 pub(crate) mod build_id;
-mod cgroups;
+pub(crate) mod cgroups;
 mod devices;
 pub(crate) mod maps;
 mod perf_ring;

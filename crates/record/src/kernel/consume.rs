@@ -13,6 +13,7 @@ use std::os::fd::AsFd;
 
 use super::scope::Filter;
 use super::tally::Tallies;
+use crate::watchdog::Pulse;
 
 /// Where rows go.
 pub trait Sink: Send + Sync {
@@ -44,9 +45,10 @@ pub(super) fn run(
     filter: Filter,
     sink: &dyn Sink,
     stop: &AtomicBool,
+    pulse: Pulse,
     ready: impl FnOnce(),
 ) -> Result<(), String> {
-    let batches = Rc::new(RefCell::new(Batches { open: Vec::new(), filter, sink, malformed: 0 }));
+    let batches = Rc::new(RefCell::new(Batches { open: Vec::new(), filter, sink, malformed: 0, pulse }));
     let wakes = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| e.to_string())?;
     let mut builder = RingBufferBuilder::new();
     for drained in &rings {
@@ -102,6 +104,7 @@ struct Batches<'s> {
     filter: Filter,
     sink: &'s dyn Sink,
     malformed: u64,
+    pulse: Pulse,
 }
 
 impl Batches<'_> {
@@ -139,6 +142,7 @@ impl Batches<'_> {
     }
 
     fn hand_over(&mut self, all: bool) {
+        self.pulse.beat();
         for open in &mut self.open {
             let waited = open.since.elapsed();
             if !open.rows.is_empty() && (all || waited >= HOLD) {

@@ -101,7 +101,7 @@ impl Dials {
         let Some(loaded) = state.loaded.iter_mut().find(|l| l.object.name == object && !l.is_attached()) else {
             return Ok(false);
         };
-        let attached = loaded.attach().and_then(|()| loaded.begin()).and_then(|()| loaded.attach_sampler());
+        let attached = loaded.attach(&[]).and_then(|()| loaded.begin()).and_then(|()| loaded.attach_sampler());
         attached.map(|()| true).map_err(|skip| {
             // Attached in half, its rows would say things that are not so.
             loaded.unlink();

@@ -83,12 +83,16 @@ impl Loaded {
     }
 
     /// Attaches the programs on tracepoints.
-    pub(super) fn attach(&mut self) -> Result<(), Skip> {
+    /// Those of `refuse` are refused.
+    pub(super) fn attach(&mut self, refuse: &[String]) -> Result<(), Skip> {
         refusal::listen();
         for program in self.bpf.progs_mut() {
             let section = program.section().to_string_lossy();
             if section.starts_with("iter/") || section.starts_with("perf_event") {
                 continue;
+            }
+            if refuse.iter().any(|r| *r == section) {
+                return Err(refusal::asked(&section));
             }
             let link = program.attach().map_err(|e| refusal::skip(&format!("attach {section}"), &e))?;
             self.links.push(link);
@@ -114,7 +118,7 @@ impl Loaded {
     /// Detaches all programs, then runs the iterators that write what is still open. Where they are off already, what
     /// stood open then has long ended unseen: nothing true can be written of it.
     pub(super) fn end(&mut self) -> Result<(), libbpf_rs::Error> {
-        if !self.is_attached() {
+        if !self.attached.load(Ordering::Acquire) {
             return Ok(());
         }
         self.unlink();

@@ -38,6 +38,7 @@ use self::settings::Settings;
 pub use self::tally::RingTally;
 use crate::config::Scope;
 use crate::source::Skip;
+use crate::watchdog::Pulse;
 
 /// How to capture.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Options {
     pub only: Vec<&'static str>,
     /// The processes that were asked for.
     pub scope: Arc<Scope>,
+    /// Programs (by section: `tp_btf/sched_switch`) and objects that are refused as a kernel would: for tests.
+    pub refuse: Vec<String>,
 }
 
 impl Default for Options {
@@ -68,6 +71,7 @@ impl Default for Options {
             leave_out: std::process::id(),
             only: by_priority().iter().map(|o| o.name).collect(),
             scope: Arc::default(),
+            refuse: Vec::new(),
         }
     }
 }
@@ -95,6 +99,7 @@ pub struct Capture {
     sums: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     pace: Option<Pace>,
+    pulses: Vec<Pulse>,
     /// Why objects are not running.
     pub skipped: Vec<(&'static str, Skip)>,
 }
@@ -124,11 +129,12 @@ impl Capture {
             sums: None,
             stop: Arc::default(),
             pace: None,
+            pulses: Vec::new(),
             skipped: Vec::new(),
         };
         capture.load(options);
         capture.consume(sink, &options.scope)?;
-        capture.step(Loaded::attach);
+        capture.step(|loaded| loaded.attach(&options.refuse));
         capture.step(Loaded::begin);
         capture.keep_pace()?;
         capture.step(Loaded::attach_sampler);
@@ -160,6 +166,10 @@ impl Capture {
             if !options.only.contains(&object.name) {
                 continue;
             }
+            if options.refuse.iter().any(|r| r.strip_prefix("kernel.") == Some(object.name)) {
+                self.skipped.push((object.name, refusal::asked(object.name)));
+                continue;
+            }
             match Loaded::load(object, &settings, options.thresholds, kernel.as_ref(), shape, options.sample_hz) {
                 Ok(loaded) => self.dials.lock().loaded.push(loaded),
                 Err(skip) => self.skipped.push((object.name, skip)),
@@ -180,9 +190,11 @@ impl Capture {
                 rings.push(Drained { ring, tallies: loaded.tallies.clone() });
             }
             let (sink, stop, scope) = (sink.clone(), self.stop.clone(), scope.clone());
+            let pulse = Pulse::default();
+            self.pulses.push(pulse.clone());
             let (ready, is_ready) = mpsc::channel();
             let thread = std::thread::Builder::new().name(format!("cc-kernel-{group}")).spawn(move || {
-                consume::run(rings, Filter::new(scope), &*sink, &stop, || {
+                consume::run(rings, Filter::new(scope), &*sink, &stop, pulse, || {
                     let _ = ready.send(());
                 })
             });
@@ -225,6 +237,11 @@ impl Capture {
     /// The objects that run, and how many events were read from each.
     pub fn running(&self) -> Vec<(&'static str, u64)> {
         self.dials.lock().loaded.iter().map(|l| (l.object.name, l.tallies.received())).collect()
+    }
+
+    /// The pulses of its consumers.
+    pub fn pulses(&self) -> Vec<Pulse> {
+        self.pulses.clone()
     }
 
     /// What can be changed of it while it runs.

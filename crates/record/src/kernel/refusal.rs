@@ -62,3 +62,8 @@ pub(super) fn beforehand() -> Option<Skip> {
     let names = caps::names(&missing);
     Some(Skip::new(format!("no permission to load BPF programs ({names} missing)"), caps::grant(&missing)))
 }
+
+/// The skip for what a test wants refused.
+pub(super) fn asked(what: &str) -> Skip {
+    Skip::new(format!("refused, as asked: {what}"), "")
+}

@@ -17,6 +17,7 @@ use crate::config::KernelConfig;
 use crate::reduce::{Brake, Rung};
 use crate::source::{Context, Running, Skip, Source, Started};
 use crate::symbols::Seen;
+use crate::watchdog::Pulse;
 
 /// `kernel.task`, `kernel.tcp`, …: one per object.
 pub struct Kernel {
@@ -44,6 +45,7 @@ impl Kernel {
                 leave_out: std::process::id(),
                 only,
                 scope: Arc::default(),
+                refuse: config.refuse.clone(),
             },
         }
     }
@@ -175,6 +177,10 @@ impl Running for RunningKernel {
 
     fn reduce(&mut self, rung: &Rung, down: bool) -> Result<(), String> {
         self.reducer.reduce(rung, down)
+    }
+
+    fn pulses(&self) -> Vec<Pulse> {
+        self.capture.pulses()
     }
 
     fn brake(&self) -> Option<Brake> {

@@ -27,6 +27,7 @@ use crate::loss::LossLedger;
 use crate::roster::Roster;
 use crate::source::{Context, Intake, Own, Running, Skip, Source, Started, StopToken};
 use crate::summary::{Ended, Progress, Summary};
+use crate::watchdog::{Pulse, Watchdog};
 use crate::{child, clock, clock_watch, control, signals};
 
 /// Time between two readings of losses, costs and backlog.
@@ -101,6 +102,9 @@ pub(crate) enum Wake {
 /// bundle cannot be written at all; whatever else goes wrong is in the [`Summary`].
 pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Observer) -> Result<Summary, RecordError> {
     check_names(&plan.config, &sources)?;
+    if plan.config.is_switched_off() {
+        return Err(RecordError::KillSwitch { path: plan.config.kill_switch });
+    }
     let (wake, wakes) = crossbeam_channel::unbounded();
     let system = |what| move |source| RecordError::System { what, source };
     let _signals = signals::SignalWatch::start(wake.clone()).map_err(system("signal handlers"))?;
@@ -134,6 +138,8 @@ pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Obse
         child_code: None,
         last_events: 0,
         steps: Steps::default(),
+        pulse: Pulse::default(),
+        watchdog: Watchdog::default(),
         failure: None,
         observer,
     };
@@ -210,6 +216,8 @@ struct Session<'a> {
     child_code: Option<i32>,
     last_events: u64,
     steps: Steps,
+    pulse: Pulse,
+    watchdog: Watchdog,
     /// The first error of the writer: nothing more can be recorded.
     failure: Option<WriteError>,
     observer: &'a mut dyn Observer,
@@ -232,7 +240,12 @@ impl Session<'_> {
                 scope: scope.clone(),
                 own: self.own.clone(),
             };
-            match start(source, context) {
+            let refused = names.iter().all(|n| self.config.kernel.refuse.iter().any(|r| r == n));
+            let started = match refused {
+                true => Err(Skip::new("refused, as asked", "")),
+                false => start(source, context),
+            };
+            match started {
                 Ok(started) => {
                     for name in names.iter().filter(|n| self.config.wants(n)) {
                         match started.skipped.iter().find(|(n, _)| n == name) {
@@ -288,6 +301,7 @@ impl Session<'_> {
         let rows = self.roster.take_rows();
         self.append(rows);
         self.raise_ladder();
+        self.loose_watchdog();
         for line in self.roster.missed() {
             self.observer.warning(&line);
         }
@@ -309,6 +323,8 @@ impl Session<'_> {
     fn run(&mut self, wakes: &Receiver<Wake>) -> Ended {
         let mut next_tick = self.started + TICK;
         loop {
+            self.pulse.beat();
+            self.heed_watchdog();
             let now = Instant::now();
             if let Some(ended) = self.limit_reached(now) {
                 return ended;
@@ -368,6 +384,9 @@ impl Session<'_> {
         }
         if let Some(ended) = self.steps.ended {
             return Some(ended);
+        }
+        if self.config.is_switched_off() {
+            return Some(Ended::KillSwitch);
         }
         // What is still open in memory and the seal are yet to come.
         let margin = |limit: u64| (limit / 8).min(SIZE_MARGIN);

@@ -8,6 +8,7 @@ use coldcase_model::events::{Cost, Step};
 use super::Session;
 use crate::ladder::{Ladder, Measured, Move, Pressure};
 use crate::summary::Ended;
+use crate::watchdog::{Noticed, Watchdog};
 use crate::{clock, cost};
 
 /// Bytes come in chunks: their rate is taken over so many seconds.
@@ -114,6 +115,49 @@ impl Session<'_> {
                 self.observer.warning(&format!("cannot step up again: {words}: {why}"));
                 self.roster.failed(chosen.rung.source, &format!("cannot take in again after a reduction: {why}"));
             }
+        }
+    }
+
+    /// Starts the watchdog. A recording without it is less safe, not impossible.
+    pub(super) fn loose_watchdog(&mut self) {
+        let pulses = self.running.iter().flat_map(|(running, _)| running.pulses()).chain([self.pulse.clone()]);
+        let brakes = self.running.iter().filter_map(|(running, _)| running.brake()).collect();
+        match Watchdog::start(pulses.collect(), brakes, self.config.watchdog, self.stop.clone()) {
+            Ok(watchdog) => self.watchdog = watchdog,
+            Err(e) => self.observer.warning(&format!("nothing watches over a recorder that is stuck: {e}")),
+        }
+    }
+
+    /// Records what the watchdog saw. After it took everything off, the recording ends.
+    pub(super) fn heed_watchdog(&mut self) {
+        for noticed in self.watchdog.take() {
+            let limit = self.config.watchdog.as_nanos() as u64;
+            let (start, length) = match &noticed {
+                Noticed::Gap { start, length, .. } | Noticed::Stuck { start, length, .. } => (start.0, *length),
+            };
+            let row = |direction: &str, step: String, why: &str, limit| Step {
+                time: start,
+                duration: length,
+                value: length,
+                limit,
+                direction: direction.to_owned(),
+                step,
+                why: why.to_owned(),
+                unit: "ns".to_owned(),
+            };
+            let row = match noticed {
+                Noticed::Gap { suspended, .. } => {
+                    row("pause", "recorder: did not run".into(), if suspended { "suspended" } else { "stopped" }, 0)
+                }
+                Noticed::Stuck { what, .. } => {
+                    self.steps.ended = Some(Ended::Stalled);
+                    self.steps.left_out = true;
+                    row("detach", what.join(", "), "stalled", limit)
+                }
+            };
+            let told = Reduction::new(row.clone(), 0).words();
+            self.observer.warning(&told);
+            self.record_step(row);
         }
     }
 

@@ -11,6 +11,7 @@ mod lock;
 mod losses;
 mod netns;
 mod offcpu;
+mod refused;
 mod sample;
 mod socket;
 mod sums;
