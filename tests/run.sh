@@ -50,6 +50,7 @@ part readme python3 tests/readme.py --check
 part_as_root privileges python3 tests/privileges.py
 part_as_root hostile python3 tests/hostile/hostile.py
 part_as_root truth python3 tests/truth/truth.py
+part_as_root "truth of sockets" python3 tests/truth/sockets.py
 part_as_root kills python3 tests/kills/kills.py 3
 part vm tests/vm/run.sh "$RECORDER"
 
