@@ -15,6 +15,7 @@ enum { ACTED = 1, HELD };
 struct note {
 	__u64 since;   /* first seen */
 	__u64 connect; /* SYN_SENT to ESTABLISHED */
+	__u64 started; /* start time of the owner */
 	__u32 owner;   /* 0 while unknown */
 	__u32 looked;  /* passes of the iterator that found no owner */
 	/* What told a change when the last row was written. */
@@ -25,7 +26,8 @@ struct note {
 	__u32 queued;
 	__u8 state;
 	__u8 unaccepted;
-	__u16 reserved;
+	__u8 how;  /* it is known */
+	__u8 told; /* there is a row of it */
 };
 
 struct {
@@ -60,17 +62,25 @@ static __always_inline struct note *note_of(struct cc_run *run, struct sock *sk,
 	return note;
 }
 
+static __always_inline void note_owner(struct note *note, struct task_struct *task, __u8 how)
+{
+	note->owner = task->tgid;
+	note->started = BPF_CORE_READ(task, group_leader, start_boottime);
+	note->how = how;
+	note->told = 0;
+}
+
 /* `inode` and `state` as the caller knows them: not every caller may walk there. */
 static __always_inline void tell_owner(struct cc_run *run, struct sock *sk, struct note *note, __u64 now,
-				       struct task_struct *task, __u8 how, __u64 inode, __u8 state)
+				       __u64 inode, __u8 state)
 {
 	struct cc_socket_owner *e;
 	struct cc_head head;
 	void *ring;
 
-	note->owner = task->tgid;
-	if (note->owner == cc_self_tgid)
+	if (!note->owner || note->told || note->owner == cc_self_tgid)
 		return;
+	note->told = 1;
 	cc_head(run, &head, CC_KIND_SOCKET_OWNER);
 	ring = cc_ring();
 	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
@@ -82,11 +92,11 @@ static __always_inline void tell_owner(struct cc_run *run, struct sock *sk, stru
 	e->time = now;
 	e->socket = cc_identity(sk);
 	e->inode = inode;
-	e->started = BPF_CORE_READ(task, group_leader, start_boottime);
+	e->started = note->started;
 	e->pid = note->owner;
 	e->protocol = BPF_CORE_READ(sk, sk_protocol);
 	e->state = state;
-	e->how = how;
+	e->how = note->how;
 	e->reserved = 0;
 	e->reserved2 = 0;
 	read_ends_of_full(e, sk);
@@ -202,8 +212,11 @@ int socket_state(__u64 *ctx)
 			note->connect = 0;
 		}
 		if (acted)
-			tell_owner(&run, sk, note, now, task, ACTED, 0, after);
+			note_owner(note, task, ACTED);
 	}
+	/* The kernel chooses the port of a connection after this change. */
+	if (after != TCP_SYN_SENT)
+		tell_owner(&run, sk, note, now, 0, after);
 	if (after == TCP_ESTABLISHED) {
 		if (before == TCP_SYN_SENT)
 			note->connect = now - note->since;
@@ -226,8 +239,10 @@ int socket_destroyed(__u64 *ctx)
 	if (cc_interrupted(ctx) || task->flags & PF_KTHREAD || !cc_begin(&run))
 		return 0;
 	note = bpf_sk_storage_get(&notes, sk, 0, 0);
-	if (note && !note->owner)
-		tell_owner(&run, sk, note, bpf_ktime_get_boot_ns(), task, ACTED, 0, TCP_CLOSE);
+	if (note && !note->owner) {
+		note_owner(note, task, ACTED);
+		tell_owner(&run, sk, note, bpf_ktime_get_boot_ns(), 0, TCP_CLOSE);
+	}
 	return cc_end(&run);
 }
 
@@ -256,9 +271,10 @@ static __always_inline int held(struct bpf_iter__task_file *ctx)
 		return cc_end(&run);
 	now = bpf_ktime_get_boot_ns();
 	note = note_of(&run, sk, now);
-	if (note && !note->owner)
-		tell_owner(&run, sk, note, now, task, HELD, BPF_CORE_READ(file, f_inode, i_ino),
-			   sk->__sk_common.skc_state);
+	if (note && !note->owner) {
+		note_owner(note, task, HELD);
+		tell_owner(&run, sk, note, now, BPF_CORE_READ(file, f_inode, i_ino), sk->__sk_common.skc_state);
+	}
 	return cc_end(&run);
 }
 
@@ -319,6 +335,8 @@ int each_second_notes(struct bpf_iter__bpf_sk_storage_map *ctx)
 		if (wanted)
 			(*wanted)++;
 	}
+	if (state != TCP_CLOSE)
+		tell_owner(&run, sk, note, bpf_ktime_get_boot_ns(), 0, state);
 	if (state != TCP_CLOSE && changed(note, sk, tp, state)) {
 		tell_info(&run, sk, tp, note, bpf_ktime_get_boot_ns(), SECOND, state);
 		bpf_seq_write(seq, &zero, 1);

@@ -329,7 +329,7 @@ _Static_assert(__builtin_offsetof(struct cc_tcp_info, local_addr) == 224, "cc_tc
 _Static_assert(__builtin_offsetof(struct cc_tcp_info, remote_addr) == 240, "cc_tcp_info.remote_addr");
 
 /* The process that owns a socket, told when it becomes known: at the start of the capture (iterator `task_file`,
- * all network namespaces), when a process connects, listens or closes (tracepoints `sock/inet_sock_set_state`,
+ * all network namespaces), when a process connected, listens or closes (tracepoints `sock/inet_sock_set_state`,
  * `tcp/tcp_destroy_sock`), and by the iterator again while there are accepted connections without an owner.
  * TCP always; UDP as far as the iterator sees it. */
 #define CC_KIND_SOCKET_OWNER 31

@@ -49,7 +49,7 @@ for _ in range(30):
     c = socket.create_connection(("{ADDRESS}", {PORT}))
     print(c.getsockname()[1], flush=True)
     c.close()
-    time.sleep(0.1)
+    time.sleep(0.02)
 """
 # sends now and then, then keeps still until its input ends
 STILL = f"""
@@ -82,8 +82,8 @@ def lay():
 
 def connects(folder):
     """Local ports, and by port SYN to SYN-ACK in seconds as tcpdump saw it at the client's interface."""
-    # an answer waits about 30 ms for the tokens of its 74 bytes; what leaves is tapped behind the queue, so the delay is on the other side
-    sh(*inside(SERVER, "tc", "qdisc", "add", "dev", "cct1", "root", "tbf", "rate", "20kbit", "burst", "100", "limit", "20000", "mtu", "100"))
+    # answers wait for the tokens of what went before, 74 bytes take 60 ms; what leaves is tapped behind the queue, so the delay is on the other side
+    sh(*inside(SERVER, "tc", "qdisc", "add", "dev", "cct1", "root", "tbf", "rate", "10kbit", "burst", "100", "limit", "20000", "mtu", "100"))
     pcap = folder / "connect.pcap"
     dump = peer(inside(CLIENT, "tcpdump", "-Z", "root", "-i", "cct0", "-s", "96", "-n", "--immediate-mode", "-w", pcap, "tcp[13] & 2 != 0"), folder / "dump.err")
     time.sleep(1.5)

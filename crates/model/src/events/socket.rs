@@ -108,7 +108,7 @@ crate::event! {
 
 crate::event! {
     /// The process that owns a socket, told when it becomes known: at the start of the capture (iterator `task_file`,
-    /// all network namespaces), when a process connects, listens or closes (tracepoints `sock/inet_sock_set_state`,
+    /// all network namespaces), when a process connected, listens or closes (tracepoints `sock/inet_sock_set_state`,
     /// `tcp/tcp_destroy_sock`), and by the iterator again while there are accepted connections without an owner.
     /// TCP always; UDP as far as the iterator sees it.
     kernel SocketOwner: kind 31, stream "kernel.socket", class Socket {

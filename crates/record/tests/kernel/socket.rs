@@ -76,6 +76,17 @@ fn a_short_connection_has_its_figures_and_its_process() {
         return;
     };
     let me = std::process::id();
+    let mut owners = Vec::new();
+    captured.each::<SocketOwner>(|c, rows| {
+        for i in (0..rows).filter(|&i| [(client, port), (port, client)].contains(&(c.local_port[i], c.remote_port[i])))
+        {
+            owners.push((c.local_port[i], c.pid[i]));
+        }
+    });
+    owners.sort_unstable();
+    let mut expected = [(client, me), (port, me)];
+    expected.sort_unstable();
+    assert_eq!(owners, expected, "each end is told once");
     let of_client = rows(&captured, client, port);
     let (first, last) = (of_client.first().unwrap(), of_client.last().unwrap());
     assert_eq!((first.why, first.pid, last.why, last.pid), (ESTABLISHED, me, CLOSED, me), "{of_client:?}");
