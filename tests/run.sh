@@ -49,6 +49,8 @@ part notebook tests/notebook.sh
 part readme python3 tests/readme.py --check
 part_as_root privileges python3 tests/privileges.py
 part_as_root hostile python3 tests/hostile/hostile.py
+part_as_root symbols python3 tests/symbols/symbols.py
+part_as_root who python3 tests/symbols/who.py
 part_as_root truth python3 tests/truth/truth.py
 part_as_root "truth of sockets" python3 tests/truth/sockets.py
 part_as_root kills python3 tests/kills/kills.py 3

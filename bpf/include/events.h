@@ -429,8 +429,10 @@ struct cc_task {
 	__s32 exit_code; /* On exit: the code as in `wait(2)` (status << 8 | signal). */
 	__u32 flags; /* Bit 1: kernel thread. */
 	char comm[16]; /* The name after the event. */
+	__u32 inner_pid; /* The pid of the process as it knows itself, in its own PID namespace. */
+	__u32 pid_namespace; /* Inode number of that namespace. */
 };
-_Static_assert(sizeof(struct cc_task) == 80, "cc_task");
+_Static_assert(sizeof(struct cc_task) == 88, "cc_task");
 _Static_assert(__builtin_offsetof(struct cc_task, time) == 16, "cc_task.time");
 _Static_assert(__builtin_offsetof(struct cc_task, what) == 24, "cc_task.what");
 _Static_assert(__builtin_offsetof(struct cc_task, tid) == 28, "cc_task.tid");
@@ -441,6 +443,28 @@ _Static_assert(__builtin_offsetof(struct cc_task, cgroup) == 48, "cc_task.cgroup
 _Static_assert(__builtin_offsetof(struct cc_task, exit_code) == 56, "cc_task.exit_code");
 _Static_assert(__builtin_offsetof(struct cc_task, flags) == 60, "cc_task.flags");
 _Static_assert(__builtin_offsetof(struct cc_task, comm) == 64, "cc_task.comm");
+_Static_assert(__builtin_offsetof(struct cc_task, inner_pid) == 80, "cc_task.inner_pid");
+_Static_assert(__builtin_offsetof(struct cc_task, pid_namespace) == 84, "cc_task.pid_namespace");
+
+/* The arguments of a program that was started, read as the kernel has just put them in place, so that a program which
+ * lives for milliseconds has them too (tracepoint `sched/sched_process_exec`). Masked before they are written. */
+#define CC_KIND_EXEC 67
+struct cc_exec {
+	struct cc_head head;
+	__u64 time; /* When: that of the row of `kernel.task`. */
+	__u32 pid; /* The process. */
+	__u32 cut; /* Bytes of arguments that were cut off: the first 256 are read. */
+	__u64 started; /* Start time of the process. */
+	__u32 argv; /* The arguments, masked (`argv-mask/1`), separated by spaces. (bytes; they follow the struct and its frames, in order) */
+	__u32 reserved; /* Zero. */
+};
+_Static_assert(sizeof(struct cc_exec) == 48, "cc_exec");
+_Static_assert(__builtin_offsetof(struct cc_exec, time) == 16, "cc_exec.time");
+_Static_assert(__builtin_offsetof(struct cc_exec, pid) == 24, "cc_exec.pid");
+_Static_assert(__builtin_offsetof(struct cc_exec, cut) == 28, "cc_exec.cut");
+_Static_assert(__builtin_offsetof(struct cc_exec, started) == 32, "cc_exec.started");
+_Static_assert(__builtin_offsetof(struct cc_exec, argv) == 40, "cc_exec.argv");
+_Static_assert(__builtin_offsetof(struct cc_exec, reserved) == 44, "cc_exec.reserved");
 
 /* The off-CPU intervals of one thread in one system call and state that were shorter than the row threshold, and
  * hence are no rows of `kernel.offcpu`: their sums, once a second while there are any. */

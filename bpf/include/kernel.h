@@ -99,6 +99,30 @@ struct thread_info {
 	__u64 preempt_count; /* aarch64 */
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+/* `numbers` has level + 1 entries: from the host's namespace to the innermost. */
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
+struct mm_struct {
+	unsigned long arg_start;
+	unsigned long arg_end;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	struct sched_entity se;
@@ -112,6 +136,8 @@ struct task_struct {
 	int exit_code;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	struct mm_struct *mm;
 	__u64 start_boottime;
 	struct css_set *cgroups;
 	char comm[TASK_COMM_LEN];

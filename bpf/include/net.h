@@ -33,10 +33,6 @@ typedef struct {
 	int counter;
 } atomic_t;
 
-struct ns_common {
-	unsigned int inum;
-};
-
 struct net {
 	struct ns_common ns;
 };

@@ -20,8 +20,18 @@ const NO_STACK: &str = "[no stack]";
 #[derive(Default)]
 pub(crate) struct Flames {
     pub(crate) flames: Vec<Flame>,
-    /// Frames seen, counted once a sample, and those of them with a name.
-    pub(crate) frames: (u64, u64),
+    pub(crate) frames: Frames,
+}
+
+/// Frames, counted once a sample.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Frames {
+    /// In executable mappings.
+    pub(crate) seen: u64,
+    /// Of these, with a name.
+    pub(crate) named: u64,
+    /// Addresses outside of every executable mapping: no frames, left out.
+    pub(crate) bogus: u64,
 }
 
 /// A stack as it was recorded.
@@ -71,7 +81,7 @@ fn add(local: &mut Local, key: (u32, u32, u32, Option<Reason>), weight: u64, at:
 pub(crate) fn flames(t: &Timeline, scope: &Options, arch: &str) -> Flames {
     let on = on_cpu(t, scope);
     let off = off_cpu(t, scope);
-    let mut out = Flames { flames: Vec::new(), frames: (0, 0) };
+    let mut out = Flames { flames: Vec::new(), frames: Frames::default() };
     for (kind, unit, weights) in [("on-cpu", "samples", on), ("off-cpu", "ns", off)] {
         if !weights.is_empty() {
             let stacks = fold(t, arch, weights, &mut out.frames);
@@ -144,27 +154,29 @@ fn unpack(local: Local, kernel: &Stacks, user: &Stacks) -> Weights {
 }
 
 /// Names and folds stacks; sorted, each once.
-fn fold(t: &Timeline, arch: &str, weights: Weights, frames: &mut (u64, u64)) -> Vec<(String, u64)> {
+fn fold(t: &Timeline, arch: &str, weights: Weights, frames: &mut Frames) -> Vec<(String, u64)> {
     let weights: Vec<(Raw, Weight)> = weights.into_iter().collect();
-    let named: Vec<(String, u64, u64, u64)> = weights
+    let named: Vec<(String, u64, Frames)> = weights
         .par_iter()
         .map(|(raw, w)| {
-            let stack = t.symbols().stack(raw.pid, w.first, &raw.kernel, &raw.user);
+            let (stack, dropped) = t.symbols().stack_and_dropped(raw.pid, w.first, &raw.kernel, &raw.user);
             let (seen, known) = (stack.len() as u64, stack.iter().filter(|f| f.named).count() as u64);
+            let counts = Frames { seen: seen * w.times, named: known * w.times, bogus: dropped as u64 * w.times };
             let root = crate::process_name(t, raw.pid, w.first);
-            (line(&root, &stack, raw.reason, arch), w.weight, seen * w.times, known * w.times)
+            (line(&root, &stack, raw.reason, arch), w.weight, counts)
         })
         .collect();
     let mut folded = BTreeMap::<String, u64>::new();
-    for (line, weight, seen, known) in named {
+    for (line, weight, counts) in named {
         *folded.entry(line).or_default() += weight;
-        frames.0 += seen;
-        frames.1 += known;
+        frames.seen += counts.seen;
+        frames.named += counts.named;
+        frames.bogus += counts.bogus;
     }
     bounded(folded)
 }
 
-/// `process;outermost;…;innermost`, kernel frames with `_[k]`.
+/// `process;outermost;…;innermost`, kernel frames with `_[k]`, inlined ones with `_[i]`.
 fn line(process: &str, stack: &[Frame], reason: Option<Reason>, arch: &str) -> String {
     let mut out = frame_text(process);
     if let Some(reason) = reason {
@@ -179,7 +191,13 @@ fn line(process: &str, stack: &[Frame], reason: Option<Reason>, arch: &str) -> S
         let name = frame_text(&frame.name);
         match (frame.named, &*frame.module == "[kernel]") {
             (true, true) => out.push_str(&format!("{name}_[k]")),
-            (true, false) => out.push_str(&name),
+            (true, false) => {
+                out.push_str(&name);
+                // As perf's folded stacks mark them.
+                if frame.inlined {
+                    out.push_str("_[i]");
+                }
+            }
             (false, true) => out.push_str(&format!("[{name}]_[k]")),
             (false, false) => out.push_str(&format!("[{}]", name.trim_matches(['[', ']']))),
         }
@@ -213,7 +231,7 @@ mod tests {
     use super::*;
 
     fn frame(name: &str, module: &str, named: bool) -> Frame {
-        Frame { name: name.into(), module: module.into(), named }
+        Frame { name: name.into(), module: module.into(), named, inlined: false }
     }
 
     #[test]

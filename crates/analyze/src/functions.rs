@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn frame(name: &str, module: &str) -> Frame {
-        Frame { name: name.into(), module: module.into(), named: true }
+        Frame { name: name.into(), module: module.into(), named: true, inlined: false }
     }
 
     #[test]

@@ -190,11 +190,13 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
     }
 }
 
-/// How a process is called: service or name, and pid.
+/// How a process is called: service or name, and pid; and the container that it is in.
 fn process_name(t: &Timeline, pid: u32, at: Boottime) -> String {
-    if t.processes().get(pid, at).is_none() {
-        format!("pid {pid}")
-    } else {
-        format!("{}[{pid}]", t.processes().label(pid, at))
+    match t.processes().get(pid, at) {
+        None => format!("pid {pid}"),
+        Some(p) => match &p.container {
+            Some(container) => format!("{}[{pid}]@{}", p.label(at), container.label()),
+            None => format!("{}[{pid}]", p.label(at)),
+        },
     }
 }

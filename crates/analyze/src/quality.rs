@@ -8,6 +8,8 @@ use coldcase_model::loss::LossTotal;
 use coldcase_model::manifest::{SourceEntry, SourceStatus};
 use coldcase_timeline::Timeline;
 
+use crate::flame::Frames;
+
 /// Which bundle it is.
 pub(crate) fn bundle(t: &Timeline) -> BundleSummary {
     let b = t.bundle();
@@ -45,8 +47,8 @@ fn marks(t: &Timeline) -> Vec<MarkPoint> {
     out
 }
 
-/// What the data is worth. `frames` are those seen and those named, `problems` what the analysis could not read.
-pub(crate) fn quality(t: &Timeline, frames: (u64, u64), problems: Vec<String>) -> Quality {
+/// What the data is worth. `frames` are those of the flame graphs, `problems` what the analysis could not read.
+pub(crate) fn quality(t: &Timeline, frames: Frames, problems: Vec<String>) -> Quality {
     let mut out = Quality {
         sources: sources(t),
         streams: t.bundle().streams().iter().map(|s| (s.name.to_string(), s.events)).collect(),
@@ -56,7 +58,8 @@ pub(crate) fn quality(t: &Timeline, frames: (u64, u64), problems: Vec<String>) -
         clock_steps: t.clock().steps().iter().map(|&(at, by)| (t.utc(at).0, by)).collect(),
         reductions: reductions(t),
         problems: t.problems().to_vec(),
-        frames_named: (frames.0 > 0).then(|| frames.1 as f64 / frames.0 as f64),
+        frames_named: (frames.seen > 0).then(|| frames.named as f64 / frames.seen as f64),
+        frames_bogus: frames.bogus,
         ..Quality::default()
     };
     out.problems.extend(problems);

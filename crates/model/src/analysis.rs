@@ -101,6 +101,10 @@ pub struct Quality {
     pub problems: Vec<String>,
     /// Share of stack frames that have a name, 0 to 1; `None` without stacks.
     pub frames_named: Option<f64>,
+    /// Addresses in stacks that lie outside of every executable mapping: no frames (a function without frame pointer left
+    /// something else in their place), left out.
+    #[serde(default)]
+    pub frames_bogus: u64,
     /// The recorder's own cost: CPU seconds, peak RSS in bytes, nanoseconds inside BPF programs.
     pub recorder_cpu: f64,
     /// Peak RSS in bytes.

@@ -91,6 +91,7 @@ pub const CATALOGUE: &[EventDef] = &[
     PacketDrop::DEF,
     EnumName::DEF,
     Task::DEF,
+    Exec::DEF,
     OffCpuSum::DEF,
     LockContention::DEF,
     RingCount::DEF,
@@ -98,6 +99,7 @@ pub const CATALOGUE: &[EventDef] = &[
     Socket::DEF,
     Mapping::DEF,
     Cgroup::DEF,
+    Container::DEF,
     Device::DEF,
     HostMetric::DEF,
     LogLine::DEF,
@@ -109,6 +111,7 @@ pub const CATALOGUE: &[EventDef] = &[
     Mark::DEF,
     SourceState::DEF,
     Symbol::DEF,
+    SymbolModule::DEF,
     Backlog::DEF,
     Step::DEF,
 ];

@@ -28,11 +28,13 @@ pub enum Reason {
     DiskFull,
     /// Part of a bundle could not be read.
     Unreadable,
+    /// A step that is bounded in time had not finished.
+    OutOfTime,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::RingFull,
         Reason::MapFull,
         Reason::StackFault,
@@ -44,6 +46,7 @@ impl Reason {
         Reason::LogGap,
         Reason::DiskFull,
         Reason::Unreadable,
+        Reason::OutOfTime,
     ];
 
     /// The name, as in the bundle and in JSON.
@@ -60,6 +63,7 @@ impl Reason {
             Reason::LogGap => "log-gap",
             Reason::DiskFull => "disk-full",
             Reason::Unreadable => "unreadable",
+            Reason::OutOfTime => "out-of-time",
         }
     }
 }

@@ -34,6 +34,19 @@ const SECRET_WORDS: &[&str] = &[
 /// Names with such a word in them that are not secrets.
 const HARMLESS: &[&str] = &["author", "authority", "authors", "passwordfile", "tokenfile", "secretname"];
 
+/// Arguments as the kernel has them, each ended by a zero byte, masked and separated by spaces. Of arguments that were cut
+/// the last is left out: it may be half of a secret that the mask would know by its other half.
+pub(crate) fn mask_bytes(bytes: &[u8], cut: bool) -> String {
+    let whole = if cut { bytes.iter().rposition(|&b| b == 0).unwrap_or(0) } else { bytes.len() };
+    let text = String::from_utf8_lossy(&bytes[..whole]).into_owned();
+    let argv: Vec<String> = text.trim_end_matches('\0').split('\0').map(str::to_owned).collect();
+    let mut masked = mask(&argv).join(" ");
+    if cut {
+        masked.push_str(" …");
+    }
+    masked
+}
+
 /// The arguments, secrets replaced by `***`. The first is the program.
 pub fn mask(argv: &[String]) -> Vec<String> {
     let program = argv.first().map_or("", |p| p.rsplit('/').next().unwrap_or(p));

@@ -22,27 +22,33 @@
 //! [`Timeline`] holds the streams that were asked for in memory, typed. [`Merge`] reads any streams in time order
 //! with bounded memory, whatever the size of the bundle.
 
+mod container;
 mod decoded;
 mod devices;
 mod enums;
 mod error;
 mod load;
+mod made;
 mod merge;
 mod options;
+mod process;
 mod processes;
 mod segment;
 mod sockets;
+mod space;
 mod symbols;
 mod timeline;
 
 pub use coldcase_decode as decode;
+pub use container::{Container, ContainerNames};
 pub use decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
 pub use devices::Devices;
 pub use enums::EnumNames;
 pub use error::TimelineError;
 pub use merge::{Body, Entry, Merge};
 pub use options::{Options, StreamSet, When};
-pub use processes::{Process, Processes};
+pub use process::Process;
+pub use processes::Processes;
 pub use segment::{Rows, Segment};
 pub use sockets::{Owner, OwnerHow, Sockets};
 pub use symbols::{Frame, Symbols, SymbolsError};

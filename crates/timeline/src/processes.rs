@@ -7,72 +7,15 @@ use coldcase_model::entity::ProcessKey;
 use coldcase_model::events;
 use coldcase_model::{Boottime, Event};
 
+use crate::container::{self, Container, ContainerNames};
+use crate::process::{Names, Process};
 use crate::segment::Segment;
 
+/// What was read of a process this long before it became another program may be of the new one: the program is changed
+/// before the kernel says so.
+const EXEC_TAKES: u64 = 50_000_000;
 /// Two start times of one process differ by at most this: `/proc` counts in ticks of 10 ms.
 const SAME_START: u64 = 20_000_000;
-
-/// A process.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Process {
-    /// Its pid and start: unique, even when pids are reused.
-    pub key: ProcessKey,
-    /// Its parent; 0 when unknown.
-    pub parent: u32,
-    /// Effective user id; `None` when it was never read.
-    pub uid: Option<u32>,
-    /// When it ended; `None` when it lived on.
-    pub ended: Option<Boottime>,
-    /// Its exit code as in `wait(2)`, if its end was seen.
-    pub exit_code: Option<i32>,
-    /// Whether it is a kernel thread.
-    pub kernel: bool,
-    /// Path of its executable; empty for kernel threads and when not readable.
-    pub exe: String,
-    /// Its arguments, masked.
-    pub argv: String,
-    /// Its cgroup paths, as in `/proc/PID/cgroup`.
-    pub cgroup: String,
-    /// Name of its OTel service, where spans tell one for its pid. Inferred: a sender in a PID namespace of its own
-    /// tells another pid.
-    pub service: Option<Arc<str>>,
-    names: Names,
-}
-
-/// Names with the time from which each holds.
-#[derive(Debug, Clone, PartialEq, Default)]
-struct Names(Vec<(Boottime, Arc<str>)>);
-
-impl Names {
-    fn put(&mut self, at: Boottime, name: &str) {
-        if name.is_empty() || self.0.last().is_some_and(|(_, n)| **n == *name) {
-            return;
-        }
-        self.0.push((at, name.into()));
-    }
-
-    /// The name at a time; the first one before that.
-    fn at(&self, at: Boottime) -> Option<&Arc<str>> {
-        let after = self.0.partition_point(|(from, _)| *from <= at);
-        self.0.get(after.saturating_sub(1)).map(|(_, n)| n)
-    }
-}
-
-impl Process {
-    /// Its name (`comm`) at a time.
-    pub fn comm(&self, at: Boottime) -> &str {
-        self.names.at(at).map_or("", |n| n)
-    }
-
-    /// How to call it: its service, else its name, else its pid.
-    pub fn label(&self, at: Boottime) -> Arc<str> {
-        match (&self.service, self.names.at(at)) {
-            (Some(service), _) => service.clone(),
-            (None, Some(name)) => name.clone(),
-            (None, None) => format!("pid {}", self.key.pid).into(),
-        }
-    }
-}
 
 /// A thread, while one tid meant it.
 #[derive(Debug, Clone)]
@@ -100,6 +43,8 @@ struct Fact<'a> {
     pid: u32,
     parent: u32,
     started: u64,
+    /// Pid inside, and its namespace.
+    inner: (u32, u32),
     comm: std::borrow::Cow<'a, str>,
     what: What<'a>,
 }
@@ -120,8 +65,13 @@ mod events_cols {
 }
 
 impl Processes {
-    /// Learns from segments of `host.process` and `kernel.task`.
-    pub(crate) fn new(snapshots: &[Segment], tasks: &[Segment]) -> Processes {
+    /// Learns from segments of `host.process`, `kernel.task`, `kernel.exec` and `host.container`.
+    pub(crate) fn new(
+        snapshots: &[Segment],
+        tasks: &[Segment],
+        execs: &[Segment],
+        containers: &[Segment],
+    ) -> Processes {
         let snapshots: Vec<_> = snapshots.iter().filter_map(|s| events::Process::cols(&s.columns).ok()).collect();
         let mut facts = Vec::new();
         for cols in &snapshots {
@@ -132,6 +82,7 @@ impl Processes {
                     pid: cols.pid[i],
                     parent: cols.ppid[i],
                     started: cols.started[i],
+                    inner: (cols.inner_pid[i], cols.pid_namespace[i]),
                     comm: cols.comm.text(i),
                     what: What::Snapshot(cols, i),
                 });
@@ -146,6 +97,7 @@ impl Processes {
                     pid: cols.pid[i],
                     parent: cols.ppid[i],
                     started: cols.started[i],
+                    inner: (cols.inner_pid[i], cols.pid_namespace[i]),
                     comm: cols.comm.text(i),
                     what: match cols.what[i] {
                         1 => What::Fork,
@@ -166,6 +118,8 @@ impl Processes {
         for fact in &facts {
             out.learn(fact);
         }
+        out.learn_arguments(execs);
+        out.inherit(&container::names(containers));
         out
     }
 
@@ -173,7 +127,9 @@ impl Processes {
         let threads = self.threads.entry(f.tid).or_default();
         let fresh = matches!(f.what, What::Fork) || threads.last().is_none_or(|t| t.pid != f.pid);
         if fresh {
-            threads.push(Thread { from: f.time, pid: f.pid, names: Names::default() });
+            // A snapshot comes long after a thread began.
+            let from = if matches!(f.what, What::Fork) { f.time } else { Boottime(f.started).min(f.time) };
+            threads.push(Thread { from, pid: f.pid, names: Names::default() });
         }
         if let Some(thread) = threads.last_mut() {
             thread.names.put(f.time, &f.comm);
@@ -194,17 +150,25 @@ impl Processes {
                 exe: String::new(),
                 argv: String::new(),
                 cgroup: String::new(),
+                cgroup_inherited: false,
+                container: None,
+                inner_pid: 0,
+                pid_namespace: 0,
                 service: None,
                 names: Names::default(),
+                read: Boottime(0),
             });
             lives.len() - 1
         });
         let Some(p) = lives.get_mut(at) else { return };
         p.names.put(f.time, &f.comm);
+        if f.inner.1 != 0 {
+            (p.inner_pid, p.pid_namespace) = f.inner;
+        }
         match f.what {
             What::Snapshot(cols, i) => {
+                p.read = f.time;
                 p.uid = Some(cols.uid[i]);
-                p.parent = f.parent;
                 p.exe = cols.exe.text(i).into_owned();
                 p.argv = cols.argv.text(i).into_owned();
                 p.cgroup = cols.cgroup.text(i).into_owned();
@@ -215,29 +179,104 @@ impl Processes {
                 p.exit_code = Some(code);
             }
             What::KernelThread => p.kernel = true,
+            What::Exec if p.read.0.saturating_add(EXEC_TAKES) < f.time.0 => {
+                // Another program now. Where nobody read its own, none is better than the one before.
+                p.exe.clear();
+                p.argv.clear();
+            }
             What::Fork | What::Exec | What::Rename => {}
+        }
+    }
+
+    /// Arguments of programs that nobody could read in time.
+    fn learn_arguments(&mut self, execs: &[Segment]) {
+        let mut all: Vec<(u64, u32, u64, String)> = Vec::new();
+        for c in execs.iter().filter_map(|s| events::Exec::cols(&s.columns).ok()) {
+            all.extend((0..c.time.len()).map(|i| (c.time[i], c.pid[i], c.started[i], c.argv.text(i).into_owned())));
+        }
+        all.sort_unstable();
+        for (time, pid, started, argv) in all {
+            let lives = self.processes.get_mut(&pid).into_iter().flatten();
+            let same = |p: &&mut Process| p.key.started.abs_diff(started) <= SAME_START;
+            // What was read after the start of the program is longer, and right.
+            for p in lives.filter(same).filter(|p| p.argv.is_empty() || p.read.0 + EXEC_TAKES < time) {
+                p.argv.clone_from(&argv);
+            }
+        }
+    }
+
+    /// Gives those whose cgroups nobody read the ones of the process that they were forked from.
+    fn inherit(&mut self, names: &HashMap<String, Arc<ContainerNames>>) {
+        let mut all: Vec<(u64, u32)> = self.all().map(|p| (p.key.started, p.key.pid)).collect();
+        all.sort_unstable();
+        for (started, pid) in all {
+            let of = |s: &Processes, pid| {
+                let p = s.get(pid, Boottime(started))?;
+                Some((p.parent, p.kernel, p.cgroup.clone()))
+            };
+            let Some((parent, kernel, own)) = of(self, pid) else { continue };
+            let inherited = own.is_empty() && !kernel;
+            let cgroup = match (inherited, of(self, parent)) {
+                (true, Some((_, _, cgroup))) if parent != pid => cgroup,
+                _ => own,
+            };
+            let lives = self.processes.get_mut(&pid);
+            let Some(p) = lives.and_then(|l| l.iter_mut().find(|p| p.key.started == started)) else { continue };
+            p.container = Container::of_cgroup(&cgroup);
+            if let Some(container) = &mut p.container {
+                container.named = names.get(&container.id).cloned();
+            }
+            p.cgroup_inherited = inherited && !cgroup.is_empty();
+            p.cgroup = cgroup;
         }
     }
 
     /// Gives services their processes: pid as the spans' senders tell it, and the service's name.
     pub(crate) fn name_services<'a>(&mut self, services: impl Iterator<Item = (u32, &'a str)>) {
         for (pid, service) in services {
-            match self.processes.get_mut(&pid) {
-                Some(lives) => {
-                    for p in lives.iter_mut().filter(|p| !p.kernel) {
-                        p.service.get_or_insert_with(|| service.into());
-                    }
+            // Who knows itself by this number. A host pid that is another inside is not meant.
+            let knows = |p: &&mut Process| !p.kernel && (p.inner_pid == 0 || p.inner_pid == pid);
+            let mut found = false;
+            for p in self.processes.get_mut(&pid).into_iter().flatten().filter(knows) {
+                p.service.get_or_insert_with(|| service.into());
+                found = true;
+            }
+            if !found {
+                let inside: Vec<ProcessKey> = self.all().filter(|p| p.inner_pid == pid).map(|p| p.key).collect();
+                // Of two in different namespaces either may be meant.
+                let [key] = inside[..] else {
+                    self.services.entry(pid).or_insert_with(|| service.into());
+                    continue;
+                };
+                let lives = self.processes.get_mut(&key.pid);
+                if let Some(p) = lives.and_then(|l| l.iter_mut().find(|p| p.key == key)) {
+                    p.service.get_or_insert_with(|| service.into());
                 }
-                None => _ = self.services.entry(pid).or_insert_with(|| service.into()),
             }
         }
+    }
+
+    /// The process that is known as `pid` in a PID namespace, at a time.
+    pub fn inside(&self, namespace: u32, pid: u32, at: Boottime) -> Option<&Process> {
+        let meant = |p: &&Process| p.pid_namespace == namespace && p.inner_pid == pid;
+        self.all()
+            .filter(meant)
+            .filter(|p| p.key.started <= at.0.saturating_add(SAME_START))
+            .max_by_key(|p| p.key.started)
     }
 
     /// The process that had `pid` at a time.
     pub fn get(&self, pid: u32, at: Boottime) -> Option<&Process> {
         let lives = self.processes.get(&pid)?;
+        // At a birth the one that was born: its pid was free before.
         let after = lives.partition_point(|p| p.key.started <= at.0.saturating_add(SAME_START));
-        lives.get(after.saturating_sub(1))
+        let p = lives.get(after.checked_sub(1)?)?;
+        // Within a tick of a birth it may still be the one before.
+        let before = after.checked_sub(2).and_then(|i| lives.get(i));
+        match before.and_then(|b| b.ended) {
+            Some(ended) if at < Boottime(p.key.started) && at <= ended => before,
+            _ => Some(p),
+        }
     }
 
     /// All processes, by pid and start.
@@ -275,19 +314,27 @@ impl Processes {
         threads.get(after.saturating_sub(1))
     }
 
-    /// `process/thread[tid]`, or `process[tid]` where thread and process have one name.
+    /// `process/thread[tid]`, or `process[tid]` where thread and process have one name; `@container` behind it where it is
+    /// in one.
     pub fn describe(&self, tid: u32, pid: u32, at: Boottime) -> String {
-        let process = if pid == 0 { self.label(self.pid_of(tid, at).unwrap_or(tid), at) } else { self.label(pid, at) };
-        match self.thread(tid, at) {
+        let pid = if pid == 0 { self.pid_of(tid, at).unwrap_or(tid) } else { pid };
+        let process = self.label(pid, at);
+        let mut out = match self.thread(tid, at) {
             "" => format!("{process}[{tid}]"),
             thread if *thread == *process => format!("{process}[{tid}]"),
             thread => format!("{process}/{thread}[{tid}]"),
+        };
+        if let Some(container) = self.get(pid, at).and_then(|p| p.container.as_ref()) {
+            out.push('@');
+            out.push_str(&container.label());
         }
+        out
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use coldcase_model::Columns;
     use coldcase_model::field::Comm;
@@ -322,7 +369,7 @@ mod tests {
         task(5 * second, 1, 7, 7, 5 * second, "shell").push(&mut tasks);
         task(6 * second, 2, 7, 7, 5 * second, "new").push(&mut tasks);
         task(7 * second, 1, 8, 7, 5 * second, "worker").push(&mut tasks);
-        let p = Processes::new(&[Segment::new(0, snapshots)], &[Segment::new(0, tasks)]);
+        let p = Processes::new(&[Segment::new(0, snapshots)], &[Segment::new(0, tasks)], &[], &[]);
         assert_eq!(p.all().count(), 2);
         assert_eq!(&*p.label(7, Boottime(2 * second)), "old");
         assert_eq!(p.get(7, Boottime(2 * second)).and_then(|p| p.ended), Some(Boottime(3 * second)));
@@ -330,5 +377,78 @@ mod tests {
         assert_eq!(&*p.label(7, Boottime(9 * second)), "new");
         assert_eq!(p.get(7, Boottime(9 * second)).map(|p| p.exe.as_str()), Some(""));
         assert_eq!(p.describe(8, 7, Boottime(9 * second)), "new/worker[8]");
+    }
+
+    #[test]
+    fn a_child_that_nobody_read_is_in_its_parents_container_and_namespace() {
+        let id = "7be92808767a667f35c8505cbf40d14e931ef6db5b0210329cf193b15ba9d605";
+        let mut snapshots = Columns::new(&events::Process::DEF);
+        events::Process {
+            time: 100,
+            tid: 40,
+            pid: 40,
+            started: 50,
+            comm: "app".into(),
+            cgroup: format!("3:cpu:/docker/{id}"),
+            inner_pid: 1,
+            pid_namespace: 99,
+            ..Default::default()
+        }
+        .push(&mut snapshots);
+        let mut containers = Columns::new(&events::Container::DEF);
+        events::Container { time: 100, id: id.into(), name: "web".into(), ..Default::default() }.push(&mut containers);
+        let mut tasks = Columns::new(&events::Task::DEF);
+        for (pid, parent, inner) in [(41, 40, 7), (42, 41, 8)] {
+            let started = u64::from(pid) * 1_000_000_000;
+            events::Task {
+                ppid: parent,
+                inner_pid: inner,
+                pid_namespace: 99,
+                ..task(started, 1, pid, pid, started, "sh")
+            }
+            .push(&mut tasks);
+        }
+        let segments = |c| [Segment::new(0, c)];
+        let mut p = Processes::new(&segments(snapshots), &segments(tasks), &[], &segments(containers));
+        let at = Boottime(43_000_000_000);
+        let child = p.get(42, at).unwrap();
+        let container = child.container.as_ref().unwrap();
+        assert_eq!((container.runtime, &*container.label(), child.cgroup_inherited), ("docker", "web", true));
+        assert!(container.is_called("web") && container.is_called(&id[..12]) && !container.is_called("other"));
+        assert!(!p.get(40, at).unwrap().cgroup_inherited);
+        assert_eq!(p.inside(99, 8, at).map(|p| p.key.pid), Some(42));
+        assert_eq!(p.inside(98, 8, at), None);
+        assert_eq!(p.describe(42, 42, at), "sh[42]@web");
+        // A span of this process tells the pid that the process knows; no process of the host has it.
+        p.name_services([(8, "orders")].into_iter());
+        assert_eq!(p.get(42, at).and_then(|p| p.service.as_deref()), Some("orders"));
+        assert_eq!(p.get(41, at).and_then(|p| p.service.as_deref()), None);
+    }
+
+    #[test]
+    fn what_was_read_of_one_program_is_not_told_of_the_next() {
+        let second = 1_000_000_000;
+        let mut snapshots = Columns::new(&events::Process::DEF);
+        for (time, exe) in [(second, "/bin/sh"), (9 * second, "/bin/late")] {
+            events::Process {
+                time,
+                tid: 7,
+                pid: 7,
+                started: second / 2,
+                comm: "x".into(),
+                exe: exe.into(),
+                ..Default::default()
+            }
+            .push(&mut snapshots);
+        }
+        let mut tasks = Columns::new(&events::Task::DEF);
+        task(5 * second, 2, 7, 7, second / 2, "x").push(&mut tasks);
+        let of = |tasks: Columns, until: usize| {
+            let cut = Segment::new(0, snapshots.clone()).filter(|i| i < until);
+            let p = Processes::new(&[cut], &[Segment::new(0, tasks)], &[], &[]);
+            p.get(7, Boottime(6 * second)).map(|p| p.exe.clone())
+        };
+        assert_eq!(of(tasks.clone(), 1).as_deref(), Some(""));
+        assert_eq!(of(tasks, 2).as_deref(), Some("/bin/late"));
     }
 }

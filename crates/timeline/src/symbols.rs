@@ -10,7 +10,9 @@ use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{Input, Symbolizer};
 use coldcase_model::{Boottime, Event, events};
 
+use crate::made::MadeCode;
 use crate::segment::Segment;
+use crate::space::{Map, Space};
 
 /// Why a folder of debug files cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +33,8 @@ pub struct Frame {
     pub module: Arc<str>,
     /// Whether `name` is a function's.
     pub named: bool,
+    /// Whether it was inlined into the frame that follows: no call was made.
+    pub inlined: bool,
 }
 
 /// Named ranges of one module, by start.
@@ -47,52 +51,6 @@ impl Names {
     }
 }
 
-/// A mapping of a process.
-#[derive(Debug, Clone)]
-struct Map {
-    time: Boottime,
-    start: u64,
-    end: u64,
-    offset: u64,
-    module: u32,
-}
-
-/// What a pid had mapped between two program starts.
-#[derive(Debug, Default)]
-struct Space {
-    from: Boottime,
-    /// The pid that this one was forked from: its mappings are inherited until the next exec.
-    parent: Option<u32>,
-    /// By start.
-    maps: Vec<Map>,
-    /// Largest end of the maps up to each.
-    reach: Vec<u64>,
-}
-
-impl Space {
-    /// The mapping of an address: the latest before `at`, else the earliest after.
-    fn find(&self, addr: u64, at: Boottime) -> Option<&Map> {
-        let mut best: Option<&Map> = None;
-        let mut i = self.maps.partition_point(|m| m.start <= addr);
-        while i > 0 && self.reach[i - 1] > addr {
-            i -= 1;
-            let m = &self.maps[i];
-            if addr >= m.end {
-                continue;
-            }
-            let better = match best {
-                None => true,
-                Some(b) if m.time <= at => b.time > at || b.time < m.time,
-                Some(b) => b.time > at && m.time < b.time,
-            };
-            if better {
-                best = Some(m);
-            }
-        }
-        best
-    }
-}
-
 /// A module that mappings name.
 #[derive(Debug)]
 struct Module {
@@ -102,12 +60,15 @@ struct Module {
     short: Arc<str>,
     /// A debug file of the same build-id.
     debug: Option<PathBuf>,
+    /// Address of its code minus file offset, where the recorder told it.
+    bias: Option<u64>,
 }
 
 /// Names for addresses.
 #[derive(Debug, Default)]
 pub struct Symbols {
     names: HashMap<String, Names>,
+    made: MadeCode,
     modules: Vec<Module>,
     spaces: HashMap<u32, Vec<Space>>,
     /// Names from debug files, by module and offset.
@@ -120,13 +81,14 @@ type Functions = Arc<[Arc<str>]>;
 const KERNEL: &str = "kernel";
 /// How many forks back mappings are looked for.
 const ANCESTORS: usize = 16;
-/// `exec` renames the task, maps the new program, and only then reports itself; all within this.
-const EXEC_TAKES: u64 = 50_000_000;
+/// `exec` renames the task, maps the new program, and only then reports itself; all within this, on a slow disk too.
+const EXEC_TAKES: u64 = 10_000_000_000;
 
 impl Symbols {
-    /// Learns from segments of `symbols`, `host.mapping` and `kernel.task`, and files in `debug_dir`.
+    /// Learns from segments of `symbols`, `symbols.modules`, `host.mapping` and `kernel.task`, and files in `debug_dir`.
     pub(crate) fn new(
         symbols: &[Segment],
+        modules: &[Segment],
         mappings: &[Segment],
         tasks: &[Segment],
         debug_dir: Option<&Path>,
@@ -136,6 +98,9 @@ impl Symbols {
             for i in 0..cols.start.len() {
                 let module = cols.module.text(i).into_owned();
                 let name: Arc<str> = cols.name.text(i).into();
+                if out.made.add(&module, cols.time[i], cols.start[i], cols.size[i], &name) {
+                    continue;
+                }
                 out.names.entry(module).or_default().ranges.push((cols.start[i], cols.size[i], name));
             }
         }
@@ -143,8 +108,10 @@ impl Symbols {
             names.ranges.sort();
             names.ranges.dedup_by_key(|r| r.0);
         }
+        out.made.sort();
         out.learn_spaces(tasks);
         out.learn_mappings(mappings);
+        out.learn_biases(modules);
         if let Some(dir) = debug_dir {
             out.offer(dir)?;
         }
@@ -188,7 +155,7 @@ impl Symbols {
                 let module = *known.entry(key).or_insert_with_key(|key| {
                     let short = path.rsplit('/').next().unwrap_or("");
                     let short = if short.is_empty() { "[anonymous]" } else { short };
-                    self.modules.push(Module { key: key.clone(), short: short.into(), debug: None });
+                    self.modules.push(Module { key: key.clone(), short: short.into(), debug: None, bias: None });
                     next
                 });
                 let time = Boottime(cols.time[i]);
@@ -215,6 +182,19 @@ impl Symbols {
                     reach
                 })
                 .collect();
+        }
+    }
+
+    /// Where the code of modules stands in separate debug files.
+    fn learn_biases(&mut self, modules: &[Segment]) {
+        let mut biases: HashMap<String, u64> = HashMap::new();
+        for cols in modules.iter().filter_map(|s| events::SymbolModule::cols(&s.columns).ok()) {
+            for i in (0..cols.time.len()).filter(|&i| !matches!(&*cols.state.text(i), "gone" | "unreadable")) {
+                biases.insert(cols.module.text(i).into_owned(), cols.bias[i]);
+            }
+        }
+        for module in &mut self.modules {
+            module.bias = biases.get(&module.key).copied();
         }
     }
 
@@ -251,22 +231,35 @@ impl Symbols {
     /// The frames of a whole stack, innermost first: kernel, then user. Addresses that no executable mapping holds
     /// are dropped: they are no frames (a function without frame pointer left data in their place).
     pub fn stack(&self, pid: u32, at: Boottime, kernel: &[u64], user: &[u64]) -> Vec<Frame> {
+        self.stack_and_dropped(pid, at, kernel, user).0
+    }
+
+    /// The same, and how many addresses were dropped.
+    pub fn stack_and_dropped(&self, pid: u32, at: Boottime, kernel: &[u64], user: &[u64]) -> (Vec<Frame>, usize) {
         let mut out = Vec::with_capacity(kernel.len() + user.len());
         for (i, &addr) in kernel.iter().enumerate() {
             self.kernel(addr, i == 0, &mut out);
         }
+        let mut dropped = 0;
         for (i, &addr) in user.iter().enumerate() {
+            let before = out.len();
             self.user(pid, at, addr, i == 0, &mut out);
+            dropped += usize::from(out.len() == before);
         }
-        out
+        (out, dropped)
     }
 
     /// The frame of a kernel address. `leaf`: the address is the instruction itself, not where a call returns to.
     pub fn kernel(&self, addr: u64, leaf: bool, out: &mut Vec<Frame>) {
         let at = if leaf { addr } else { addr.saturating_sub(1) };
         out.push(match self.names.get(KERNEL).and_then(|n| n.find(at)) {
-            Some(name) => Frame { name: name.clone(), module: "[kernel]".into(), named: true },
-            None => Frame { name: format!("[kernel]+{addr:#x}").into(), module: "[kernel]".into(), named: false },
+            Some(name) => Frame { name: name.clone(), module: "[kernel]".into(), named: true, inlined: false },
+            None => Frame {
+                name: format!("[kernel]+{addr:#x}").into(),
+                module: "[kernel]".into(),
+                named: false,
+                inlined: false,
+            },
         });
     }
 
@@ -275,14 +268,19 @@ impl Symbols {
     pub fn user(&self, pid: u32, at: Boottime, addr: u64, leaf: bool, out: &mut Vec<Frame>) {
         let look = if leaf { addr } else { addr.saturating_sub(1) };
         let Some((map, known)) = self.mapping(pid, at, look) else {
-            if let Some(name) = self.jit(pid, look) {
-                out.push(Frame { name, module: "[jit]".into(), named: true });
+            if let Some(name) = self.jit(pid, at, look) {
+                out.push(Frame { name, module: "[jit]".into(), named: true, inlined: false });
             }
             return;
         };
         let Some(map) = map else {
             if !known {
-                out.push(Frame { name: "[unknown]".into(), module: "[unknown]".into(), named: false });
+                out.push(match self.jit(pid, at, look) {
+                    Some(name) => Frame { name, module: "[jit]".into(), named: true, inlined: false },
+                    None => {
+                        Frame { name: "[unknown]".into(), module: "[unknown]".into(), named: false, inlined: false }
+                    }
+                });
             }
             return;
         };
@@ -290,32 +288,39 @@ impl Symbols {
         // A bundle may claim any offset: what wraps around finds no name.
         let offset = (look - map.start).wrapping_add(map.offset);
         if let Some(path) = &module.debug {
-            let functions = self.debug(map.module, path, offset);
-            if !functions.is_empty() {
-                out.extend(functions.iter().map(|f| Frame {
+            let functions = self.debug(map.module, path, offset, module.bias);
+            if let Some(last) = functions.len().checked_sub(1) {
+                out.extend(functions.iter().enumerate().map(|(i, f)| Frame {
                     name: f.clone(),
                     module: module.short.clone(),
                     named: true,
+                    inlined: i < last,
                 }));
                 return;
             }
         }
-        let found = self.names.get(&module.key).and_then(|n| n.find(offset)).cloned().or_else(|| self.jit(pid, look));
+        let found =
+            self.names.get(&module.key).and_then(|n| n.find(offset)).cloned().or_else(|| self.jit(pid, at, look));
         out.push(match found {
-            Some(name) => Frame { name, module: module.short.clone(), named: true },
+            Some(name) => Frame { name, module: module.short.clone(), named: true, inlined: false },
             None => {
                 let shown = offset.wrapping_add(u64::from(!leaf));
                 Frame {
                     name: format!("{}+{shown:#x}", module.short).into(),
                     module: module.short.clone(),
                     named: false,
+                    inlined: false,
                 }
             }
         });
     }
 
-    fn jit(&self, pid: u32, addr: u64) -> Option<Arc<str>> {
-        self.names.get(&format!("jit:{pid}")).and_then(|n| n.find(addr)).cloned()
+    fn jit(&self, pid: u32, at: Boottime, addr: u64) -> Option<Arc<str>> {
+        let spaces = self.spaces.get(&pid).map_or(&[][..], Vec::as_slice);
+        let after = spaces.partition_point(|s| s.from <= at);
+        let from = after.checked_sub(1).map_or(Boottime(0), |i| spaces[i].from);
+        let until = spaces.get(after).map_or(Boottime(u64::MAX), |s| s.from);
+        self.made.find(pid, addr, at, (from, until)).cloned()
     }
 
     /// The mapping of an address, and whether any mapping of the process is known. `None`: known, but none fits.
@@ -338,7 +343,7 @@ impl Symbols {
     }
 
     /// Functions at a file offset by a debug file, innermost first; empty when it names none.
-    fn debug(&self, module: u32, path: &Path, offset: u64) -> Functions {
+    fn debug(&self, module: u32, path: &Path, offset: u64, bias: Option<u64>) -> Functions {
         if let Ok(cache) = self.from_debug.lock()
             && let Some(found) = cache.get(&(module, offset))
         {
@@ -347,7 +352,11 @@ impl Symbols {
         let found: Functions = SYMBOLIZER.with_borrow_mut(|s| {
             let symbolizer = s.get_or_insert_with(Symbolizer::new);
             let source = Source::Elf(Elf::new(path));
-            match symbolizer.symbolize_single(&source, Input::FileOffset(offset)) {
+            let input = match bias {
+                Some(bias) => Input::VirtOffset(offset.wrapping_add(bias)),
+                None => Input::FileOffset(offset),
+            };
+            match symbolizer.symbolize_single(&source, input) {
                 Ok(symbolized) => match symbolized.as_sym() {
                     Some(sym) => {
                         sym.inlined.iter().rev().map(|f| Arc::from(&*f.name)).chain([Arc::from(&*sym.name)]).collect()
@@ -404,6 +413,7 @@ mod tests {
                 ("build-id:bb", 0x1100, 0x100, "new_function"),
                 ("kernel", 0xffff_0000, 0, "do_syscall_64"),
             ]),
+            &[],
             &mappings(&[
                 (10, 7, 0x40_0000, 0x40_2000, 0x1000, "aa", "/lib/a.so"),
                 (20, 7, 0x40_0000, 0x40_2000, 0x1000, "bb", "/lib/b.so"),
@@ -430,6 +440,7 @@ mod tests {
         task(35, 2, 9, 7).push(&mut tasks);
         let s = Symbols::new(
             &symbols(&[("path:/bin/parent", 0, 0x1000, "parent"), ("path:/bin/child", 0, 0x1000, "child")]),
+            &[],
             &mappings(&[(10, 7, 0x1000, 0x2000, 0, "", "/bin/parent"), (32, 9, 0x1000, 0x2000, 0, "", "/bin/child")]),
             &[Segment::new(0, tasks)],
             None,
@@ -470,11 +481,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(&exe, dir.path().join("any-name")).unwrap();
         let mapped = mappings(&[(1, 7, start, end, offset, &id, "/gone/program")]);
-        let named = |dir| Symbols::new(&[], &mapped, &[], dir).unwrap().stack(7, Boottime(2), &[], &[addr]);
+        let named = |dir| Symbols::new(&[], &[], &mapped, &[], dir).unwrap().stack(7, Boottime(2), &[], &[addr]);
         assert!(!named(None)[0].named, "{:?}", named(None));
         let with = named(Some(dir.path()));
         assert!(with.iter().any(|f| f.named && f.name.contains("somewhere_in_this_test")), "{with:?}");
         assert_eq!(&*with[0].module, "program");
-        assert!(Symbols::new(&[], &mapped, &[], Some(Path::new("/nowhere"))).is_err());
+        assert!(Symbols::new(&[], &[], &mapped, &[], Some(Path::new("/nowhere"))).is_err());
     }
 }

@@ -20,17 +20,20 @@ use crate::sockets::Sockets;
 use crate::symbols::Symbols;
 
 /// Streams from which clocks, entities and symbols come, loaded whole whatever the window.
-const SUPPORT: [&str; 10] = [
+const SUPPORT: [&str; 13] = [
     "recorder.anchor",
     "host.process",
+    "host.container",
     "host.socket",
     "host.mapping",
     "host.device",
     "host.enum",
     "kernel.task",
+    "kernel.exec",
     "kernel.tcp_state",
     "kernel.socket",
     "symbols",
+    "symbols.modules",
 ];
 
 /// A bundle, loaded.
@@ -107,7 +110,12 @@ impl Timeline {
         {
             return Err(TimelineError::Window { from: from.0, to: to.0 });
         }
-        t.processes = Processes::new(of(&support, "host.process"), of(&support, "kernel.task"));
+        t.processes = Processes::new(
+            of(&support, "host.process"),
+            of(&support, "kernel.task"),
+            of(&support, "kernel.exec"),
+            of(&support, "host.container"),
+        );
         t.sockets = Sockets::new(
             of(&support, "host.socket"),
             of(&support, "kernel.socket"),
@@ -117,6 +125,7 @@ impl Timeline {
         t.enums = EnumNames::new(of(&support, "host.enum"));
         t.symbols = Symbols::new(
             of(&support, "symbols"),
+            of(&support, "symbols.modules"),
             of(&support, "host.mapping"),
             of(&support, "kernel.task"),
             options.debug_dir.as_deref(),

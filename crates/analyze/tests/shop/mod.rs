@@ -173,6 +173,8 @@ fn processes() -> Vec<Process> {
         exe: exe.into(),
         argv: exe.into(),
         cgroup: String::new(),
+        inner_pid: 0,
+        pid_namespace: 0,
     };
     vec![
         process(GATEWAY, GATEWAY, "gateway", "/usr/bin/gateway"),

@@ -74,7 +74,12 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         write_new(file, &svg, args.force)?;
     }
     if out.json {
-        let body = json!({"flames": analysis.flames, "frames_named": analysis.quality.frames_named});
+        let quality = &analysis.quality;
+        let body = json!({
+            "flames": analysis.flames,
+            "frames_named": quality.frames_named,
+            "frames_bogus": quality.frames_bogus,
+        });
         out.document(&Document::new("coldcase.flame", body))?;
     } else if let Some(kind) = args.folded {
         let lines = analysis.flames.iter().filter(|f| f.kind == kind.name()).flat_map(|f| &f.stacks);

@@ -83,6 +83,9 @@ pub(crate) struct Args {
     /// For tests: refuse these sources and programs as a kernel would
     #[arg(long, hide = true, value_name = "NAME", value_delimiter = ',')]
     refuse: Vec<String>,
+    /// Carry no names of functions: the laptop then needs the binaries (--debug-dir)
+    #[arg(long)]
+    no_symbols: bool,
     /// For benchmarks: empty programs on the kernel's hooks, and nothing else
     #[arg(long, hide = true)]
     empty_hooks: bool,
@@ -226,6 +229,9 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     over_list(&mut config.kernel.refuse, &args.refuse);
     over_list(&mut config.only, &args.only);
     over_list(&mut config.without, &args.without);
+    if args.no_symbols {
+        config.without.push("symbols".to_owned());
+    }
     over_list(&mut config.scope.pids, &what.pid);
     over_list(&mut config.scope.comms, &what.comm);
     over_list(&mut config.scope.cgroups, &what.cgroup);

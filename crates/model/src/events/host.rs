@@ -25,6 +25,32 @@ crate::event! {
         argv: String [None],
         /// Its cgroup paths, as in `/proc/PID/cgroup`, one line a hierarchy. Only on the first thread.
         cgroup: String [None],
+        /// Its pid (for a thread, the pid of its process) as it knows itself, in its own PID namespace; 0 when not readable.
+        inner_pid: u32 [Id],
+        /// Inode number of that namespace; 0 when not readable.
+        pid_namespace: u32 [Id],
+    }
+}
+
+crate::event! {
+    /// A container, as files of its runtime describe it, for the containers that processes of `host.process` are in.
+    host Container: kind 66, stream "host.container", class Task {
+        /// When it was read.
+        time: u64 [BootNs],
+        /// Its id.
+        id: String [None],
+        /// Its name.
+        name: String [None],
+        /// Its image.
+        image: String [None],
+        /// Name of its Kubernetes pod.
+        pod: String [None],
+        /// Namespace of that pod.
+        pod_namespace: String [None],
+        /// Uid of that pod.
+        pod_uid: String [None],
+        /// The file that says so.
+        path: String [None],
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tasks: fork, exec, exit and rename.
 
-use crate::Comm;
+use crate::{Comm, TextLen};
 
 crate::event! {
     /// A thread or process began, became another program, changed its name, or ended (tracepoints
@@ -26,5 +26,28 @@ crate::event! {
         flags: u32 [Flags],
         /// The name after the event.
         comm: Comm [None],
+        /// The pid of the process as it knows itself, in its own PID namespace.
+        inner_pid: u32 [Id],
+        /// Inode number of that namespace.
+        pid_namespace: u32 [Id],
+    }
+}
+
+crate::event! {
+    /// The arguments of a program that was started, read as the kernel has just put them in place, so that a program which
+    /// lives for milliseconds has them too (tracepoint `sched/sched_process_exec`). Masked before they are written.
+    kernel Exec: kind 67, stream "kernel.exec", class Task {
+        /// When: that of the row of `kernel.task`.
+        time: u64 [BootNs],
+        /// The process.
+        pid: u32 [Id],
+        /// Bytes of arguments that were cut off: the first 256 are read.
+        cut: u32 [Bytes],
+        /// Start time of the process.
+        started: u64 [BootNs],
+        /// The arguments, masked (`argv-mask/1`), separated by spaces.
+        argv: TextLen [None],
+        /// Zero.
+        reserved: u32 [None],
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct BuildIds {
 }
 
 /// The largest part of a file that is read to find its notes.
-const HEAD: u64 = 1 << 20;
+const HEAD: usize = 1 << 20;
 
 impl BuildIds {
     /// The build-id of a file mapped by `pid` at `path`, in hex; empty when it has none or cannot be read.
@@ -40,14 +40,15 @@ pub(crate) fn in_root(pid: u32, path: &str) -> PathBuf {
 
 /// The build-id of an ELF file in hex. `None` when it is not one, has none, or cannot be read.
 pub(crate) fn read(path: &Path) -> Option<String> {
-    use std::io::Read;
-    // A pipe or device that is mapped under this name must not stop us.
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let mut file = std::fs::File::open(path).ok()?;
-    let mut head = Vec::new();
-    file.by_ref().take(4096).read_to_end(&mut head).ok()?;
+    of_file(&super::held::regular(path)?)
+}
+
+/// The same of an open file.
+pub(crate) fn of_file(file: &std::fs::File) -> Option<String> {
+    use std::os::unix::fs::FileExt;
+    let mut head = vec![0; 4096];
+    let read = file.read_at(&mut head, 0).ok()?;
+    head.truncate(read);
     if !head.starts_with(&elf::ELFMAG) {
         return None;
     }
@@ -55,7 +56,9 @@ pub(crate) fn read(path: &Path) -> Option<String> {
     if let Some(id) = in_elf(&head) {
         return Some(id);
     }
-    file.take(HEAD).read_to_end(&mut head).ok()?;
+    head.resize(HEAD, 0);
+    let read = file.read_at(&mut head, 0).ok()?;
+    head.truncate(read);
     in_elf(&head)
 }
 

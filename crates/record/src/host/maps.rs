@@ -1,6 +1,6 @@
-//! Executable mappings: of a process from `/proc/PID/maps`, and the memory of all of them that symbols need at the end.
+//! Executable mappings: read from `/proc/PID/maps`, and remembered for as long as names may be looked up through them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use coldcase_model::events::Mapping;
@@ -21,30 +21,56 @@ impl Module {
     pub(crate) fn key(&self) -> String {
         if self.build_id.is_empty() { format!("path:{}", self.path) } else { format!("build-id:{}", self.build_id) }
     }
+
+    /// Whether it is a file: not memory that a runtime filled, nor the kernel's own.
+    pub(crate) fn is_file(&self) -> bool {
+        self.path.starts_with('/') && !self.path.starts_with("/memfd:") && !self.path.starts_with("/dev/zero")
+    }
 }
 
 #[derive(Debug, Clone)]
 struct Map {
+    time: u64,
     start: u64,
     end: u64,
     offset: u64,
     module: Arc<Module>,
 }
 
+/// Where a pid got a new address space: at a fork (its parent's) or an exec (an empty one).
+#[derive(Debug, Clone, Copy)]
+struct Beginning {
+    time: u64,
+    parent: Option<u32>,
+}
+
+/// What a pid had mapped, in the order of time. Records of different CPUs come in any order.
+#[derive(Debug, Default)]
+struct Process {
+    begins: Vec<Beginning>,
+    maps: Vec<Map>,
+}
+
 /// Forks back that mappings are looked for.
 const ANCESTORS: usize = 16;
+/// Mappings of one process that are remembered; the oldest beyond it are forgotten.
+const MOST_MAPS: usize = 65_536;
+/// Processes that ended are remembered this long, for the addresses that are still to be looked up.
+const REMEMBERED: u64 = 10_000_000_000;
 
 /// Mappings of all processes that were seen.
 #[derive(Debug, Default)]
 pub(crate) struct Maps {
-    of: HashMap<u32, Vec<Map>>,
-    parent: HashMap<u32, u32>,
+    of: HashMap<u32, Process>,
     modules: HashMap<Module, Arc<Module>>,
+    /// Processes that ended, with the time, in order.
+    ended: VecDeque<(u64, u32)>,
 }
 
 impl Maps {
-    /// Adds a mapping.
-    pub(crate) fn add(&mut self, row: &Mapping) {
+    /// Adds a mapping. False when it says nothing new: the same was there (a runtime that made its code writable and
+    /// executable again).
+    pub(crate) fn add(&mut self, row: &Mapping) -> bool {
         let module = Module { build_id: row.build_id.clone(), path: row.path.clone() };
         let module = match self.modules.get(&module) {
             Some(known) => known.clone(),
@@ -54,26 +80,101 @@ impl Maps {
                 new
             }
         };
-        self.of.entry(row.pid).or_default().push(Map { start: row.start, end: row.end, offset: row.offset, module });
+        let process = self.of.entry(row.pid).or_default();
+        let began = process.begins.iter().rev().find(|b| b.time <= row.time).map_or(0, |b| b.time);
+        let latest = process.maps.iter().rev().find(|m| m.start < row.end && row.start < m.end);
+        if latest.is_some_and(|m| {
+            (m.start, m.end, m.offset) == (row.start, row.end, row.offset) && m.module == module && m.time >= began
+        }) {
+            return false;
+        }
+        if process.maps.len() >= MOST_MAPS {
+            process.maps.drain(..MOST_MAPS / 2);
+        }
+        let map = Map { time: row.time, start: row.start, end: row.end, offset: row.offset, module };
+        let after = process.maps.partition_point(|m| m.time <= map.time);
+        process.maps.insert(after, map);
+        true
     }
 
     /// `child` starts with the mappings of `parent`.
-    pub(crate) fn forked(&mut self, child: u32, parent: u32) {
-        if child != parent {
-            self.parent.insert(child, parent);
-            self.of.remove(&child);
-        }
+    pub(crate) fn forked(&mut self, child: u32, parent: u32, time: u64) {
+        self.begin(child, Beginning { time, parent: Some(parent) });
     }
 
-    /// Module and file offset of an address in a process; the latest mapping wins.
-    pub(crate) fn find(&self, pid: u32, address: u64) -> Option<(Arc<Module>, u64)> {
-        let mut pid = pid;
-        for _ in 0..ANCESTORS {
-            let maps = self.of.get(&pid).map_or(&[][..], Vec::as_slice);
-            if let Some(map) = maps.iter().rev().find(|m| m.start <= address && address < m.end) {
-                return Some((map.module.clone(), address - map.start + map.offset));
+    /// `pid` becomes another program.
+    pub(crate) fn exec(&mut self, pid: u32, time: u64) {
+        self.begin(pid, Beginning { time, parent: None });
+    }
+
+    fn begin(&mut self, pid: u32, beginning: Beginning) {
+        let begins = &mut self.of.entry(pid).or_default().begins;
+        let after = begins.partition_point(|b| b.time <= beginning.time);
+        begins.insert(after, beginning);
+    }
+
+    /// `pid` ended.
+    pub(crate) fn ended(&mut self, pid: u32, time: u64) {
+        self.ended.push_back((time, pid));
+    }
+
+    /// Forgets what ended long before `now`, unless a process that lives on has its mappings from it.
+    pub(crate) fn forget(&mut self, now: u64) {
+        if self.ended.front().is_none_or(|&(time, _)| time + REMEMBERED > now) {
+            return;
+        }
+        let inherited: HashSet<u32> = self.of.values().filter_map(|p| p.begins.last().and_then(|b| b.parent)).collect();
+        let mut kept = VecDeque::new();
+        while let Some(&(time, pid)) = self.ended.front().filter(|(time, _)| time + REMEMBERED <= now) {
+            self.ended.pop_front();
+            // The pid may be another process by now.
+            let reused = self.of.get(&pid).and_then(|p| p.begins.last()).is_some_and(|b| b.time > time);
+            if inherited.contains(&pid) {
+                kept.push_back((now, pid));
+            } else if !reused {
+                self.of.remove(&pid);
             }
-            pid = *self.parent.get(&pid)?;
+        }
+        self.ended.append(&mut kept);
+        let used: HashSet<Arc<Module>> = self.of.values().flat_map(|p| &p.maps).map(|m| m.module.clone()).collect();
+        self.modules.retain(|_, m| used.contains(m));
+    }
+
+    /// The modules that processes which live on have mapped.
+    pub(crate) fn in_use(&self) -> HashSet<Arc<Module>> {
+        let ended: HashSet<u32> = self.ended.iter().map(|&(_, pid)| pid).collect();
+        let live = self.of.iter().filter(|(pid, _)| !ended.contains(pid));
+        live.flat_map(|(_, p)| &p.maps).map(|m| m.module.clone()).collect()
+    }
+
+    /// When the process or program that had `pid` at a time began; 0 when it was there before us.
+    pub(crate) fn began(&self, pid: u32, at: u64) -> u64 {
+        let begins = self.of.get(&pid).map_or(&[][..], |p| &p.begins);
+        begins.iter().rev().find(|b| b.time <= at).map_or(0, |b| b.time)
+    }
+
+    /// The process that `pid` was forked from, if it has been no other program since.
+    pub(crate) fn parent(&self, pid: u32, at: u64) -> Option<u32> {
+        self.of.get(&pid)?.begins.iter().rev().find(|b| b.time <= at)?.parent
+    }
+
+    /// Module and file offset of an address in a process at a time: by the latest mapping before it, else by the
+    /// first one after it.
+    pub(crate) fn find(&self, pid: u32, address: u64, at: u64) -> Option<(Arc<Module>, u64)> {
+        let (mut pid, mut at) = (pid, at);
+        for _ in 0..ANCESTORS {
+            let process = self.of.get(&pid)?;
+            let after = process.begins.partition_point(|b| b.time <= at);
+            let began = after.checked_sub(1).and_then(|i| process.begins.get(i));
+            let (from, until) = (began.map_or(0, |b| b.time), process.begins.get(after).map_or(u64::MAX, |b| b.time));
+            let holds = |m: &&Map| m.start <= address && address < m.end && m.time >= from && m.time < until;
+            let split = process.maps.partition_point(|m| m.time <= at);
+            let found = process.maps[..split].iter().rev().find(holds);
+            if let Some(map) = found.or_else(|| process.maps[split..].iter().find(holds)) {
+                return Some((map.module.clone(), (address - map.start).wrapping_add(map.offset)));
+            }
+            // What a parent mapped after the fork is not the child's.
+            (pid, at) = (began?.parent?, from);
         }
         None
     }
@@ -142,17 +243,46 @@ mod tests {
         assert_eq!(parse("nonsense"), None);
     }
 
+    fn row(time: u64, pid: u32, path: &str) -> Mapping {
+        Mapping { time, pid, start: 0x1000, end: 0x2000, offset: 0x500, path: path.into(), ..Default::default() }
+    }
+
+    fn path_at(maps: &Maps, pid: u32, at: u64) -> Option<String> {
+        maps.find(pid, 0x1010, at).map(|(m, _)| m.path.clone())
+    }
+
     #[test]
-    fn an_address_of_a_child_is_found_in_its_parents_mappings() {
+    fn an_address_of_a_child_is_found_in_its_parents_mappings_until_it_execs() {
         let mut maps = Maps::default();
-        let row =
-            Mapping { pid: 1, start: 0x1000, end: 0x2000, offset: 0x500, path: "/bin/a".into(), ..Default::default() };
-        maps.add(&row);
-        maps.forked(2, 1);
-        assert_eq!(maps.find(2, 0x1010).map(|(m, o)| (m.path.clone(), o)), Some(("/bin/a".into(), 0x510)));
-        maps.add(&Mapping { path: "/bin/b".into(), ..row.clone() });
-        assert_eq!(maps.find(1, 0x1010).unwrap().0.path, "/bin/b", "the latest wins");
-        assert!(maps.find(1, 0x3000).is_none() && maps.find(9, 0x1010).is_none());
+        assert!(maps.add(&row(10, 1, "/bin/a")));
+        assert!(!maps.add(&row(11, 1, "/bin/a")), "nothing new");
+        // In the order of CPUs, not of time.
+        maps.exec(2, 30);
+        maps.add(&row(31, 2, "/bin/c"));
+        maps.forked(2, 1, 20);
+        assert_eq!(path_at(&maps, 2, 25).as_deref(), Some("/bin/a"));
+        assert_eq!(maps.find(2, 0x1010, 25).unwrap().1, 0x510);
+        assert_eq!(path_at(&maps, 2, 40).as_deref(), Some("/bin/c"));
+        maps.add(&row(50, 1, "/bin/b"));
+        assert_eq!(path_at(&maps, 1, 60).as_deref(), Some("/bin/b"), "the latest wins");
+        assert_eq!(path_at(&maps, 1, 40).as_deref(), Some("/bin/a"), "at its time");
+        assert!(maps.find(1, 0x3000, 60).is_none() && maps.find(9, 0x1010, 60).is_none());
+    }
+
+    #[test]
+    fn what_ended_is_forgotten_unless_a_child_needs_it() {
+        let mut maps = Maps::default();
+        for pid in [1, 2] {
+            maps.add(&row(10, pid, "/bin/a"));
+            maps.ended(pid, 100);
+        }
+        maps.forked(3, 1, 50);
+        maps.forget(100);
+        assert!(path_at(&maps, 2, 20).is_some(), "not yet");
+        assert_eq!(maps.in_use().len(), 0);
+        maps.forget(101 + REMEMBERED);
+        assert!(path_at(&maps, 2, 20).is_none());
+        assert!(path_at(&maps, 3, 60).is_some());
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(crate) fn of_process(pid: u32) -> Vec<Process> {
                 uid: first.uid,
                 started: stat.started,
                 comm: stat.comm,
+                inner_pid: first.inner_pid,
+                pid_namespace: first.pid_namespace,
                 ..Process::default()
             });
         }
@@ -47,17 +49,20 @@ pub(crate) fn of_process(pid: u32) -> Vec<Process> {
 /// The row of the first thread of a process.
 pub(crate) fn first_thread(pid: u32) -> Option<Process> {
     let stat = stat(&format!("/proc/{pid}/stat"))?;
+    let status = Status::read(pid);
     Some(Process {
         time: clock::boottime().0,
         tid: pid,
         pid,
         ppid: stat.ppid,
-        uid: uid(pid),
+        uid: status.uid,
         started: stat.started,
         comm: stat.comm,
         exe: std::fs::read_link(format!("/proc/{pid}/exe")).map_or(String::new(), |p| p.to_string_lossy().into_owned()),
         argv: argv(pid),
         cgroup: std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default().trim_end().to_owned(),
+        inner_pid: status.inner_pid,
+        pid_namespace: pid_namespace(pid),
     })
 }
 
@@ -70,22 +75,35 @@ fn argv(pid: u32) -> String {
         return String::new();
     }
     let cut = bytes.len() > ARGV_BYTES;
-    // An argument that is cut may be half of a secret that the mask would know by its other half.
-    let whole = if cut { bytes[..ARGV_BYTES].iter().rposition(|&b| b == 0).unwrap_or(0) } else { bytes.len() };
-    let text = String::from_utf8_lossy(&bytes[..whole]).into_owned();
-    let argv: Vec<String> = text.trim_end_matches('\0').split('\0').map(str::to_owned).collect();
-    let mut masked = mask::mask(&argv).join(" ");
-    if cut {
-        masked.push_str(" …");
-    }
-    masked
+    mask::mask_bytes(&bytes[..bytes.len().min(ARGV_BYTES)], cut)
 }
 
-/// The effective user.
-fn uid(pid: u32) -> u32 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("Uid:"));
-    line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+/// What `/proc/PID/status` says: the effective user, and the pid in the innermost namespace.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Status {
+    uid: u32,
+    inner_pid: u32,
+}
+
+impl Status {
+    fn read(pid: u32) -> Status {
+        Status::parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Status {
+        let words = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().split_whitespace();
+        Status {
+            uid: words("Uid:").nth(1).and_then(|w| w.parse().ok()).unwrap_or(0),
+            inner_pid: words("NSpid:").next_back().and_then(|w| w.parse().ok()).unwrap_or(0),
+        }
+    }
+}
+
+/// Inode number of the PID namespace; 0 when not readable.
+fn pid_namespace(pid: u32) -> u32 {
+    let link = std::fs::read_link(format!("/proc/{pid}/ns/pid")).unwrap_or_default();
+    let link = link.to_string_lossy();
+    link.strip_prefix("pid:[").and_then(|l| l.strip_suffix(']')?.parse().ok()).unwrap_or(0)
 }
 
 struct Stat {
@@ -121,6 +139,16 @@ mod tests {
         let stat = parse_stat(text).unwrap();
         assert_eq!((stat.comm.as_str(), stat.ppid, stat.started), ("a) b (c)", 5, 123_450_000_000));
         assert!(parse_stat("77 (x").is_none());
+    }
+
+    #[test]
+    fn the_pid_inside_is_the_last_one() {
+        let text = "Name:\tx\nUid:\t0\t1000\t0\t0\nNSpid:\t4242\t17\t1\n";
+        assert_eq!(Status::parse(text), Status { uid: 1000, inner_pid: 1 });
+        assert_eq!(Status::parse(""), Status::default());
+        let me = first_thread(std::process::id()).unwrap();
+        let link = std::fs::read_link("/proc/self/ns/pid").unwrap();
+        assert_eq!(link.to_string_lossy(), format!("pid:[{}]", me.pid_namespace));
     }
 
     #[test]

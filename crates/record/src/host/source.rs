@@ -1,33 +1,41 @@
-//! The sources `host.snapshot` and `host.mapping`, and the step `symbols` that names addresses at the end.
+//! The sources `host.snapshot` and `host.mapping`, and the step `symbols` that names addresses.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use coldcase_bundle::{WriteError, Writer};
-use coldcase_model::events::{Device, Mapping};
+use coldcase_bundle::WriteError;
+use coldcase_model::events::{Device, Mapping, Process};
 use coldcase_model::loss::Reason;
 use coldcase_model::{Class, Columns, Event};
 
 use super::build_id::BuildIds;
-use super::maps::{self, Maps};
+use super::containers::Containers;
+use super::known::Known;
+use super::maps::{self, Module};
+use super::put;
 use super::watch::{Noticed, Watch};
 use super::{cgroups, devices, processes, sockets};
 use crate::caps::{self, Cap};
 use crate::clock;
 use crate::kernel::Filter;
 use crate::source::{Context, Running, Skip, Source, Started, StopToken};
-use crate::symbols::{self, Seen};
+use crate::symbols::{self, Namer, PATIENCE, SYMBOLS, Seen};
 
 const SNAPSHOT: &str = "host.snapshot";
 const MAPPING: &str = "host.mapping";
-const SYMBOLS: &str = "symbols";
 
-/// The rings of the watch are looked at this often.
+/// The rings of the watch are looked at this often even when nothing woke us.
 const LOOK: Duration = Duration::from_millis(100);
+/// And no sooner than this after the last look.
+const BREATH: Duration = Duration::from_millis(5);
+/// Processes between two looks while the snapshot is taken.
+const BETWEEN: usize = 16;
 /// Rows in one batch.
 const ROWS: usize = 4096;
+/// The thread of the snapshot is given up when it has not ended by then: a dead file system holds it.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// The snapshot, the watch and the names.
 pub struct Host {
@@ -58,28 +66,26 @@ impl Source for Host {
         }
         self.seen.enable(self.names);
         let remarks = self.limits();
-        let (failure, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let failure: Arc<Mutex<Option<String>>> = Arc::default();
+        let known = Known::new();
+        let namer = self.names.then(|| Namer::new(context.clone(), self.seen.clone(), known.clone()));
         let work = Work {
             context: context.clone(),
             watch,
             ids: BuildIds::default(),
-            maps: Maps::default(),
+            containers: Containers::default(),
+            known,
             mapped: Columns::new(&Mapping::DEF),
             devices: Vec::new(),
             filter: Filter::new(context.scope.clone()),
             host: *self,
         };
-        let thread = std::thread::Builder::new().name("cc-snapshot".into()).spawn({
-            let failure: Arc<Mutex<Option<String>>> = Arc::clone(&failure);
-            let stop = stop.clone();
-            move || {
-                if let Err(e) = work.run(&stop) {
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
-                }
-            }
-        });
-        let thread = thread.map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
-        Ok(Started { running: Box::new(RunningHost { thread, stop, failure }), skipped, remarks })
+        let snapshot = Worker::start("cc-snapshot", &failure, move |stop| work.run(stop))?;
+        let names = match namer {
+            Some(namer) => Some(Worker::start("cc-symbols", &failure, move |stop| namer.run(stop))?),
+            None => None,
+        };
+        Ok(Started { running: Box::new(RunningHost { snapshot, names, context, failure }), skipped, remarks })
     }
 }
 
@@ -119,9 +125,53 @@ fn open_watch(skipped: &mut Vec<(&'static str, Skip)>) -> Option<Watch> {
     }
 }
 
-struct RunningHost {
+/// A thread that runs until it is told to stop.
+struct Worker {
     thread: JoinHandle<()>,
     stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    fn start(
+        name: &str,
+        failure: &Arc<Mutex<Option<String>>>,
+        work: impl FnOnce(&AtomicBool) -> Result<(), WriteError> + Send + 'static,
+    ) -> Result<Worker, Skip> {
+        let (failure, stop) = (failure.clone(), Arc::new(AtomicBool::new(false)));
+        let thread = std::thread::Builder::new().name(name.into()).spawn({
+            let stop = stop.clone();
+            move || {
+                if let Err(e) = work(&stop) {
+                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
+                }
+            }
+        });
+        let thread = thread.map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
+        Ok(Worker { thread, stop })
+    }
+
+    /// Stops it. False when it does not end within `time`: it is left behind then.
+    fn end(self, time: Duration) -> bool {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        let end = Instant::now() + time;
+        while !self.thread.is_finished() {
+            if Instant::now() >= end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if self.thread.join().is_err() {
+            tracing::warn!("a thread that records the host panicked");
+        }
+        true
+    }
+}
+
+struct RunningHost {
+    snapshot: Worker,
+    names: Option<Worker>,
+    context: Context,
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -132,10 +182,16 @@ impl Running for RunningHost {
     }
 
     fn stop(self: Box<Self>) {
-        self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::warn!("the thread that takes the snapshot panicked");
+        // First the mappings: names are looked up through them.
+        if !self.snapshot.end(STUCK) {
+            tracing::warn!("the snapshot hangs, probably on a file system that does not answer");
+            self.context.losses.add(SNAPSHOT, Class::Task, Reason::OutOfTime, 1, 0);
+        }
+        if let Some(names) = self.names
+            && !names.end(PATIENCE + STUCK)
+        {
+            tracing::warn!("looking up names hangs, probably on a file system that does not answer");
+            self.context.losses.add(SYMBOLS, Class::Symbol, Reason::OutOfTime, 1, 0);
         }
     }
 }
@@ -144,7 +200,8 @@ struct Work {
     context: Context,
     watch: Option<Watch>,
     ids: BuildIds,
-    maps: Maps,
+    containers: Containers,
+    known: Known,
     mapped: Columns,
     devices: Vec<Device>,
     filter: Filter,
@@ -160,20 +217,24 @@ impl Work {
             let last = stop.load(Ordering::Acquire);
             self.look()?;
             if last {
-                break;
+                return self.put_new_devices();
             }
-            std::thread::park_timeout(LOOK);
+            match &self.watch {
+                Some(watch) => watch.wait(LOOK),
+                None => std::thread::park_timeout(LOOK),
+            }
+            std::thread::sleep(BREATH);
         }
-        if self.host.snapshot {
-            let before = &self.devices;
-            let new = |d: &Device| !before.iter().any(|b| (b.dev, &b.name) == (d.dev, &d.name));
-            put(&self.context, &devices::all().into_iter().filter(new).collect::<Vec<_>>())?;
+    }
+
+    /// Devices that came since the snapshot.
+    fn put_new_devices(&self) -> Result<(), WriteError> {
+        if !self.host.snapshot {
+            return Ok(());
         }
-        if self.host.names {
-            let rows = symbols::resolve(&self.host.seen, &self.maps);
-            put(&self.context, &rows)?;
-        }
-        Ok(())
+        let before = &self.devices;
+        let new = |d: &Device| !before.iter().any(|b| (b.dev, &b.name) == (d.dev, &d.name));
+        put(&self.context, &devices::all().into_iter().filter(new).collect::<Vec<_>>())
     }
 
     /// Mappings first: they are what the first samples need.
@@ -181,9 +242,12 @@ impl Work {
         let own = self.context.own.pid;
         let pids: Vec<u32> = processes::pids().into_iter().filter(|&pid| pid != own).collect();
         let time = clock::boottime().0;
-        for &pid in &pids {
+        for (n, &pid) in pids.iter().enumerate() {
             for row in maps::of_process(pid, time, &mut self.ids) {
                 self.keep(row)?;
+            }
+            if n % BETWEEN == 0 {
+                self.look()?;
             }
             if stop.is_stopped() {
                 break;
@@ -199,11 +263,11 @@ impl Work {
                 rows.extend(processes::of_process(pid));
             }
             if rows.len() >= ROWS {
-                put(&self.context, &std::mem::take(&mut rows))?;
+                self.put_processes(&std::mem::take(&mut rows))?;
                 self.look()?;
             }
         }
-        put(&self.context, &rows)?;
+        self.put_processes(&rows)?;
         let mut sockets = sockets::all(&pids);
         sockets.retain(|s| self.filter.wants_process(s.pid));
         put(&self.context, &sockets)?;
@@ -228,22 +292,53 @@ impl Work {
                     }
                     self.keep(row)?;
                 }
-                Noticed::Exec { pid } if self.filter.wants_process(pid) => {
-                    programs.extend(self.host.snapshot.then(|| processes::first_thread(pid)).flatten())
+                Noticed::Exec { pid, time } => {
+                    let mut known = self.known.lock();
+                    known.maps.exec(pid, time);
+                    known.jit.ended(pid);
+                    drop(known);
+                    if self.filter.wants_process(pid) {
+                        programs.extend(self.host.snapshot.then(|| processes::first_thread(pid)).flatten());
+                    }
                 }
-                Noticed::Exec { .. } => {}
-                Noticed::Forked { child, parent } => self.maps.forked(child, parent),
+                Noticed::Forked { child, parent, time } => self.known.lock().maps.forked(child, parent, time),
+                Noticed::Ended { pid, time } => {
+                    let mut known = self.known.lock();
+                    known.maps.ended(pid, time);
+                    known.jit.ended(pid);
+                }
                 Noticed::Lost { cpu, count } => {
                     self.context.losses.add_on(MAPPING, Class::Task, Reason::RingFull, cpu, count, 0);
                 }
             }
         }
-        put(&self.context, &programs)?;
+        if self.host.names {
+            self.known.lock().jit.look();
+        }
+        self.put_processes(&programs)?;
         self.write_mappings()
     }
 
+    /// Processes, and the containers that are met for the first time.
+    fn put_processes(&mut self, rows: &[Process]) -> Result<(), WriteError> {
+        let containers: Vec<_> = rows.iter().flat_map(|r| self.containers.of_cgroup(&r.cgroup)).collect();
+        put(&self.context, rows)?;
+        put(&self.context, &containers)
+    }
+
     fn keep(&mut self, row: Mapping) -> Result<(), WriteError> {
-        self.maps.add(&row);
+        let mut known = self.known.lock();
+        if !known.maps.add(&row) {
+            return Ok(());
+        }
+        if self.host.names {
+            known.held.hold(&row);
+            let module = Module { build_id: String::new(), path: row.path.clone() };
+            if !module.is_file() && !row.path.starts_with("[v") {
+                known.jit.seek(row.pid);
+            }
+        }
+        drop(known);
         // Programs take their names after their mappings were made: a scope of names cannot judge them yet.
         if self.context.scope.comms.is_empty() && !self.filter.wants_process(row.pid) {
             return Ok(());
@@ -260,16 +355,4 @@ impl Work {
         self.context.intake.add(rows.len() as u64, 0);
         self.context.writer.append(Mapping::DEF.stream, rows)
     }
-}
-
-/// Appends rows to their stream.
-fn put<E: Event + Clone>(context: &Context, rows: &[E]) -> Result<(), WriteError> {
-    let writer: &Writer = &context.writer;
-    for part in rows.chunks(ROWS) {
-        let mut columns = Columns::new(&E::DEF);
-        part.iter().for_each(|row| row.clone().push(&mut columns));
-        context.intake.add(part.len() as u64, 0);
-        writer.append(E::DEF.stream, columns)?;
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The watch for new mappings, programs and processes: perf's MMAP2, COMM, FORK and EXIT records of all CPUs.
 
 use std::io;
+use std::time::Duration;
 
 use coldcase_model::events::Mapping;
 
@@ -14,15 +15,19 @@ pub(crate) enum Noticed {
     /// An executable mapping was made. Without a build-id from the kernel, device and inode say which file it is.
     Mapped { row: Mapping, file: Option<(u64, u64)> },
     /// A process became another program.
-    Exec { pid: u32 },
+    Exec { pid: u32, time: u64 },
     /// A process began with the mappings of its parent.
-    Forked { child: u32, parent: u32 },
+    Forked { child: u32, parent: u32, time: u64 },
+    /// A process ended (its first thread did).
+    Ended { pid: u32, time: u64 },
     /// Records did not fit the ring.
     Lost { cpu: i32, count: u64 },
 }
 
 /// Pages of each CPU's ring: a thousand records and more between two looks.
 const PAGES: usize = 64;
+/// The first byte wakes us: what is mapped by a program that lives for milliseconds must be opened by then.
+const WATERMARK: u32 = 1;
 
 /// The rings of all CPUs.
 pub(crate) struct Watch {
@@ -32,19 +37,27 @@ pub(crate) struct Watch {
 impl Watch {
     /// Opens the watch. With build-ids by the kernel where it can (5.12).
     pub(crate) fn open() -> io::Result<Watch> {
-        let watermark = (PAGES * rustix::param::page_size() / 4) as u32;
         let (mut rings, mut build_ids) = (Vec::new(), true);
         for cpu in perf::online_cpus()? {
-            let event = match perf::open(&perf::watcher(build_ids, watermark), cpu) {
+            let event = match perf::open(&perf::watcher(build_ids, WATERMARK), cpu) {
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) && build_ids => {
                     build_ids = false;
-                    perf::open(&perf::watcher(false, watermark), cpu)?
+                    perf::open(&perf::watcher(false, WATERMARK), cpu)?
                 }
                 other => other?,
             };
             rings.push((cpu, PerfRing::map(event, PAGES)?));
         }
         Ok(Watch { rings })
+    }
+
+    /// Waits until there is something, for `time` at most.
+    pub(crate) fn wait(&self, time: Duration) {
+        let on = rustix::event::PollFlags::IN;
+        let mut fds: Vec<_> = self.rings.iter().map(|(_, ring)| rustix::event::PollFd::new(ring, on)).collect();
+        let time = rustix::time::Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() };
+        // What interrupts it is looked at like what it waits for.
+        let _ = rustix::event::poll(&mut fds, Some(&time));
     }
 
     /// Takes what is there. In order on each CPU only.
@@ -59,9 +72,10 @@ impl Watch {
     }
 }
 
-/// PERF_RECORD_*, and PERF_RECORD_MISC_COMM_EXEC.
+/// PERF_RECORD_* and PERF_RECORD_MISC_COMM_EXEC.
 const LOST: u32 = libbpf_sys::PERF_RECORD_LOST;
 const COMM: u32 = 3;
+const EXIT: u32 = 4;
 const FORK: u32 = 7;
 const MMAP2: u32 = libbpf_sys::PERF_RECORD_MMAP2;
 const COMM_EXEC: u16 = 1 << 13;
@@ -73,10 +87,14 @@ const KERNEL: u16 = 1;
 fn parse(kind: u32, misc: u16, body: &[u8], cpu: u32) -> Option<Noticed> {
     match kind {
         MMAP2 if misc & MODE != KERNEL => mapped(misc, body),
-        COMM if misc & COMM_EXEC != 0 => Some(Noticed::Exec { pid: u32_at(body, 0)? }),
+        COMM if misc & COMM_EXEC != 0 => Some(Noticed::Exec { pid: u32_at(body, 0)?, time: time(body)? }),
         FORK => {
-            let (child, parent) = (u32_at(body, 0)?, u32_at(body, 4)?);
-            (child != parent).then_some(Noticed::Forked { child, parent })
+            let (child, parent, time) = (u32_at(body, 0)?, u32_at(body, 4)?, time(body)?);
+            (child != parent).then_some(Noticed::Forked { child, parent, time })
+        }
+        EXIT => {
+            let (pid, tid, time) = (u32_at(body, 0)?, u32_at(body, 8)?, time(body)?);
+            (pid == tid).then_some(Noticed::Ended { pid, time })
         }
         LOST => Some(Noticed::Lost { cpu: cpu as i32, count: u64_at(body, 8)? }),
         _ => None,
@@ -98,7 +116,7 @@ fn mapped(misc: u16, body: &[u8]) -> Option<Noticed> {
     let path = String::from_utf8_lossy(path);
     Some(Noticed::Mapped {
         row: Mapping {
-            time: u64_at(body, tail + 8)?,
+            time: time(body)?,
             pid: u32_at(body, 0)?,
             start,
             end: start.saturating_add(length),
@@ -108,6 +126,11 @@ fn mapped(misc: u16, body: &[u8]) -> Option<Noticed> {
         },
         file,
     })
+}
+
+/// The time stands at the end of every record.
+fn time(body: &[u8]) -> Option<u64> {
+    u64_at(body, body.len().checked_sub(8)?)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -137,14 +160,16 @@ mod tests {
         let pid = child.id();
         child.wait().unwrap();
         let after = crate::clock::boottime().0;
-        let (mut mapped, mut exec, mut forked) = (Vec::new(), false, false);
+        let (mut mapped, mut exec, mut forked, mut ended) = (Vec::new(), false, false, false);
+        watch.wait(Duration::from_millis(100));
         watch.drain(|noticed| match noticed {
             Noticed::Mapped { row, file } if row.pid == pid => mapped.push((row, file)),
-            Noticed::Exec { pid: p } => exec |= p == pid,
-            Noticed::Forked { child, parent } => forked |= child == pid && parent == std::process::id(),
+            Noticed::Exec { pid: p, time } => exec |= p == pid && time > before && time < after,
+            Noticed::Ended { pid: p, .. } => ended |= p == pid,
+            Noticed::Forked { child, parent, .. } => forked |= child == pid && parent == std::process::id(),
             _ => {}
         });
-        assert!(exec && forked);
+        assert!(exec && forked && ended);
         let (row, file) = mapped.iter().find(|(r, _)| r.path.ends_with("/true")).unwrap();
         assert!(row.time > before && row.time < after && row.end > row.start, "{row:?}");
         if file.is_none() {

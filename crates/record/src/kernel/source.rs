@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use coldcase_model::events::{EnumName, RingCount};
+use coldcase_model::column::TextColumn;
+use coldcase_model::events::{EnumName, Exec, RingCount};
 use coldcase_model::loss::Reason;
-use coldcase_model::{Class, Columns, Event, EventDef};
+use coldcase_model::{Class, Column, Columns, Event, EventDef};
 
 use super::consume::Sink;
 use super::dials::{Dials, Thresholds};
@@ -14,6 +15,7 @@ use super::reduce::Reducer;
 use super::{Capture, Options, by_priority, enums};
 use crate::clock;
 use crate::config::KernelConfig;
+use crate::mask;
 use crate::reduce::{Brake, Rung};
 use crate::source::{Context, Running, Skip, Source, Started};
 use crate::symbols::Seen;
@@ -109,7 +111,10 @@ struct ToWriter {
 }
 
 impl Sink for ToWriter {
-    fn rows(&self, def: &'static EventDef, rows: Columns, waited: Duration) {
+    fn rows(&self, def: &'static EventDef, mut rows: Columns, waited: Duration) {
+        if def.kind == Exec::DEF.kind {
+            mask_arguments(&mut rows);
+        }
         self.seen.rows(&rows);
         self.context.intake.add(rows.len() as u64, 0);
         self.context.intake.backlog(def.class, waited.as_nanos() as u64);
@@ -118,6 +123,19 @@ impl Sink for ToWriter {
             self.broken.store(true, Ordering::Relaxed);
         }
     }
+}
+
+/// Arguments as the kernel has them, each ended by a zero byte, to what may be written.
+fn mask_arguments(rows: &mut Columns) {
+    let at = |name| rows.names.iter().position(|n| n == name);
+    let (Some(argv), Some(cut)) = (at("argv"), at("cut")) else { return };
+    let Some(Column::U32(cut)) = rows.columns.get(cut).cloned() else { return };
+    let Some(Column::Text(raw)) = rows.columns.get_mut(argv) else { return };
+    let mut masked = TextColumn::default();
+    for (i, cut) in cut.iter().enumerate() {
+        masked.push(mask::mask_bytes(raw.get(i), *cut > 0).as_bytes());
+    }
+    *raw = masked;
 }
 
 struct RunningKernel {
@@ -202,5 +220,32 @@ impl Running for RunningKernel {
         }
         self.count();
         self.tell_rings();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_from_the_kernel_are_masked_and_what_is_half_is_left_out() {
+        let mut rows = Columns::new(&Exec::DEF);
+        for (text, cut) in [(&b"app\0--token\0hunter2\0"[..], 0u32), (b"app\0--password=hun", 40), (b"", 0)] {
+            let event = Exec { cut, argv: coldcase_model::TextLen(text.len() as u32), ..Default::default() };
+            let mut raw = vec![0; std::mem::size_of::<Exec>()];
+            let put = |raw: &mut Vec<u8>, name: &str, value: u32| {
+                if let Some(field) = Exec::DEF.fields.iter().find(|f| f.name == name) {
+                    raw[field.offset..field.offset + 4].copy_from_slice(&value.to_le_bytes());
+                }
+            };
+            put(&mut raw, "cut", event.cut);
+            put(&mut raw, "argv", event.argv.0);
+            raw.extend(text);
+            assert!(rows.push_kernel(&Exec::DEF, &raw).is_ok());
+        }
+        mask_arguments(&mut rows);
+        let Some(Column::Text(argv)) = rows.get("argv") else { return };
+        let said: Vec<_> = (0..3).map(|i| argv.text(i).into_owned()).collect();
+        assert_eq!(said, ["app --token ***", "app …", ""]);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 
 use super::Named;
+use super::pick::Pick;
 
 /// Whether the kernel tells us where its functions are.
 pub(crate) fn are_told() -> bool {
@@ -13,34 +14,22 @@ pub(crate) fn are_told() -> bool {
     lines.find_map(|l| parse(&l).map(|f| f.0)).is_some_and(|address| address != 0)
 }
 
-/// The functions that hold these addresses (sorted). Empty when the kernel does not tell addresses.
-pub(crate) fn names(addresses: &[u64]) -> BTreeSet<Named> {
+/// The functions that hold these addresses, and how many they hold. Empty when the kernel does not tell addresses.
+pub(crate) fn names(addresses: &BTreeSet<u64>) -> (BTreeSet<Named>, usize) {
     if addresses.is_empty() {
-        return BTreeSet::new();
+        return Default::default();
     }
-    let text = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-    let found = within(&text, addresses);
-    if found.is_empty() {
-        tracing::warn!(
-            "kernel frames have no names: /proc/kallsyms does not tell addresses (CAP_SYSLOG, kptr_restrict)"
-        );
-    }
-    found
+    within(&std::fs::read_to_string("/proc/kallsyms").unwrap_or_default(), addresses)
 }
 
-fn within(text: &str, addresses: &[u64]) -> BTreeSet<Named> {
-    let mut functions: Vec<(u64, &str)> = text.lines().filter_map(parse).filter(|f| f.0 != 0).collect();
-    functions.sort_by_key(|f| f.0);
-    // Aliases: the first that is listed names the address.
-    functions.dedup_by_key(|f| f.0);
-    let mut found = BTreeSet::new();
-    for &address in addresses {
-        let after = functions.partition_point(|f| f.0 <= address);
-        let Some(&(start, name)) = after.checked_sub(1).and_then(|i| functions.get(i)) else { continue };
-        let size = functions.get(after).map_or(0, |next| next.0 - start);
-        found.insert(Named { start, size, name: name.to_owned() });
+fn within(text: &str, addresses: &BTreeSet<u64>) -> (BTreeSet<Named>, usize) {
+    let mut pick = Pick::new(addresses.iter().copied().collect());
+    for (start, name) in text.lines().filter_map(parse).filter(|f| f.0 != 0) {
+        pick.offer(start, 0, name);
     }
-    found
+    let (picked, open) = pick.finish();
+    let named = picked.into_iter().map(|p| Named { start: p.start, size: p.size, name: p.name.to_owned() });
+    (named.collect(), addresses.len() - open.len())
 }
 
 /// Address and name of a function: `ffffffff81000000 T _text [module]`.
@@ -59,12 +48,13 @@ mod tests {
     #[test]
     fn an_address_belongs_to_the_function_before_it() {
         let text = "0000000000000100 T first\n0000000000000180 d some_data\n0000000000000200 t second\t[module]\n";
-        let found = within(text, &[0x50, 0x100, 0x1ff, 0x210]);
+        let (found, held) = within(text, &BTreeSet::from([0x50, 0x100, 0x1ff, 0x210]));
         let expected = [
             Named { start: 0x100, size: 0x100, name: "first".into() },
             Named { start: 0x200, size: 0, name: "second".into() },
         ];
         assert_eq!(found, BTreeSet::from(expected));
-        assert!(within("0000000000000000 T hidden\n", &[5]).is_empty(), "addresses are withheld");
+        assert_eq!(held, 3);
+        assert!(within("0000000000000000 T hidden\n", &BTreeSet::from([5])).0.is_empty(), "addresses are withheld");
     }
 }

@@ -1,11 +1,11 @@
-//! The distinct addresses of all stacks of a capture.
+//! The distinct addresses of the stacks that were captured since they were last looked up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use coldcase_model::{Column, Columns};
 
-/// Addresses that are remembered at most; beyond that names are missing, not samples.
+/// Addresses that wait at most; beyond that names are missing, not samples.
 const MOST: usize = 1 << 20;
 
 /// A handle to the addresses. Cheap to clone, used from any thread.
@@ -17,8 +17,18 @@ pub struct Seen {
 #[derive(Debug, Default)]
 struct Addresses {
     enabled: bool,
-    kernel: HashSet<u64>,
-    user: HashSet<(u32, u64)>,
+    batch: Batch,
+}
+
+/// Addresses as they were taken.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Of the kernel.
+    pub(crate) kernel: HashSet<u64>,
+    /// Of processes, with the time at which each was seen.
+    pub(crate) user: HashMap<(u32, u64), u64>,
+    /// Stacks whose addresses found no room.
+    pub(crate) dropped: u64,
 }
 
 impl Seen {
@@ -32,43 +42,52 @@ impl Seen {
     pub(crate) fn rows(&self, rows: &Columns) {
         if let Some(Column::Stack(places)) = rows.get("location") {
             let mut addresses = self.lock();
-            if addresses.enabled && addresses.kernel.len() < MOST {
-                addresses.kernel.extend(places.entries.iter().flatten());
+            if addresses.enabled && addresses.batch.kernel.len() < MOST {
+                addresses.batch.kernel.extend(places.entries.iter().flatten());
             }
             return;
         }
-        let (Some(Column::Stack(kernel)), Some(Column::Stack(user)), Some(Column::U32(pids))) =
-            (rows.get("kernel_stack"), rows.get("user_stack"), rows.get("pid"))
-        else {
-            return;
+        let stacks = |name| match rows.get(name) {
+            Some(Column::Stack(c)) => Some(c),
+            _ => None,
         };
+        let (kernel, user) = (stacks("kernel_stack"), stacks("user_stack"));
+        if kernel.is_none() && user.is_none() {
+            return;
+        }
         let mut addresses = self.lock();
         if !addresses.enabled {
             return;
         }
-        for stack in &kernel.entries {
-            if addresses.kernel.len() < MOST {
-                addresses.kernel.extend(lookups(stack));
+        let batch = &mut addresses.batch;
+        for stack in kernel.iter().flat_map(|c| &c.entries) {
+            if batch.kernel.len() < MOST {
+                batch.kernel.extend(lookups(stack));
+            } else {
+                batch.dropped += 1;
             }
         }
+        let (Some(user), Some(Column::U32(pids)), Some(Column::U64(times))) = (user, rows.get("pid"), rows.get("time"))
+        else {
+            return;
+        };
         let mut done = HashSet::new();
-        for (&pid, &id) in pids.iter().zip(&user.ids) {
-            if !done.insert((pid, id)) || addresses.user.len() >= MOST {
+        for ((&pid, &id), &time) in pids.iter().zip(&user.ids).zip(times) {
+            if !done.insert((pid, id)) {
                 continue;
             }
             let Some(stack) = user.entries.get(id as usize) else { continue };
-            addresses.user.extend(lookups(stack).map(|a| (pid, a)));
+            if batch.user.len() < MOST {
+                batch.user.extend(lookups(stack).map(|a| ((pid, a), time)));
+            } else {
+                batch.dropped += 1;
+            }
         }
     }
 
-    /// Kernel addresses, and addresses of processes. Empties it.
-    pub(crate) fn take(&self) -> (Vec<u64>, Vec<(u32, u64)>) {
-        let mut addresses = self.lock();
-        let mut kernel: Vec<u64> = addresses.kernel.drain().collect();
-        let mut user: Vec<(u32, u64)> = addresses.user.drain().collect();
-        kernel.sort_unstable();
-        user.sort_unstable();
-        (kernel, user)
+    /// What came since the last call.
+    pub(crate) fn take(&self) -> Batch {
+        std::mem::take(&mut self.lock().batch)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Addresses> {

@@ -85,7 +85,11 @@ fn facts(a: &Analysis) -> String {
     let steps = if steps.is_empty() { String::new() } else { format!("; <b class=\"bad\">{}</b>", steps.join(", ")) };
     rows.push(("Clock", format!("{clock}{ntp}{steps}")));
     if let Some(named) = q.frames_named {
-        rows.push(("Stack frames with a name", share(named)));
+        let bogus = match q.frames_bogus {
+            0 => String::new(),
+            n => format!("; {n} addresses outside of executable mappings left out"),
+        };
+        rows.push(("Stack frames with a name", share(named) + &bogus));
     }
     let mut cost = format!("{:.2} CPU s", q.recorder_cpu);
     if seconds > 0.0 {

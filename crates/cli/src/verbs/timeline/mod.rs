@@ -68,13 +68,15 @@ pub(crate) struct Args {
 }
 
 /// Streams that say how things stood or how the recorder did, rather than what happened.
-const QUIET: [&str; 10] = [
+const QUIET: [&str; 12] = [
     "host.process",
     "host.socket",
     "host.mapping",
     "host.cgroup",
+    "host.container",
     "host.metric",
     "symbols",
+    "symbols.modules",
     "recorder.anchor",
     "recorder.cost",
     "recorder.backlog",
