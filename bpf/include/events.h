@@ -525,3 +525,164 @@ _Static_assert(__builtin_offsetof(struct cc_lock_contention, result) == 52, "cc_
 _Static_assert(__builtin_offsetof(struct cc_lock_contention, cpu) == 56, "cc_lock_contention.cpu");
 _Static_assert(__builtin_offsetof(struct cc_lock_contention, reserved) == 58, "cc_lock_contention.reserved");
 _Static_assert(__builtin_offsetof(struct cc_lock_contention, kernel_stack) == 60, "cc_lock_contention.kernel_stack");
+
+/* A sync or removal of a file that took at least the file threshold (1 ms by default), as its file system tells it
+ * (tracepoints `ext4/ext4_sync_file_enter`, `_exit`, `ext4_unlink_enter`, `_exit`, `xfs/xfs_file_fsync`). */
+#define CC_KIND_FILE_CALL 20
+struct cc_file_call {
+	struct cc_head head;
+	__u64 time; /* When the file system began. */
+	__u64 duration; /* Until it was done; 0 where flags bit 0 is set. */
+	__u64 inode; /* Inode number. */
+	__u64 size; /* Size of the file. */
+	__u32 dev; /* Device of the file system: major << 20 | minor. */
+	__u32 what; /* What was called: 1 fsync, 2 fdatasync, 3 unlink. */
+	__u32 pid; /* The process. */
+	__u32 tid; /* The thread. */
+	__s32 result; /* Result as a negative errno; 0 when fine. */
+	__u32 flags; /* Bit 0: the file system (XFS) does not tell when it was done. Bit 1: the beginning of the path is cut off. Bit 2: the path begins at the root of its file system, not of the tree. */
+	char comm[16]; /* Name of the thread. */
+	__u32 path; /* Path of the file, as its mount namespace has it; at most 256 bytes. (bytes; they follow the struct and its frames, in order) */
+	__u32 reserved; /* Zero. */
+};
+_Static_assert(sizeof(struct cc_file_call) == 96, "cc_file_call");
+_Static_assert(__builtin_offsetof(struct cc_file_call, time) == 16, "cc_file_call.time");
+_Static_assert(__builtin_offsetof(struct cc_file_call, duration) == 24, "cc_file_call.duration");
+_Static_assert(__builtin_offsetof(struct cc_file_call, inode) == 32, "cc_file_call.inode");
+_Static_assert(__builtin_offsetof(struct cc_file_call, size) == 40, "cc_file_call.size");
+_Static_assert(__builtin_offsetof(struct cc_file_call, dev) == 48, "cc_file_call.dev");
+_Static_assert(__builtin_offsetof(struct cc_file_call, what) == 52, "cc_file_call.what");
+_Static_assert(__builtin_offsetof(struct cc_file_call, pid) == 56, "cc_file_call.pid");
+_Static_assert(__builtin_offsetof(struct cc_file_call, tid) == 60, "cc_file_call.tid");
+_Static_assert(__builtin_offsetof(struct cc_file_call, result) == 64, "cc_file_call.result");
+_Static_assert(__builtin_offsetof(struct cc_file_call, flags) == 68, "cc_file_call.flags");
+_Static_assert(__builtin_offsetof(struct cc_file_call, comm) == 72, "cc_file_call.comm");
+_Static_assert(__builtin_offsetof(struct cc_file_call, path) == 88, "cc_file_call.path");
+_Static_assert(__builtin_offsetof(struct cc_file_call, reserved) == 92, "cc_file_call.reserved");
+
+/* Dirty pages went to disk, or somebody had to wait for it (tracepoints `writeback/writeback_start`, `_written`,
+ * `balance_dirty_pages`, `jbd2/jbd2_start_commit`, `_end_commit`). */
+#define CC_KIND_WRITEBACK 26
+struct cc_writeback {
+	struct cc_head head;
+	__u64 time; /* When it began. */
+	__u64 duration; /* How long it took; 0 for a pause, whose length is the off-CPU interval of the thread that follows. */
+	__u64 pages; /* Pages written, for what 1. */
+	__u32 dev; /* The device: major << 20 | minor; 0 when unknown. */
+	__u32 what; /* 1 a kernel worker wrote dirty pages back; 2 a writer is put to sleep because too much is dirty; 3 the journal committed a transaction. */
+	__u32 pid; /* Process that did it, or is put to sleep. */
+	__u32 tid; /* Thread, likewise. */
+	__u32 reason; /* Why, for what 1: `enum wb_reason` of the kernel (0 background, 2 sync, 3 periodic). */
+	__u32 reserved; /* Zero. */
+	char comm[16]; /* Name of the thread. */
+};
+_Static_assert(sizeof(struct cc_writeback) == 80, "cc_writeback");
+_Static_assert(__builtin_offsetof(struct cc_writeback, time) == 16, "cc_writeback.time");
+_Static_assert(__builtin_offsetof(struct cc_writeback, duration) == 24, "cc_writeback.duration");
+_Static_assert(__builtin_offsetof(struct cc_writeback, pages) == 32, "cc_writeback.pages");
+_Static_assert(__builtin_offsetof(struct cc_writeback, dev) == 40, "cc_writeback.dev");
+_Static_assert(__builtin_offsetof(struct cc_writeback, what) == 44, "cc_writeback.what");
+_Static_assert(__builtin_offsetof(struct cc_writeback, pid) == 48, "cc_writeback.pid");
+_Static_assert(__builtin_offsetof(struct cc_writeback, tid) == 52, "cc_writeback.tid");
+_Static_assert(__builtin_offsetof(struct cc_writeback, reason) == 56, "cc_writeback.reason");
+_Static_assert(__builtin_offsetof(struct cc_writeback, reserved) == 60, "cc_writeback.reserved");
+_Static_assert(__builtin_offsetof(struct cc_writeback, comm) == 64, "cc_writeback.comm");
+
+/* A signal was sent or taken (tracepoints `signal/signal_generate`, `signal_deliver`). Of the signals that programs
+ * send all the time (SIGCHLD, SIGALRM, SIGURG, real-time ones, …) at most some hundreds per CPU and second are told;
+ * the rest are counted as lost, reason `rate-limited`. */
+#define CC_KIND_SIGNAL 21
+struct cc_signal {
+	struct cc_head head;
+	__u64 time; /* When. */
+	__u32 tid; /* The thread it is for. */
+	__u32 pid; /* Its process. */
+	__u32 sender_tid; /* Thread that sent it; 0 when the kernel did (a timer, a fault), and in rows of what is taken. */
+	__u32 sender_pid; /* Process that sent it, likewise. */
+	__u32 what; /* 1 sent, 2 taken. */
+	__u32 signal; /* Its number. */
+	__s32 code; /* `si_code` as in sigaction(2): 0 kill(2), -6 tgkill(2), 128 the kernel. */
+	__u32 result; /* What became of it when it was sent: 0 it waits to be taken, 1 ignored, 2 one waited already, 3 and 4 no memory. */
+	__u32 flags; /* Bit 0: sent to the whole process. Bit 1: taken and ignored. Bit 2: taken by a handler of the program. */
+	__u32 reserved; /* Zero. */
+	char comm[16]; /* Name of the thread it is for. */
+};
+_Static_assert(sizeof(struct cc_signal) == 80, "cc_signal");
+_Static_assert(__builtin_offsetof(struct cc_signal, time) == 16, "cc_signal.time");
+_Static_assert(__builtin_offsetof(struct cc_signal, tid) == 24, "cc_signal.tid");
+_Static_assert(__builtin_offsetof(struct cc_signal, pid) == 28, "cc_signal.pid");
+_Static_assert(__builtin_offsetof(struct cc_signal, sender_tid) == 32, "cc_signal.sender_tid");
+_Static_assert(__builtin_offsetof(struct cc_signal, sender_pid) == 36, "cc_signal.sender_pid");
+_Static_assert(__builtin_offsetof(struct cc_signal, what) == 40, "cc_signal.what");
+_Static_assert(__builtin_offsetof(struct cc_signal, signal) == 44, "cc_signal.signal");
+_Static_assert(__builtin_offsetof(struct cc_signal, code) == 48, "cc_signal.code");
+_Static_assert(__builtin_offsetof(struct cc_signal, result) == 52, "cc_signal.result");
+_Static_assert(__builtin_offsetof(struct cc_signal, flags) == 56, "cc_signal.flags");
+_Static_assert(__builtin_offsetof(struct cc_signal, reserved) == 60, "cc_signal.reserved");
+_Static_assert(__builtin_offsetof(struct cc_signal, comm) == 64, "cc_signal.comm");
+
+/* A page fault that had to read from a disk or swap, when it was done (software event `major-faults`). */
+#define CC_KIND_MAJOR_FAULT 23
+struct cc_major_fault {
+	struct cc_head head;
+	__u64 time; /* When the page was there. The wait before it is an off-CPU interval of the thread. */
+	__u64 address; /* The address that was touched. */
+	__u32 pid; /* The process. */
+	__u32 tid; /* The thread. */
+	__u32 flags; /* Bit 0: the kernel touched it, in a system call. */
+	__u32 user_stack; /* User stack. (frames; they follow the struct, in order) */
+	char comm[16]; /* Name of the thread. */
+};
+_Static_assert(sizeof(struct cc_major_fault) == 64, "cc_major_fault");
+_Static_assert(__builtin_offsetof(struct cc_major_fault, time) == 16, "cc_major_fault.time");
+_Static_assert(__builtin_offsetof(struct cc_major_fault, address) == 24, "cc_major_fault.address");
+_Static_assert(__builtin_offsetof(struct cc_major_fault, pid) == 32, "cc_major_fault.pid");
+_Static_assert(__builtin_offsetof(struct cc_major_fault, tid) == 36, "cc_major_fault.tid");
+_Static_assert(__builtin_offsetof(struct cc_major_fault, flags) == 40, "cc_major_fault.flags");
+_Static_assert(__builtin_offsetof(struct cc_major_fault, user_stack) == 44, "cc_major_fault.user_stack");
+_Static_assert(__builtin_offsetof(struct cc_major_fault, comm) == 48, "cc_major_fault.comm");
+
+/* A thread had to make room in memory itself, or kswapd did (tracepoints `vmscan/mm_vmscan_direct_reclaim_begin`, `_end`,
+ * `mm_vmscan_memcg_reclaim_begin`, `_end`, `mm_vmscan_kswapd_wake`, `_sleep`, `compaction/mm_compaction_begin`, `_end`). */
+#define CC_KIND_RECLAIM 24
+struct cc_reclaim {
+	struct cc_head head;
+	__u64 time; /* When it began. */
+	__u64 duration; /* How long it took. */
+	__u64 reclaimed; /* Pages freed, where known (direct and cgroup). */
+	__u32 what; /* 1 direct: the host is short of memory; 2 cgroup: its limit is reached; 3 compaction: no large piece is free; 4 kswapd was awake. */
+	__u32 order; /* Size asked for: 2^order pages. */
+	__u32 pid; /* The process. */
+	__u32 tid; /* The thread. */
+	char comm[16]; /* Its name. */
+};
+_Static_assert(sizeof(struct cc_reclaim) == 72, "cc_reclaim");
+_Static_assert(__builtin_offsetof(struct cc_reclaim, time) == 16, "cc_reclaim.time");
+_Static_assert(__builtin_offsetof(struct cc_reclaim, duration) == 24, "cc_reclaim.duration");
+_Static_assert(__builtin_offsetof(struct cc_reclaim, reclaimed) == 32, "cc_reclaim.reclaimed");
+_Static_assert(__builtin_offsetof(struct cc_reclaim, what) == 40, "cc_reclaim.what");
+_Static_assert(__builtin_offsetof(struct cc_reclaim, order) == 44, "cc_reclaim.order");
+_Static_assert(__builtin_offsetof(struct cc_reclaim, pid) == 48, "cc_reclaim.pid");
+_Static_assert(__builtin_offsetof(struct cc_reclaim, tid) == 52, "cc_reclaim.tid");
+_Static_assert(__builtin_offsetof(struct cc_reclaim, comm) == 56, "cc_reclaim.comm");
+
+/* The kernel chose a process to be killed for want of memory (tracepoint `oom/mark_victim`). */
+#define CC_KIND_OOM_KILL 25
+struct cc_oom_kill {
+	struct cc_head head;
+	__u64 time; /* When. */
+	__u64 cgroup; /* Cgroup that limits its memory (of the v1 hierarchy `memory`, or v2); 0 when unknown (before Linux 6.8). */
+	__u32 pid; /* The victim. */
+	__u32 by_pid; /* Process that asked for memory when there was none. */
+	__u32 by_tid; /* Its thread. */
+	__u32 reserved; /* Zero. */
+	char comm[16]; /* Name of the victim; empty when unknown (before Linux 6.8). */
+};
+_Static_assert(sizeof(struct cc_oom_kill) == 64, "cc_oom_kill");
+_Static_assert(__builtin_offsetof(struct cc_oom_kill, time) == 16, "cc_oom_kill.time");
+_Static_assert(__builtin_offsetof(struct cc_oom_kill, cgroup) == 24, "cc_oom_kill.cgroup");
+_Static_assert(__builtin_offsetof(struct cc_oom_kill, pid) == 32, "cc_oom_kill.pid");
+_Static_assert(__builtin_offsetof(struct cc_oom_kill, by_pid) == 36, "cc_oom_kill.by_pid");
+_Static_assert(__builtin_offsetof(struct cc_oom_kill, by_tid) == 40, "cc_oom_kill.by_tid");
+_Static_assert(__builtin_offsetof(struct cc_oom_kill, reserved) == 44, "cc_oom_kill.reserved");
+_Static_assert(__builtin_offsetof(struct cc_oom_kill, comm) == 48, "cc_oom_kill.comm");

@@ -76,7 +76,17 @@ struct cgroup {
 	struct kernfs_node *kn;
 };
 
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+/* Which there are depends on the kernel's configuration. */
+enum cgroup_subsys_id {
+	memory_cgrp_id = 4,
+};
+
 struct css_set {
+	struct cgroup_subsys_state *subsys[1];
 	struct cgroup *dfl_cgrp;
 };
 
@@ -123,6 +133,17 @@ struct mm_struct {
 	unsigned long arg_end;
 };
 
+struct file;
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	struct sched_entity se;
@@ -141,6 +162,7 @@ struct task_struct {
 	__u64 start_boottime;
 	struct css_set *cgroups;
 	char comm[TASK_COMM_LEN];
+	struct files_struct *files;
 	void *worker_private; /* since 5.17 */
 };
 
@@ -188,6 +210,86 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+struct kernel_siginfo {
+	int si_code;
+};
+
+struct sigaction {
+	void *sa_handler;
+};
+
+struct k_sigaction {
+	struct sigaction sa;
+};
+
+struct qstr {
+	u32 len;
+	const unsigned char *name;
+};
+
+struct super_block {
+	u32 s_dev;
+};
+
+struct inode {
+	struct super_block *i_sb;
+	unsigned long i_ino;
+	s64 i_size;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+};
+
+struct xfs_inode {
+	struct inode i_vnode;
+};
+
+struct backing_dev_info {
+	char dev_name[64];
+};
+
+struct bdi_writeback {
+	struct backing_dev_info *bdi;
+};
+
+enum wb_reason { WB_REASON_BACKGROUND };
+
+struct wb_writeback_work {
+	long nr_pages;
+	enum wb_reason reason;
+};
+
+struct block_device {
+	u32 bd_dev;
+};
+
+struct journal_s {
+	struct block_device *j_fs_dev;
+};
+
 struct gendisk {
 	int major;
 	int first_minor;
@@ -195,10 +297,6 @@ struct gendisk {
 
 struct request_queue {
 	struct gendisk *disk;
-};
-
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
 };
 
 struct blkcg {

@@ -148,6 +148,8 @@ def block(folder, v):
         before, t0 = diskstats(), boottime()
         subprocess.run(["dd", "if=/dev/zero", f"of={target}", "bs=64k", "count=400", "oflag=direct", "conv=fsync"], check=True, stderr=subprocess.DEVNULL)
         subprocess.run(["dd", f"if={target}", "of=/dev/null", "bs=32k", "iflag=direct"], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(["dd", "if=/dev/zero", f"of={folder / 'dirty'}", "bs=1M", "count=16"], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(["sync", "-f", folder / "dirty"], check=True)
         time.sleep(0.2)
         after, t1 = diskstats(), boottime()
         if bio:
@@ -165,6 +167,10 @@ def block(folder, v):
     flushes = sum(1 for r in got if r["dev"] == dev and t0 <= r["time"] + r["duration"] <= t1 and r["op"] & 0xFF == 2)
     v.check(f"block I/O count of {key} as /proc/diskstats", -1 - 0.002 * ios <= ios - len(mine) <= flushes + 1 + 0.002 * ios, f"{len(mine)} and {flushes} flushes against {ios}")
     v.check(f"block I/O bytes of {key} as /proc/diskstats", near(sum(r["bytes"] for r in mine), size, 0.01), f"{sum(r['bytes'] for r in mine)} against {size}")
+    back = sum(r["bytes"] for r in mine if r["origin"] == 3)
+    v.check("what was only dirtied is writeback", back >= 16 << 20, f"{back} bytes of {16 << 20} and more")
+    name = pathlib.Path(f"/sys/dev/block/{key}").resolve().name
+    v.check("the device has the host's name", any(r["dev"] == dev and r["name"] == name for r in rows(case, "host.device")), name)
     if bio:
         theirs = histogram_count((folder / "biolatency").read_text())
         # it attaches within about half a second of its start, and its window is 8 s
@@ -173,6 +179,117 @@ def block(folder, v):
         v.check("block I/O completions as biolatency", best <= max(2, 0.02 * theirs), f"off by {best} of {theirs}")
     else:
         v.skip("block I/O against biolatency", "libbpf-tools is not installed")
+
+
+@contextlib.contextmanager
+def cgroup(controller, **limits):
+    """A cgroup of the v1 hierarchy with these limits, or None where there is none; gone afterwards."""
+    top = pathlib.Path("/sys/fs/cgroup") / controller
+    if not (top / "tasks").exists():
+        yield None
+        return
+    group = top / f"coldcase-truth-{os.getpid()}"
+    group.mkdir()
+    try:
+        for name, value in limits.items():
+            (group / name.replace("__", ".")).write_text(value)
+        yield group
+    finally:
+        for _ in range(50):
+            with contextlib.suppress(OSError):
+                group.rmdir()
+                break
+            time.sleep(0.05)
+
+
+def inside(group, *argv):
+    return subprocess.Popen(["sh", "-c", 'echo $$ > "$0"/tasks && exec "$@"', str(group), *map(str, argv)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def throttle(folder, v):
+    device = os.stat(folder).st_dev
+    with cgroup("blkio", blkio__throttle__write_bps_device=f"{os.major(device)}:{os.minor(device)} 1048576") as group:
+        if not group:
+            v.skip("throttled writes", "no cgroup v1 hierarchy blkio")
+            return
+        case = folder / "throttle.case"
+        with recording(case):
+            began = boottime()
+            p = inside(group, "dd", "if=/dev/zero", f"of={folder / 'held'}", "bs=256k", "count=16", "oflag=direct")
+            p.wait(30)
+            wall = boottime() - began
+            owner = group.stat().st_ino
+    held = [r for r in rows(case, "kernel.block") if r["owner_cgroup"] == owner and r["op"] & 0xFF == 1]
+    told = [r for r in held if r["origin"] == 7]
+    v.check("throttled writes are told as such", len(told) >= 14, f"{len(told)} of {len(held)}")
+    disk, off = sum(r["duration"] for r in held), sum(r["duration"] for r in rows(case, "kernel.offcpu", "--pid", p.pid) if r["pid"] == p.pid)
+    v.check("the wait is off the CPU, and not the device's", off > 0.7 * wall and disk < 0.3 * wall, f"wall {wall / 1e6:.0f} ms, off-CPU {off / 1e6:.0f} ms, device {disk / 1e6:.0f} ms")
+    text = run("analyze", case, "-o", folder / "throttle.report", ok=(0, 3))
+    v.check("the report calls it throttling, inferred", "blkio throttling held back" in text and "(inferred), not the device" in text)
+
+
+SYNCER = """
+import os, sys, time
+for name, n in (("one.log", 6), ("two words.log", 3)):
+    f = os.open(os.path.join(sys.argv[1], name), os.O_CREAT | os.O_WRONLY)
+    for _ in range(n):
+        os.write(f, b"x" * 300000)
+        os.fsync(f)
+"""
+
+
+def files(folder, v):
+    if subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True).stdout.strip() != "ext2/ext3":
+        v.skip("fsync by path", f"{folder} is not on ext4")
+        return
+    case, config = folder / "files.case", folder / "files.toml"
+    config.write_text("[kernel]\nfile-threshold = '0s'\n")
+    with recording(case, "--config", config):
+        p = subprocess.Popen([sys.executable, "-c", SYNCER, folder])
+        p.wait(60)
+    count = collections.Counter((r["path"], r["what"]) for r in rows(case, "kernel.file") if r["pid"] == p.pid)
+    want = {(f"{folder}/one.log", 1): 6, (f"{folder}/two words.log", 1): 3}
+    v.check("each fsync with its path", count == want, dict(count))
+    text = run("latency", case, "--top", "200")
+    v.check("latency shows them by path", f"fsync {folder}/two words.log" in text)
+
+
+def memory(folder, v):
+    with cgroup("memory", memory__limit_in_bytes=str(24 << 20)) as group:
+        if not group:
+            v.skip("OOM kill", "no cgroup v1 hierarchy memory")
+            return
+        case = folder / "memory.case"
+        vmstat = lambda: int(re.search(r"^oom_kill (\d+)", pathlib.Path("/proc/vmstat").read_text(), re.M)[1])
+        with recording(case):
+            before = vmstat()
+            p = inside(group, "dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1")
+            code = p.wait(60)
+            after = vmstat()
+    kills = [r["pid"] for r in rows(case, "kernel.oom_kill")]
+    v.check("the OOM victim is the process that the kernel killed", code == -signal.SIGKILL and p.pid in kills, f"{kills}, {p.pid} ended with {code}")
+    v.check("OOM kills as /proc/vmstat", len(kills) >= after - before > 0, f"{len(kills)} against {after - before}")
+    text = run("analyze", case, "-o", folder / "memory.report", ok=(0, 3))
+    v.check("the report names the victim first", f"dd[{p.pid}]" in text and "for want of memory" in text)
+
+
+def signals(folder, v):
+    case = folder / "signals.case"
+    with recording(case):
+        p = subprocess.Popen(["sleep", "60"])
+        for _ in range(9):
+            p.send_signal(signal.SIGSTOP)
+            time.sleep(0.02)
+            p.send_signal(signal.SIGCONT)
+            time.sleep(0.02)
+        p.kill()
+        p.wait()
+        failed = subprocess.Popen(["sh", "-c", "exit 3"])
+        failed.wait()
+    got = collections.Counter(r["signal"] for r in rows(case, "kernel.signal") if r["pid"] == p.pid and r["sender_pid"] == os.getpid() and r["what"] == 1)
+    v.check("signals sent, by number", got == {signal.SIGSTOP: 9, signal.SIGCONT: 9, signal.SIGKILL: 1}, dict(got))
+    lines = run("timeline", case, "--stream", "kernel.task", "--quiet")
+    v.check("an exit code and a deadly signal are told", f"sh[{failed.pid}] exited 3" in lines and f"sleep[{p.pid}] killed by SIGKILL" in lines)
 
 
 def in_netns(*argv):
@@ -223,7 +340,7 @@ def main():
     if os.geteuid() != 0:
         v.skip("truth", "needs root for the kernel and packet sources")
         v.end()
-    wanted = sys.argv[1:] or ["cpu_and_scheduler", "block", "network"]
+    wanted = sys.argv[1:] or ["cpu_and_scheduler", "block", "throttle", "files", "memory", "signals", "network"]
     with tempfile.TemporaryDirectory(dir=os.environ.get("WORK", "/var/tmp")) as d:
         for name in wanted:
             globals()[name](pathlib.Path(d), v)

@@ -13,6 +13,7 @@
 
 mod axis;
 mod change;
+mod events;
 mod findings;
 mod flame;
 pub mod flow;
@@ -59,9 +60,25 @@ fn streams(parts: &[Part]) -> StreamSet {
     for part in parts {
         names.extend(match part {
             Part::Flame => &["kernel.cpu_sample", "kernel.offcpu"][..],
-            Part::Latency => &["otlp.traces", "kernel.block", "kernel.offcpu", "kernel.tcp_info"],
+            Part::Latency => &[
+                "otlp.traces",
+                "kernel.block",
+                "kernel.offcpu",
+                "kernel.tcp_info",
+                "kernel.file",
+                "kernel.major_fault",
+            ],
             Part::Flow => &["kernel.tcp_retransmit", "kernel.tcp_info", "kernel.drop"],
-            Part::Rest => &["otlp", "log", "metrics", "host.metric", "kernel.cpu_sample"],
+            Part::Rest => &[
+                "otlp",
+                "log",
+                "metrics",
+                "host.metric",
+                "host.cgroup",
+                "kernel.cpu_sample",
+                "kernel.task",
+                "kernel.oom_kill",
+            ],
         });
     }
     names.sort_unstable();
@@ -166,7 +183,9 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
         flow: &flow,
         quality: &quality,
     };
-    let summary = summary::sentences(&seen);
+    let mut summary: Vec<String> = events::first(t).into_iter().collect();
+    summary.extend(summary::sentences(&seen));
+    summary.extend(events::last(t, options));
     let findings = findings::all(&seen);
     let worst = if has(Part::Rest) { worst::moment(t, &axis, &spans, options) } else { None };
     let mut latencies: Vec<_> = spans.iter().map(|s| s.latency.clone()).collect();
@@ -174,6 +193,8 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
     if has(Part::Latency) {
         latencies.extend(latency::connect::latencies(t, &axis, options, &id));
     }
+    latencies.extend(latency::file::latencies(t, &axis, options, &id));
+    latencies.extend(latency::fault::latencies(t, &axis, options, &id));
     latencies.extend(latency::offcpu::latencies(&waits, &axis, arch, &id));
     Analysis {
         bundle: quality::bundle(t),

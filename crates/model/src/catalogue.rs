@@ -24,6 +24,12 @@ pub enum Class {
     Drop,
     /// Sockets: their owners, and what TCP knows of each.
     Socket,
+    /// Signals.
+    Signal,
+    /// Major faults, reclaim, OOM kills.
+    Memory,
+    /// Slow file calls and writeback.
+    File,
     /// Tasks: fork, exec, exit, rename; and the snapshots of processes, sockets, mappings, cgroups.
     Task,
     /// Packets.
@@ -40,12 +46,15 @@ pub enum Class {
 
 impl Class {
     /// All classes, in the order in which they are drained and written.
-    pub const ALL: [Class; 14] = [
+    pub const ALL: [Class; 17] = [
         Class::Recorder,
         Class::Task,
+        Class::Signal,
+        Class::Memory,
         Class::Tcp,
         Class::Socket,
         Class::Drop,
+        Class::File,
         Class::Block,
         Class::Lock,
         Class::Sample,
@@ -68,6 +77,9 @@ impl Class {
             Class::Tcp => "tcp",
             Class::Drop => "drop",
             Class::Socket => "socket",
+            Class::Signal => "signal",
+            Class::Memory => "memory",
+            Class::File => "file",
             Class::Task => "task",
             Class::Packet => "packet",
             Class::Otlp => "otlp",
@@ -101,6 +113,12 @@ pub const CATALOGUE: &[EventDef] = &[
     Cgroup::DEF,
     Container::DEF,
     Device::DEF,
+    FileCall::DEF,
+    Writeback::DEF,
+    Signal::DEF,
+    MajorFault::DEF,
+    Reclaim::DEF,
+    OomKill::DEF,
     HostMetric::DEF,
     LogLine::DEF,
     Receipt::DEF,

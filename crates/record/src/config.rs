@@ -236,6 +236,9 @@ pub struct KernelConfig {
     /// Off-CPU intervals from this length on carry stacks (`--stack-threshold`).
     #[serde(deserialize_with = "required_duration")]
     pub stack_threshold: Duration,
+    /// Syncs and removals of files from this length on are rows.
+    #[serde(deserialize_with = "required_duration")]
+    pub file_threshold: Duration,
     /// CPUs that share a ring of a class.
     pub ring_cpus: u32,
     /// Bytes of each ring: a power of two, at least a page.
@@ -251,6 +254,7 @@ impl Default for KernelConfig {
             sample_hz: 99,
             row_threshold: Duration::ZERO,
             stack_threshold: Duration::from_millis(1),
+            file_threshold: Duration::from_millis(1),
             ring_cpus: 8,
             ring_bytes: 4 << 20,
             refuse: Vec::new(),

@@ -17,6 +17,17 @@ pub(crate) fn sampler(hardware: bool, hertz: u64) -> perf_event_attr {
     attr
 }
 
+/// Attributes of an event that fires at each major fault.
+pub(crate) fn major_faults() -> perf_event_attr {
+    let mut attr = perf_event_attr {
+        type_: libbpf_sys::PERF_TYPE_SOFTWARE,
+        config: u64::from(libbpf_sys::PERF_COUNT_SW_PAGE_FAULTS_MAJ),
+        ..Default::default()
+    };
+    attr.__bindgen_anon_1.sample_period = 1;
+    attr
+}
+
 /// Attributes of an event that counts nothing, but in whose ring the kernel writes executable mappings (with build-id
 /// where this kernel can), new names of tasks, forks and exits, stamped with BOOTTIME.
 pub(crate) fn watcher(build_id: bool, watermark: u32) -> perf_event_attr {

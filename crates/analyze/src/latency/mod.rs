@@ -2,5 +2,7 @@
 
 pub(crate) mod block;
 pub(crate) mod connect;
+pub(crate) mod fault;
+pub(crate) mod file;
 pub(crate) mod offcpu;
 pub(crate) mod span;

@@ -37,10 +37,12 @@ pub(crate) struct Args {
 }
 
 /// Groups in the order of printing, with what they are called.
-const GROUPS: [(&str, &str); 5] = [
+const GROUPS: [(&str, &str); 7] = [
     ("span", "spans"),
     ("block", "block devices"),
     ("connect", "connects"),
+    ("file", "slow syncs and removals of files"),
+    ("fault", "waits for pages from disk (major faults; the wait is inferred)"),
     ("run_queue", "run queue"),
     ("off_cpu", "waits off the CPU"),
 ];

@@ -1,9 +1,10 @@
 //! Empty programs on the hooks of all kernel sources: the middle column of an overhead benchmark.
 
+use libbpf_rs::btf::Btf;
 use libbpf_rs::{Link, ObjectBuilder};
 
 use super::objects::{EMPTY, Object};
-use super::{Kernel, load, refusal};
+use super::{Kernel, load, optional, refusal};
 use crate::source::{Context, Running, Skip, Source, Started};
 
 /// Programs that do nothing, attached until this is dropped.
@@ -46,13 +47,15 @@ pub fn empty_hooks(hertz: u64, wanted: impl Fn(&str) -> bool) -> Result<EmptyHoo
 fn attach(object: &Object, hertz: u64) -> Result<(libbpf_rs::Object, Vec<Link>), Skip> {
     refusal::listen();
     let open = ObjectBuilder::default().name(object.name).and_then(|b| b.open_memory(object.bytes()));
-    let bpf = open.and_then(|o| o.load()).map_err(|e| refusal::skip("load", &e))?;
+    let mut open = open.map_err(|e| refusal::skip("load", &e))?;
+    optional::choose(&mut open, Btf::from_vmlinux().ok().as_ref())?;
+    let bpf = open.load().map_err(|e| refusal::skip("load", &e))?;
     let mut links = Vec::new();
     for program in bpf.progs_mut() {
         let section = program.section().to_string_lossy();
         if section.starts_with("perf_event") {
-            load::attach_sampler(&program, hertz, &mut links)?;
-        } else {
+            load::attach_sampler(object.name, &program, hertz, &mut links)?;
+        } else if program.autoload() {
             links.push(program.attach().map_err(|e| refusal::skip(&format!("attach {section}"), &e))?);
         }
     }

@@ -14,7 +14,7 @@ use super::objects::Object;
 use super::pace::Passes;
 use super::settings::Settings;
 use super::tally::Tallies;
-use super::{refusal, rings};
+use super::{optional, refusal, rings};
 use crate::perf;
 use crate::source::Skip;
 
@@ -62,6 +62,7 @@ impl Loaded {
         let mut open: OpenObject =
             ObjectBuilder::default().name(object.name).and_then(|b| b.open_memory(object.bytes())).map_err(fail)?;
         settings.write(object, &mut open, kernel);
+        optional::choose(&mut open, kernel)?;
         if let Some(mut outer) = open.maps_mut().find(|m| m.name() == "rings") {
             outer.set_max_entries(shape.groups).map_err(fail)?;
         }
@@ -88,7 +89,7 @@ impl Loaded {
         refusal::listen();
         for program in self.bpf.progs_mut() {
             let section = program.section().to_string_lossy();
-            if section.starts_with("iter/") || section.starts_with("perf_event") {
+            if section.starts_with("iter/") || section.starts_with("perf_event") || !program.autoload() {
                 continue;
             }
             if refuse.iter().any(|r| *r == section) {
@@ -110,7 +111,7 @@ impl Loaded {
     pub(super) fn attach_sampler(&mut self) -> Result<(), Skip> {
         refusal::listen();
         for program in self.bpf.progs_mut().filter(|p| p.section().to_string_lossy().starts_with("perf_event")) {
-            attach_sampler(&program, self.hertz, &mut self.links)?;
+            attach_sampler(self.object.name, &program, self.hertz, &mut self.links)?;
         }
         Ok(())
     }
@@ -189,18 +190,27 @@ fn map(bpf: &libbpf_rs::Object, name: &str) -> Result<Option<MapHandle>, Skip> {
     MapHandle::try_from(&map).map(Some).map_err(|e| refusal::skip("load", &e))
 }
 
-/// Hardware cycles where there is a PMU, else the CPU clock.
-pub(super) fn attach_sampler(program: &ProgramMut<'_>, hertz: u64, links: &mut Vec<Link>) -> Result<(), Skip> {
-    let (cycles, clock) = (perf::sampler(true, hertz), perf::sampler(false, hertz));
+/// Opens the perf event of an object's program on every CPU: for `memory` the major faults, one by one; else the sampler,
+/// hardware cycles where there is a PMU, else the CPU clock.
+pub(super) fn attach_sampler(
+    object: &str,
+    program: &ProgramMut<'_>,
+    hertz: u64,
+    links: &mut Vec<Link>,
+) -> Result<(), Skip> {
+    let (first, second) = match object {
+        "memory" => (perf::major_faults(), perf::major_faults()),
+        _ => (perf::sampler(true, hertz), perf::sampler(false, hertz)),
+    };
     let cpus = perf::online_cpus().map_err(|e| Skip::new(format!("cannot list the CPUs ({e})"), ""))?;
     for cpu in cpus {
-        let event = perf::open(&cycles, cpu).or_else(|_| perf::open(&clock, cpu));
+        let event = perf::open(&first, cpu).or_else(|_| perf::open(&second, cpu));
         let event = event.map_err(|e| {
             let limit = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate").ok();
             let limit = limit.and_then(|l| l.trim().parse::<u64>().ok()).filter(|&l| hertz > l);
             let hint = limit
                 .map_or(String::new(), |l| format!("the kernel takes at most {l} samples per second: --sample-hz {l}"));
-            Skip::new(format!("cannot open the CPU clock of CPU {cpu} ({e})"), hint)
+            Skip::new(format!("cannot open the perf event of CPU {cpu} ({e})"), hint)
         })?;
         let link = program.attach_perf_event(event.as_raw_fd()).map_err(|e| refusal::skip("attach the sampler", &e))?;
         // The link closes the event when it goes.

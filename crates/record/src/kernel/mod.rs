@@ -7,6 +7,7 @@ pub mod dials;
 mod enums;
 mod load;
 pub mod objects;
+mod optional;
 mod pace;
 mod reduce;
 mod refusal;
@@ -47,6 +48,8 @@ pub struct Options {
     pub sample_hz: u64,
     /// From which length on intervals are described. Can be changed while it runs: [`Capture::dials`].
     pub thresholds: Thresholds,
+    /// Syncs and removals of files from this length on are rows, in nanoseconds.
+    pub file_threshold: u64,
     /// CPUs that share a ring of a class.
     pub ring_cpus: u32,
     /// Bytes of each ring.
@@ -66,6 +69,7 @@ impl Default for Options {
         Options {
             sample_hz: 99,
             thresholds: Thresholds::default(),
+            file_threshold: 1_000_000,
             ring_cpus: 8,
             ring_bytes: 4 << 20,
             leave_out: std::process::id(),
@@ -159,6 +163,7 @@ impl Capture {
             ("cc_self_tgid", u64::from(options.leave_out)),
             ("cc_group_inverse", (1u64 << 32).div_ceil(u64::from(group_size))),
             ("cc_wake_shift", u64::from((shape.bytes / 8).max(512).ilog2())),
+            ("cc_file_threshold", options.file_threshold),
             ("cc_key", secret()),
         ]);
         self.dials.begin(options.thresholds);

@@ -42,6 +42,7 @@ impl Kernel {
                     row: config.row_threshold.as_nanos() as u64,
                     stack: config.stack_threshold.as_nanos() as u64,
                 },
+                file_threshold: config.file_threshold.as_nanos() as u64,
                 ring_cpus: config.ring_cpus,
                 ring_bytes: config.ring_bytes,
                 leave_out: std::process::id(),

@@ -42,7 +42,13 @@ fn row(t: &Timeline, stream: &str, columns: &Columns, at: usize) -> String {
         s if s == events::TcpInfo::DEF.stream => socket::info(t, columns, at),
         s if s == events::SocketOwner::DEF.stream => socket::owner(t, columns, at),
         s if s == events::PacketDrop::DEF.stream => socket::drop(t, columns, at),
-        s if s == events::Task::DEF.stream => task(columns, at),
+        s if s == events::FileCall::DEF.stream => super::io::file_call(t, columns, at),
+        s if s == events::Writeback::DEF.stream => super::io::writeback(t, columns, at),
+        s if s == events::Task::DEF.stream => super::life::task(columns, at),
+        s if s == events::Signal::DEF.stream => super::life::signal(t, columns, at),
+        s if s == events::MajorFault::DEF.stream => super::memory::major_fault(t, columns, at),
+        s if s == events::Reclaim::DEF.stream => super::memory::reclaim(t, columns, at),
+        s if s == events::OomKill::DEF.stream => super::memory::oom_kill(t, columns, at),
         s if s == events::Loss::DEF.stream => loss(columns, at),
         s if s == events::Mark::DEF.stream => mark(columns, at),
         _ => None,
@@ -141,7 +147,7 @@ fn cpu_sample(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
 }
 
 /// The innermost frames of a stack: two of the kernel's, then the program's own, which say where in its code it stood.
-fn innermost(frames: &[coldcase_timeline::Frame], out: &mut String) {
+pub(super) fn innermost(frames: &[coldcase_timeline::Frame], out: &mut String) {
     const KERNEL: usize = 2;
     const SHOWN: usize = 6;
     let kernel = frames.iter().take_while(|f| &*f.module == "[kernel]").count();
@@ -206,23 +212,6 @@ fn retransmit(columns: &Columns, i: usize) -> Option<String> {
         _ = write!(out, ", failed with error {}", c.error[i]);
     }
     Some(out)
-}
-
-fn task(columns: &Columns, i: usize) -> Option<String> {
-    let c = events::Task::cols(columns).ok()?;
-    let (comm, tid, pid) = (c.comm.text(i), c.tid[i], c.pid[i]);
-    let kind = if tid == pid { "process" } else { "thread" };
-    Some(match c.what[i] {
-        1 => format!("{kind} {comm}[{tid}] began, parent {}", if tid == pid { c.ppid[i] } else { pid }),
-        2 => format!("process {pid} became {comm}"),
-        3 => match (c.exit_code[i] >> 8 & 0xff, c.exit_code[i] & 0x7f) {
-            (0, 0) => format!("{kind} {comm}[{tid}] ended"),
-            (code, 0) => format!("{kind} {comm}[{tid}] ended with exit code {code}"),
-            (_, signal) => format!("{kind} {comm}[{tid}] was killed by signal {signal}"),
-        },
-        4 => format!("{kind} [{tid}] is now called {comm}"),
-        n => format!("{kind} {comm}[{tid}]: unknown change {n}"),
-    })
 }
 
 fn loss(columns: &Columns, i: usize) -> Option<String> {

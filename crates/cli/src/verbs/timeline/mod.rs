@@ -3,8 +3,10 @@
 mod fields;
 mod filter;
 mod io;
+mod life;
 mod line;
 mod socket;
+mod memory;
 
 use std::io::Write;
 use std::path::PathBuf;
