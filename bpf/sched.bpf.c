@@ -12,6 +12,7 @@
 
 CC_SENDS(cc_off_cpu);
 CC_SENDS(cc_off_cpu_sum);
+CC_SENDS(cc_thread_cgroup);
 
 const volatile __u32 cc_args_sched_switch = 4;
 
@@ -41,6 +42,8 @@ const volatile __u32 cc_args_sched_switch = 4;
 #define BRIEF 100000
 #define KEEP 10000000
 
+/* The root of every hierarchy has this id; of a v1 hierarchy it may not be to be had. */
+#define ROOT_CGROUP 1
 #define USER64_CS 0x33
 #if defined(__TARGET_ARCH_x86)
 #define FUTEX 202
@@ -83,6 +86,7 @@ struct thread {
 	__u64 told;     /* when */
 	__u64 summed;   /* when the sums were taken last, or the first of them ended */
 	struct sum sum[SUMS];
+	__u64 group;    /* the scheduler's group it was last seen in: only compared */
 	__u64 user[CC_MAX_FRAMES];
 };
 
@@ -453,6 +457,37 @@ static __always_inline void read_cpu_time(struct thread *t, struct task_struct *
 		t->delayed = task->sched_info.run_delay;
 }
 
+/* Tells in which cgroup the CPU controller counts a thread, when it is another than before: what a quota limits. The
+ * cgroup of the v2 hierarchy would not do, since with v1 the CPU controller has a hierarchy of its own. */
+static __always_inline void regroup(struct cc_run *run, struct thread *t, struct task_struct *task, __u64 now)
+{
+	struct task_group *group;
+	struct cc_thread_cgroup *e;
+	__u64 id;
+
+	/* A kernel without CONFIG_CGROUP_SCHED. */
+	if (!bpf_core_field_exists(task->sched_task_group))
+		return;
+	group = task->sched_task_group;
+	if ((__u64)group == t->group)
+		return;
+	id = BPF_CORE_READ(group, css.parent) ? BPF_CORE_READ(group, css.cgroup, kn, id) : ROOT_CGROUP;
+	/* Where most threads of a host without containers are, and stay: the reader takes it for granted. */
+	if (id == ROOT_CGROUP && !t->group)
+		goto out;
+	e = cc_reserve(run, CC_KIND_THREAD_CGROUP, sizeof(*e));
+	/* The next switch tries again. */
+	if (!e)
+		return;
+	e->time = now;
+	e->cgroup = id;
+	e->tid = task->pid;
+	e->pid = task->tgid;
+	cc_submit(run, e, sizeof(*e));
+out:
+	t->group = (__u64)group;
+}
+
 static __always_inline void switched_out(struct cc_run *run, struct task_struct *task, bool preempted, __u32 state,
 					 __u64 now)
 {
@@ -461,10 +496,14 @@ static __always_inline void switched_out(struct cc_run *run, struct task_struct 
 	if (!t)
 		return;
 	/* Some switches are not traced: on Linux 6.18 ftrace misses the same ones, some in a thousand. The thread came back
-	 * unseen: its interval reaches to its wake-up, the last moment at which it surely did not run. */
+	 * unseen: after its wake-up it waited for as long as the kernel charged it since it left. */
 	if (t->out) {
+		__u64 back = t->woken > t->out ? t->woken : t->out;
+
+		if (bpf_core_field_exists(task->sched_info.run_delay))
+			back += task->sched_info.run_delay - t->delayed;
 		t->flags |= RETURN_UNSEEN;
-		emit_without_stacks(run, t, task, t->woken > t->out ? t->woken : t->out);
+		emit_without_stacks(run, t, task, back < now ? back : now);
 		t->woken = 0;
 	}
 	read_cpu_time(t, task);
@@ -488,6 +527,7 @@ static __always_inline void switched_out(struct cc_run *run, struct task_struct 
 	} else {
 		t->args[0] = t->args[1] = t->args[2] = 0;
 	}
+	regroup(run, t, task, now);
 	if (task->flags & PF_KTHREAD)
 		t->flags |= KTHREAD;
 	else

@@ -25,7 +25,7 @@ struct cc_off_cpu {
 	__u32 waker_tid; /* Thread that woke it; 0 when it was preempted or the wake-up was not seen. */
 	__u16 cpu_out; /* CPU that it left. */
 	__u16 cpu_in; /* CPU that it came back on. */
-	__u32 flags; /* Bit 0: preempted. Bit 1: kernel thread. Bit 2: woken from interrupt context. Bit 3: the switch-out was before the capture began (`time` is then the start of the capture). Bit 4: still off-CPU when the capture ended. Bit 5: the wait of a new thread for its first turn. Bit 6: the switch back was not traced (the kernel leaves out some in a thousand); `duration` reaches to the wake-up, and the time waited for a CPU behind it is not known. Bit 7: the waker ran in a hard IRQ. Bit 8: in a soft IRQ. Bit 2 without either: not known which. Bit 9: the waker was in a futex call that wakes. Bit 10: one on the word that this thread waited on: it released it. Bits 11 and 12: what stands in the program's memory around that word: 1 a mutex, 2 a condition variable, 3 a semaphore, of glibc; 0 nothing that is known. Bit 13: `ran` and `delayed` are told. Bit 14: the user stack is that of a wait up to 10 ms before, by the same registers (instruction, stack and frame pointer): threads that switch often are not walked each time. */
+	__u32 flags; /* Bit 0: preempted. Bit 1: kernel thread. Bit 2: woken from interrupt context. Bit 3: the switch-out was before the capture began (`time` is then the start of the capture). Bit 4: still off-CPU when the capture ended. Bit 5: the wait of a new thread for its first turn. Bit 6: the switch back was not traced (the kernel leaves out some in a thousand); its time is the wake-up plus the run-queue delay that the kernel charged. Bit 7: the waker ran in a hard IRQ. Bit 8: in a soft IRQ. Bit 2 without either: not known which. Bit 9: the waker was in a futex call that wakes. Bit 10: one on the word that this thread waited on: it released it. Bits 11 and 12: what stands in the program's memory around that word: 1 a mutex, 2 a condition variable, 3 a semaphore, of glibc; 0 nothing that is known. Bit 13: `ran` and `delayed` are told. Bit 14: the user stack is that of a wait up to 10 ms before, by the same registers (instruction, stack and frame pointer): threads that switch often are not walked each time. */
 	__u32 owner; /* In a futex wait: the thread that holds it by the word itself (priority-inheriting and robust mutexes) or by glibc's mutex around it, at switch-out, as numbered in the PID namespace of the process; 0: not told. */
 	__u32 kernel_stack; /* Kernel stack at switch-out, for intervals of at least the stack threshold (1 ms by default). (frames; they follow the struct, in order) */
 	__u32 user_stack; /* User stack at switch-out, likewise. (frames; they follow the struct, in order) */
@@ -686,3 +686,127 @@ _Static_assert(__builtin_offsetof(struct cc_oom_kill, by_pid) == 36, "cc_oom_kil
 _Static_assert(__builtin_offsetof(struct cc_oom_kill, by_tid) == 40, "cc_oom_kill.by_tid");
 _Static_assert(__builtin_offsetof(struct cc_oom_kill, reserved) == 44, "cc_oom_kill.reserved");
 _Static_assert(__builtin_offsetof(struct cc_oom_kill, comm) == 48, "cc_oom_kill.comm");
+
+/* The cgroup in which the CPU controller counts a thread, told at the first switch-out at which it differs from what
+ * was told before (tracepoint `sched/sched_switch`). A thread without a row is in the root, or never left a CPU. */
+#define CC_KIND_THREAD_CGROUP 40
+struct cc_thread_cgroup {
+	struct cc_head head;
+	__u64 time; /* When it was seen there. */
+	__u64 cgroup; /* The cgroup: the `id` of `host.cgroup_cpu`; 1 is the root. */
+	__u32 tid; /* The thread. */
+	__u32 pid; /* Its process. */
+};
+_Static_assert(sizeof(struct cc_thread_cgroup) == 40, "cc_thread_cgroup");
+_Static_assert(__builtin_offsetof(struct cc_thread_cgroup, time) == 16, "cc_thread_cgroup.time");
+_Static_assert(__builtin_offsetof(struct cc_thread_cgroup, cgroup) == 24, "cc_thread_cgroup.cgroup");
+_Static_assert(__builtin_offsetof(struct cc_thread_cgroup, tid) == 32, "cc_thread_cgroup.tid");
+_Static_assert(__builtin_offsetof(struct cc_thread_cgroup, pid) == 36, "cc_thread_cgroup.pid");
+
+/* The interrupts of one number on one CPU since the row before it (tracepoints `irq/irq_handler_entry` and
+ * `irq_handler_exit`, `softirq_entry` and `softirq_exit`; summed in the kernel, taken about twice a second). Those
+ * that came when nothing was attached, and those without a handler of a device (timer, rescheduling), are not in it. */
+#define CC_KIND_INTERRUPT_SUM 42
+struct cc_interrupt_sum {
+	struct cc_head head;
+	__u64 time; /* When the sum was taken. */
+	__u64 count; /* How many. */
+	__u64 total; /* Their time. That of a soft interrupt holds the hard ones that interrupted it. */
+	__u64 longest; /* The longest. */
+	__u32 number; /* Interrupt number as in `/proc/interrupts`, or vector of a soft interrupt as in `/proc/softirqs`. */
+	__u16 what; /* 1 hard, 2 soft. */
+	__u16 cpu; /* The CPU. */
+	char name[16]; /* Name of its first handler, or of the vector. */
+};
+_Static_assert(sizeof(struct cc_interrupt_sum) == 72, "cc_interrupt_sum");
+_Static_assert(__builtin_offsetof(struct cc_interrupt_sum, time) == 16, "cc_interrupt_sum.time");
+_Static_assert(__builtin_offsetof(struct cc_interrupt_sum, count) == 24, "cc_interrupt_sum.count");
+_Static_assert(__builtin_offsetof(struct cc_interrupt_sum, total) == 32, "cc_interrupt_sum.total");
+_Static_assert(__builtin_offsetof(struct cc_interrupt_sum, longest) == 40, "cc_interrupt_sum.longest");
+_Static_assert(__builtin_offsetof(struct cc_interrupt_sum, number) == 48, "cc_interrupt_sum.number");
+_Static_assert(__builtin_offsetof(struct cc_interrupt_sum, what) == 52, "cc_interrupt_sum.what");
+_Static_assert(__builtin_offsetof(struct cc_interrupt_sum, cpu) == 54, "cc_interrupt_sum.cpu");
+_Static_assert(__builtin_offsetof(struct cc_interrupt_sum, name) == 56, "cc_interrupt_sum.name");
+
+/* A single interrupt of at least 1 ms (the same tracepoints); it is in the sum as well. */
+#define CC_KIND_LONG_INTERRUPT 43
+struct cc_long_interrupt {
+	struct cc_head head;
+	__u64 time; /* When it began. */
+	__u64 duration; /* How long it took. */
+	__u32 number; /* Interrupt number, or vector of a soft interrupt. */
+	__u16 what; /* 1 hard, 2 soft. */
+	__u16 cpu; /* The CPU. */
+	__u32 tid; /* The thread that it interrupted; 0 for the idle task. */
+	__u32 pid; /* Its process. */
+	char name[16]; /* Name of its handler, or of the vector. */
+};
+_Static_assert(sizeof(struct cc_long_interrupt) == 64, "cc_long_interrupt");
+_Static_assert(__builtin_offsetof(struct cc_long_interrupt, time) == 16, "cc_long_interrupt.time");
+_Static_assert(__builtin_offsetof(struct cc_long_interrupt, duration) == 24, "cc_long_interrupt.duration");
+_Static_assert(__builtin_offsetof(struct cc_long_interrupt, number) == 32, "cc_long_interrupt.number");
+_Static_assert(__builtin_offsetof(struct cc_long_interrupt, what) == 36, "cc_long_interrupt.what");
+_Static_assert(__builtin_offsetof(struct cc_long_interrupt, cpu) == 38, "cc_long_interrupt.cpu");
+_Static_assert(__builtin_offsetof(struct cc_long_interrupt, tid) == 40, "cc_long_interrupt.tid");
+_Static_assert(__builtin_offsetof(struct cc_long_interrupt, pid) == 44, "cc_long_interrupt.pid");
+_Static_assert(__builtin_offsetof(struct cc_long_interrupt, name) == 48, "cc_long_interrupt.name");
+
+/* The calls of one process, number and length that returned since the row before it (raw tracepoints `sys_enter` and
+ * `sys_exit`; summed in the kernel, taken about twice a second). Only with `--syscalls`. A call that never
+ * returns (`exit`), or began before the capture, is not in it; one that a signal made begin anew counts each time. */
+#define CC_KIND_SYSCALL_SUM 44
+struct cc_syscall_sum {
+	struct cc_head head;
+	__u64 time; /* When the sum was taken. */
+	__u64 count; /* How many calls. */
+	__u64 total; /* Their time. */
+	__u64 longest; /* The longest. */
+	__u64 failed; /* How many returned an error. */
+	__u64 at_least; /* Lower end of the bucket of lengths: 0 up to 256 ns, then four buckets to each power of two. */
+	__u32 pid; /* The process. */
+	__s32 syscall; /* System call number. */
+	__u32 flags; /* Bit 0: a 32-bit call, whose numbers are others. */
+	__u32 reserved; /* Zero. */
+};
+_Static_assert(sizeof(struct cc_syscall_sum) == 80, "cc_syscall_sum");
+_Static_assert(__builtin_offsetof(struct cc_syscall_sum, time) == 16, "cc_syscall_sum.time");
+_Static_assert(__builtin_offsetof(struct cc_syscall_sum, count) == 24, "cc_syscall_sum.count");
+_Static_assert(__builtin_offsetof(struct cc_syscall_sum, total) == 32, "cc_syscall_sum.total");
+_Static_assert(__builtin_offsetof(struct cc_syscall_sum, longest) == 40, "cc_syscall_sum.longest");
+_Static_assert(__builtin_offsetof(struct cc_syscall_sum, failed) == 48, "cc_syscall_sum.failed");
+_Static_assert(__builtin_offsetof(struct cc_syscall_sum, at_least) == 56, "cc_syscall_sum.at_least");
+_Static_assert(__builtin_offsetof(struct cc_syscall_sum, pid) == 64, "cc_syscall_sum.pid");
+_Static_assert(__builtin_offsetof(struct cc_syscall_sum, syscall) == 68, "cc_syscall_sum.syscall");
+_Static_assert(__builtin_offsetof(struct cc_syscall_sum, flags) == 72, "cc_syscall_sum.flags");
+_Static_assert(__builtin_offsetof(struct cc_syscall_sum, reserved) == 76, "cc_syscall_sum.reserved");
+
+/* A single call that took at least the threshold (`--syscall-threshold`, 10 ms by default); it is in the sum as well. */
+#define CC_KIND_SLOW_SYSCALL 45
+struct cc_slow_syscall {
+	struct cc_head head;
+	__u64 time; /* When it began. */
+	__u64 duration; /* How long it took. */
+	__s64 result; /* What it returned: a negative errno when it failed (-512 to -516: interrupted, and begins anew). */
+	__u64 arg0; /* First argument, as the register held it. */
+	__u64 arg1; /* Second argument. */
+	__u64 arg2; /* Third argument. */
+	__u32 tid; /* The thread. */
+	__u32 pid; /* Its process. */
+	__s32 syscall; /* System call number. */
+	__u32 flags; /* Bit 0: a 32-bit call, whose numbers are others. */
+	__u32 reserved; /* Zero. */
+	__u32 user_stack; /* User stack. (frames; they follow the struct, in order) */
+};
+_Static_assert(sizeof(struct cc_slow_syscall) == 88, "cc_slow_syscall");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, time) == 16, "cc_slow_syscall.time");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, duration) == 24, "cc_slow_syscall.duration");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, result) == 32, "cc_slow_syscall.result");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, arg0) == 40, "cc_slow_syscall.arg0");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, arg1) == 48, "cc_slow_syscall.arg1");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, arg2) == 56, "cc_slow_syscall.arg2");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, tid) == 64, "cc_slow_syscall.tid");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, pid) == 68, "cc_slow_syscall.pid");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, syscall) == 72, "cc_slow_syscall.syscall");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, flags) == 76, "cc_slow_syscall.flags");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, reserved) == 80, "cc_slow_syscall.reserved");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, user_stack) == 84, "cc_slow_syscall.user_stack");

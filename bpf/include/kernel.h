@@ -78,6 +78,7 @@ struct cgroup {
 
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
 };
 
 /* Which there are depends on the kernel's configuration. */
@@ -133,6 +134,14 @@ struct mm_struct {
 	unsigned long arg_end;
 };
 
+struct irqaction {
+	const char *name;
+};
+
+struct task_group {
+	struct cgroup_subsys_state css;
+};
+
 struct file;
 
 struct fdtable {
@@ -161,6 +170,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	__u64 start_boottime;
 	struct css_set *cgroups;
+	struct task_group *sched_task_group;
 	char comm[TASK_COMM_LEN];
 	struct files_struct *files;
 	void *worker_private; /* since 5.17 */
@@ -178,6 +188,8 @@ struct worker {
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
 	long unsigned int bp;
+	long unsigned int bx;
+	long unsigned int cx;
 	long unsigned int dx;
 	long unsigned int si;
 	long unsigned int di;
@@ -203,6 +215,13 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 	__u64 session_id;
 	__u64 seq_num;
+};
+
+struct bpf_map;
+
+struct bpf_iter__bpf_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
 };
 
 struct bpf_iter__task {

@@ -38,7 +38,7 @@ streams = {s["name"]: s for s in info.get("streams", [])}
 for source in info.get("sources", []):
     if source["name"].startswith("kernel."):
         check(f"{source['name']} attached", source["status"] == "recorded", source.get("reason", ""))
-for stream in ("kernel.offcpu", "kernel.cpu_sample", "kernel.block", "kernel.file", "kernel.writeback", "kernel.signal", "kernel.tcp_state", "kernel.tcp_retransmit", "kernel.task", "packets"):
+for stream in ("kernel.offcpu", "kernel.cpu_sample", "kernel.block", "kernel.file", "kernel.writeback", "kernel.signal", "kernel.tcp_state", "kernel.tcp_retransmit", "kernel.task", "kernel.irq", "kernel.syscall_histogram", "packets"):
     events = streams.get(stream, {}).get("events", 0)
     check(f"{stream} fired", events > 0, events)
 if os.access(COLDCASE, os.X_OK) and info:

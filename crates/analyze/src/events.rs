@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use coldcase_model::events::{BlockIo, Cgroup, OomKill, Task};
+use coldcase_model::quantity::format_count;
 use coldcase_model::signal::Ending;
 use coldcase_model::{Event, block, text};
 use coldcase_timeline::{IntoBoot, Timeline};
 
 use crate::scope::Options;
-use crate::wording::{count, grouped, offset};
+use crate::wording::{count, offset};
 
 /// Processes that are named at most.
 const NAMED: usize = 5;
@@ -57,7 +58,7 @@ fn failed(t: &Timeline, scope: &Options) -> Option<String> {
     let named: Vec<String> = failed.into_iter().take(NAMED).map(|f| f.2).collect();
     let what = if n == 1 { "process" } else { "processes" };
     let more = if n > NAMED { ", …" } else { "" };
-    (n > 0).then(|| format!("{} {what} failed: {}{more}.", grouped(n as u64), named.join(", ")))
+    (n > 0).then(|| format!("{} {what} failed: {}{more}.", format_count(n as u64), named.join(", ")))
 }
 
 /// Requests that waited for a cgroup's limit before the block layer told of them: the wait is not the device's.

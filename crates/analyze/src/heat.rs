@@ -36,7 +36,12 @@ pub(crate) struct HeatCells(BTreeMap<(u8, u8), u64>);
 impl HeatCells {
     /// Counts one.
     pub(crate) fn add(&mut self, axis: &Axis, time: i64, duration: u64) {
-        *self.0.entry((axis.column(time) as u8, row(duration) as u8)).or_default() += 1;
+        self.add_many(axis, time, duration, 1);
+    }
+
+    /// Counts so many of one duration.
+    pub(crate) fn add_many(&mut self, axis: &Axis, time: i64, duration: u64, count: u64) {
+        *self.0.entry((axis.column(time) as u8, row(duration) as u8)).or_default() += count;
     }
 
     /// Adds the counts of another; the order of merging does not matter.

@@ -26,6 +26,7 @@ mod quantile;
 mod scope;
 mod series;
 mod summary;
+mod throttle;
 mod trend;
 mod wording;
 mod worst;
@@ -62,8 +63,11 @@ fn streams(parts: &[Part]) -> StreamSet {
             Part::Flame => &["kernel.cpu_sample", "kernel.offcpu"][..],
             Part::Latency => &[
                 "otlp.traces",
+                "host.metric",
                 "kernel.block",
                 "kernel.offcpu",
+                "kernel.syscall",
+                "kernel.task",
                 "kernel.tcp_info",
                 "kernel.file",
                 "kernel.major_fault",
@@ -138,7 +142,8 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
     let spans = latency::span::group(&axis, t.spans(), options, &id);
     let trouble = Trouble::of(&spans);
     let blocks = latency::block::latencies(t, &axis, options, &id);
-    let waits = latency::offcpu::waits(t, &axis, options);
+    let throttling = throttle::of(t, options, &id);
+    let waits = latency::offcpu::waits(t, &axis, options, &throttling);
     let samples = trend::samples(t, &axis, options);
     let flames = if has(Part::Flame) { flame::flames(t, options, arch) } else { flame::Flames::default() };
     let flow = if has(Part::Flow) {
@@ -196,6 +201,7 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
     latencies.extend(latency::file::latencies(t, &axis, options, &id));
     latencies.extend(latency::fault::latencies(t, &axis, options, &id));
     latencies.extend(latency::offcpu::latencies(&waits, &axis, arch, &id));
+    latencies.extend(latency::syscall::latencies(t, &axis, options, arch, &id));
     Analysis {
         bundle: quality::bundle(t),
         flames: flames.flames,
@@ -206,6 +212,7 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
         findings,
         tables: Vec::new(),
         waits: wait_rows,
+        cpu_cgroups: throttling.groups,
         flow,
         quality,
     }

@@ -5,13 +5,14 @@ use coldcase_model::Nanos;
 use coldcase_model::analysis::Wait;
 use coldcase_model::events::OffCpu;
 use coldcase_model::manifest::SourceStatus;
+use coldcase_model::quantity::format_count;
 use coldcase_timeline::IntoBoot;
 
 use crate::findings::Seen;
 use crate::functions::own_function;
 use crate::latency::offcpu::Reason;
 use crate::trend::{self, GrownCpu, GrownWait};
-use crate::wording::{count, grouped, offset, since};
+use crate::wording::{count, offset, since};
 
 /// Fewest spans of a name that can be the slowest.
 const ENOUGH: u64 = 20;
@@ -154,7 +155,7 @@ fn block(seen: &Seen<'_>) -> Option<String> {
         Nanos(l.p99),
         Nanos(l.p50),
         count(l.count, "request"),
-        l.errors.filter(|&e| e > 0).map(|e| format!(", {} failed", grouped(e))).unwrap_or_default()
+        l.errors.filter(|&e| e > 0).map(|e| format!(", {} failed", format_count(e))).unwrap_or_default()
     ))
 }
 
@@ -177,10 +178,10 @@ fn errors(seen: &Seen<'_>) -> Option<String> {
     let first = ends.min().map(|e| format!(", the first at {}", offset(t.start(), e))).unwrap_or_default();
     Some(format!(
         "{} of {} failed, most of them {} ({}){first}.",
-        grouped(failed),
+        format_count(failed),
         count(all, "span"),
         most.latency.name,
-        grouped(most.latency.errors.unwrap_or(0))
+        format_count(most.latency.errors.unwrap_or(0))
     ))
 }
 
@@ -196,13 +197,13 @@ fn flow(seen: &Seen<'_>) -> Option<String> {
     let kernel: Option<u64> = tcp.iter().map(|t| t.kernel_retransmissions).sum();
     let mut troubles = Vec::new();
     if reset > 0 {
-        troubles.push(format!("{} reset", grouped(reset)));
+        troubles.push(format!("{} reset", format_count(reset)));
     }
     if syns > 0 {
         troubles.push(format!("{} without an answer", count(syns, "SYN")));
     }
     if again > 0 || kernel.is_some_and(|k| k > 0) {
-        let kernel = kernel.map(|k| format!(" (the kernel says {})", grouped(k))).unwrap_or_default();
+        let kernel = kernel.map(|k| format!(" (the kernel says {})", format_count(k))).unwrap_or_default();
         troubles.push(format!("{} sent again{kernel}", count(again, "segment")));
     }
     let what = if troubles.is_empty() {
@@ -218,7 +219,7 @@ fn loss(seen: &Seen<'_>) -> String {
     let lost: Vec<String> = losses
         .iter()
         .filter(|l| l.count > 0 || l.bytes > 0)
-        .map(|l| format!("{} of {} ({})", grouped(l.count), l.source, l.reason))
+        .map(|l| format!("{} of {} ({})", format_count(l.count), l.source, l.reason))
         .collect();
     let counted = match (lost.is_empty(), losses.len()) {
         (true, 0) => "Whether evidence was lost is not known: the ledger has no rows.".to_owned(),

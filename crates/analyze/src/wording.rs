@@ -1,5 +1,6 @@
 //! How things are said.
 
+use coldcase_model::quantity::format_count;
 use coldcase_model::{Nanos, Utc};
 use coldcase_timeline::Timeline;
 
@@ -17,20 +18,7 @@ pub(crate) fn offset(start: Utc, time: i64) -> String {
 
 /// A count with its noun: `1 span`, `1,234 spans`.
 pub(crate) fn count(n: u64, one: &str) -> String {
-    format!("{} {one}{}", grouped(n), if n == 1 { "" } else { "s" })
-}
-
-/// Digits in groups of three.
-pub(crate) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, d) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(d);
-    }
-    out
+    format!("{} {one}{}", format_count(n), if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

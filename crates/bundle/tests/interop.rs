@@ -185,6 +185,47 @@ fn pypis_mcap_reads_and_rewrites_our_bundles() {
     assert!(opened.chunks().is_empty() && opened.problems()[0].what.contains("lz4"), "{:?}", opened.problems());
 }
 
+/// What a file of the conformance matrix holds; PyPI's mcap was asked too.
+#[derive(serde::Deserialize)]
+struct Conforming {
+    file: String,
+    profile: String,
+    chunked: bool,
+    topics: BTreeMap<String, u64>,
+}
+
+#[test]
+fn every_file_of_the_conformance_matrix_is_counted_whole_or_refused_in_words() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    run_python(&python, &[&script("mcap_conformance.py"), &dir.path()]);
+    let index: Vec<Conforming> =
+        serde_json::from_slice(&std::fs::read(dir.path().join("index.json")).unwrap()).unwrap();
+    assert!(index.len() > 300, "{}", index.len());
+    for case in &index {
+        let path = dir.path().join(&case.file);
+        if case.profile.is_empty() {
+            for told in [Bundle::open(&path).unwrap_err().to_string(), verify(&path).unwrap_err().to_string()] {
+                assert!(told.contains("not a bundle of coldcase/1"), "{}: {told}", case.file);
+            }
+            continue;
+        }
+        let b = Bundle::open(&path).unwrap();
+        assert!(!b.complete() && b.manifest().is_none(), "{}: nobody sealed it", case.file);
+        let counts: BTreeMap<String, u64> = b.streams().into_iter().map(|s| (s.name.to_string(), s.events)).collect();
+        let outside = b.problems().iter().filter(|p| p.what == "a message outside of a chunk").count() as u64;
+        if case.chunked {
+            assert_eq!((&counts, outside), (&case.topics, 0), "{}", case.file);
+            let (read, _) = ours(&path);
+            assert_eq!(read, case.topics, "{}", case.file);
+        } else {
+            // The profile has all messages in chunks; one elsewhere is told, never left out in silence.
+            assert_eq!((counts.len(), outside), (0, case.topics.values().sum()), "{}", case.file);
+        }
+        assert!(!verify(&path).unwrap().sealed, "{}", case.file);
+    }
+}
+
 #[test]
 fn batches_are_plain_messagepack_of_named_columns() {
     let (_dir, path) = sample();

@@ -15,6 +15,7 @@ mod log;
 mod metrics;
 mod orders;
 mod process;
+mod running;
 mod server;
 mod shop;
 mod store;

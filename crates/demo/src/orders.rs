@@ -1,23 +1,20 @@
 //! The orders service: places and finds orders, and is where the faults live.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use serde_json::json;
 
 use crate::fault::{Faults, Kind};
 use crate::http1::{Request, Response};
-use crate::log::Log;
-use crate::metrics::Metrics;
-use crate::process::{settle, stop_flag};
-use crate::server::{Reply, Service, listen, serve};
+use crate::running::{Common, Running};
+use crate::server::{Reply, Service};
 use crate::store::{self, Order, Store};
-use crate::telemetry::{Step, Telemetry};
+use crate::telemetry::Step;
 
 /// Flags of `coldcase-demo orders`.
 #[derive(clap::Args)]
@@ -25,20 +22,10 @@ pub(crate) struct Options {
     /// Port on 127.0.0.1; 0 takes any free one. Printed on the first line
     #[arg(long, default_value_t = 18081)]
     port: u16,
-    /// Folder for the database, the log and the audit files
-    #[arg(long, default_value = "demo-out/shop")]
-    dir: PathBuf,
-    /// Worker threads
-    #[arg(long, default_value_t = 8)]
-    workers: usize,
-    /// OTLP/HTTP base address; otherwise `OTEL_EXPORTER_OTLP_ENDPOINT` or <http://localhost:4318>
-    #[arg(long)]
-    otlp: Option<String>,
+    #[command(flatten)]
+    common: Common,
     #[command(flatten)]
     fault: FaultOptions,
-    /// Stop when this process is no longer the parent
-    #[arg(long, hide = true)]
-    parent: Option<u32>,
 }
 
 /// Which fault, and when.
@@ -58,36 +45,25 @@ pub(crate) struct FaultOptions {
 struct Orders {
     store: Store,
     faults: Faults,
-    metrics: Arc<Metrics>,
-    log: Arc<Log>,
-    telemetry: Arc<Telemetry>,
+    running: Running,
 }
 
 /// Runs the service until SIGINT or SIGTERM.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    settle("orders", options.parent)?;
-    let stop = stop_flag()?;
-    std::fs::create_dir_all(&options.dir).with_context(|| format!("cannot make {}", options.dir.display()))?;
-    let log = Arc::new(Log::open("orders", &options.dir.join("orders.log"))?);
-    let telemetry = Arc::new(Telemetry::start("orders", options.otlp.as_deref(), Arc::clone(&log))?);
-    let metrics = Arc::new(Metrics::new()?);
-    metrics.register_store()?;
+    let running = Running::start("orders", &options.common)?;
+    let (dir, workers) = (&options.common.dir, options.common.workers);
+    running.metrics.register_store()?;
     let orders = Arc::new(Orders {
-        store: Store::create(&options.dir.join("orders.db"), options.workers)?,
-        faults: Faults::new(&options.dir),
-        metrics: Arc::clone(&metrics),
-        log: Arc::clone(&log),
-        telemetry: Arc::clone(&telemetry),
+        store: Store::create(&dir.join("orders.db"), workers)?,
+        faults: Faults::new(dir),
+        running: running.clone(),
     });
-    orders.faults.switch(None, None, &metrics);
-    let listener = listen(options.port, false)?;
-    println!("orders listens on {}", listener.local_addr()?);
-    log.note("INFO", &format!("listening on {}, orders in {}", listener.local_addr()?, orders.store.path().display()));
-    let switcher = switch_later(&options.fault, &orders, &stop)?;
-    let outcome = serve(listener, "orders-worker", options.workers, orders, metrics, stop);
+    orders.faults.switch(None, None, &running.metrics);
+    let listener = running.listen(options.port, &format!("orders in {}", orders.store.path().display()))?;
+    let switcher = switch_later(&options.fault, &orders, &running.stop)?;
+    let outcome = running.serve(listener, "orders-worker", workers, orders);
     let _ = switcher.map(thread::JoinHandle::join);
-    telemetry.finish();
-    log.note("INFO", "stopped");
+    running.finish();
     outcome
 }
 
@@ -117,13 +93,8 @@ impl Service for Orders {
         match (request.method.as_str(), request.path.as_str()) {
             ("POST", "/order") => self.in_span("place_order", worker, request, Self::place),
             ("GET", "/order") => self.in_span("find_order", worker, request, Self::find),
-            ("GET", "/metrics") => Reply::Send(match self.metrics.text() {
-                Ok(text) => Response::text(200, text),
-                Err(error) => Response::text(500, format!("{error:#}\n")),
-            }),
             ("GET" | "POST", "/fault") => Reply::Send(self.fault(request)),
-            ("GET", "/healthz") => Reply::Send(Response::text(200, "ok\n")),
-            _ => Reply::Send(Response::text(404, "not found\n")),
+            _ => Reply::Send(self.running.page(request)),
         }
     }
 }
@@ -138,27 +109,18 @@ impl Orders {
         work: fn(&Self, usize, &Request, &Step) -> Result<Response>,
     ) -> Reply {
         let start = Instant::now();
-        let step = self.telemetry.server(name, request.traceparent.as_deref());
-        step.set("http.request.method", request.method.clone());
-        step.set("url.path", request.path.clone());
+        let step = self.running.open(name, request);
         if self.faults.resets() {
             step.fail("connection reset");
-            self.log.in_span("ERROR", &step.id(), "the connection was reset before the answer");
+            self.running.log.in_span("ERROR", &step.id(), "the connection was reset before the answer");
             return Reply::Reset;
         }
         self.faults.on_request();
         let response = work(self, worker, request, &step).unwrap_or_else(|error| {
-            self.log.in_span("ERROR", &step.id(), &format!("{name} failed: {error:#}"));
+            self.running.log.in_span("ERROR", &step.id(), &format!("{name} failed: {error:#}"));
             Response::json(500, &json!({ "error": format!("{error:#}") }))
         });
-        step.set("http.response.status_code", i64::from(response.status));
-        if response.status >= 500 {
-            step.fail("failed");
-        }
-        let took = start.elapsed();
-        let level = if took > Duration::from_millis(100) { "WARN" } else { "INFO" };
-        let message = format!("{name} status={} duration_ms={:.3}", response.status, took.as_secs_f64() * 1e3);
-        self.log.in_span(level, &step.id(), &message);
+        self.running.close(name, &step, &response, "failed", start);
         Reply::Send(response)
     }
 
@@ -171,7 +133,7 @@ impl Orders {
         else {
             return Ok(Response::json(400, &json!({ "error": "product and quantity are needed" })));
         };
-        self.faults.on_order(worker, &self.metrics)?;
+        self.faults.on_order(worker, &self.running.metrics)?;
         let ledger = self.store.lock_ledger();
         self.faults.on_ledger_held(worker);
         let inserted = {
@@ -188,7 +150,7 @@ impl Orders {
         let _span = self.database("db.commit", "COMMIT", step);
         let start = Instant::now();
         store::commit(&ledger)?;
-        self.metrics.commit.observe(start.elapsed().as_secs_f64());
+        self.running.metrics.commit.observe(start.elapsed().as_secs_f64());
         Ok(Response::json(201, &shown(&placed)))
     }
 
@@ -202,7 +164,7 @@ impl Orders {
             Some(thousands) => self.store.find_by_scan(worker, id, thousands)?,
             None => self.store.find(worker, id)?,
         };
-        self.metrics.query.observe(start.elapsed().as_secs_f64());
+        self.running.metrics.query.observe(start.elapsed().as_secs_f64());
         Ok(found.map_or_else(
             || Response::json(404, &json!({ "error": "no such order" })),
             |order| Response::json(200, &shown(&order)),
@@ -210,7 +172,7 @@ impl Orders {
     }
 
     fn database(&self, name: &'static str, statement: &'static str, parent: &Step) -> Step {
-        let span = self.telemetry.client(name, parent);
+        let span = self.running.telemetry.client(name, parent);
         span.set("db.system.name", "sqlite");
         span.set("db.query.summary", statement);
         span
@@ -234,12 +196,12 @@ impl Orders {
     }
 
     fn switch(&self, kind: Option<Kind>, amount: Option<u64>) {
-        self.faults.switch(kind, amount, &self.metrics);
+        self.faults.switch(kind, amount, &self.running.metrics);
         let told = self.faults.current().map_or_else(
             || "fault switched off".to_owned(),
             |(kind, amount)| format!("fault switched on kind={} amount={amount}", kind.name()),
         );
-        self.log.note("WARN", &told);
+        self.running.log.note("WARN", &told);
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Analysis {
     pub latencies: Vec<Latency>,
     /// What threads waited for off the CPU, largest total first.
     pub waits: Vec<Wait>,
+    /// Cgroups of the CPU controller, most throttled first.
+    #[serde(default)]
+    pub cpu_cgroups: Vec<CpuCgroup>,
     /// Connections and services.
     pub flow: Flow,
     /// Metrics on the common time axis.
@@ -191,7 +194,7 @@ pub struct Flame {
 /// Latency of one thing.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Latency {
-    /// `span`, `block`, `connect`, `run_queue`, `off_cpu`.
+    /// `span`, `block`, `connect`, `run_queue`, `off_cpu`, `syscall`.
     pub group: String,
     /// Span name with its service, device, or process.
     pub name: String,
@@ -234,7 +237,7 @@ pub struct Change {
 pub struct Wait {
     /// The process.
     pub process: String,
-    /// In words: the system call (`futex`, `fsync`…), `page fault`, `preempted`, `run queue`.
+    /// In words: the system call (`futex`, `fsync`…), `page fault`, `run queue`, `throttled (inferred)`.
     pub reason: String,
     /// Intervals.
     pub count: u64,
@@ -248,6 +251,37 @@ pub struct Wait {
     #[serde(default)]
     pub service: bool,
     /// The longest intervals.
+    pub evidence: Vec<crate::finding::Evidence>,
+}
+
+/// How the threads of a cgroup got along with the CPUs. Durations are sums over its threads.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CpuCgroup {
+    /// Its path below the hierarchy with the CPU controller.
+    pub path: String,
+    /// CPU time that it may use in each period; 0 for no limit.
+    pub quota: u64,
+    /// The period; 0 when it is not known.
+    pub period: u64,
+    /// Its weight against its siblings; 0 when it is not known.
+    pub weight: u32,
+    /// Threads that were off a CPU at least once.
+    pub threads: u64,
+    /// Time on a CPU, of it and the cgroups below it; only where there is a quota.
+    pub on_cpu: Option<u64>,
+    /// Time in which threads could have run and did not: queueing and throttling.
+    pub run_queue: u64,
+    /// Of it and the cgroups below it, the part of that in which the quota was used up. Inferred from switches, quota and
+    /// period.
+    pub throttled: u64,
+    /// The same as the kernel counts it: for each CPU once, however many threads waited there.
+    pub throttled_cpu: u64,
+    /// What the kernel counted meanwhile (`cpu.stat`, read each second); `None` where it was not read. Not an input of
+    /// the inference.
+    pub counted: Option<u64>,
+    /// How often threads came back on another CPU than they had left.
+    pub migrations: u64,
+    /// The longest throttled intervals.
     pub evidence: Vec<crate::finding::Evidence>,
 }
 

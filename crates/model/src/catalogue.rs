@@ -32,6 +32,10 @@ pub enum Class {
     File,
     /// Tasks: fork, exec, exit, rename; and the snapshots of processes, sockets, mappings, cgroups.
     Task,
+    /// Interrupts.
+    Irq,
+    /// System calls.
+    Syscall,
     /// Packets.
     Packet,
     /// OTLP requests.
@@ -46,7 +50,7 @@ pub enum Class {
 
 impl Class {
     /// All classes, in the order in which they are drained and written.
-    pub const ALL: [Class; 17] = [
+    pub const ALL: [Class; 19] = [
         Class::Recorder,
         Class::Task,
         Class::Signal,
@@ -59,6 +63,8 @@ impl Class {
         Class::Lock,
         Class::Sample,
         Class::Sched,
+        Class::Irq,
+        Class::Syscall,
         Class::Packet,
         Class::Otlp,
         Class::Log,
@@ -81,6 +87,8 @@ impl Class {
             Class::Memory => "memory",
             Class::File => "file",
             Class::Task => "task",
+            Class::Irq => "irq",
+            Class::Syscall => "syscall",
             Class::Packet => "packet",
             Class::Otlp => "otlp",
             Class::Log => "log",
@@ -132,6 +140,12 @@ pub const CATALOGUE: &[EventDef] = &[
     SymbolModule::DEF,
     Backlog::DEF,
     Step::DEF,
+    ThreadCgroup::DEF,
+    CgroupCpu::DEF,
+    InterruptSum::DEF,
+    LongInterrupt::DEF,
+    SyscallSum::DEF,
+    SlowSyscall::DEF,
 ];
 
 /// A stream whose messages are bytes as their source spoke them.

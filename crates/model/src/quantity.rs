@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: `30s`, `5m`, `1h30m`, `64MiB`.
+//! Durations, sizes and counts as people write them: `30s`, `5m`, `1h30m`, `64MiB`, `1,234,567`.
 
 use std::time::Duration;
 
@@ -87,6 +87,19 @@ pub fn format_size(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// A number with its thousands apart: `1,234,567`.
+pub fn format_count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 fn number_len(text: &str) -> usize {
     text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len())
 }
@@ -128,5 +141,11 @@ mod tests {
         assert_eq!(format_size(1536), "1.50 KiB");
         assert_eq!(format_size(64 << 20), "64.0 MiB");
         assert_eq!(format_size(7), "7 B");
+    }
+
+    #[test]
+    fn counts_have_their_thousands_apart() {
+        let all: Vec<String> = [0, 12, 123, 1_234, 123_456, 1_234_567].into_iter().map(format_count).collect();
+        assert_eq!(all, ["0", "12", "123", "1,234", "123,456", "1,234,567"]);
     }
 }

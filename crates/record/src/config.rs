@@ -236,8 +236,14 @@ pub struct KernelConfig {
     /// Off-CPU intervals from this length on carry stacks (`--stack-threshold`).
     #[serde(deserialize_with = "required_duration")]
     pub stack_threshold: Duration,
-    /// Syncs and removals of files from this length on are rows.
+    /// Sums and slow ones of system calls (`--syscalls`).
+    pub syscalls: bool,
+    /// From this length on a system call is a row of its own (`--syscall-threshold`).
     #[serde(deserialize_with = "required_duration")]
+    pub syscall_threshold: Duration,
+    /// Sums and long ones of interrupts (`--irq`).
+    pub irq: bool,
+    /// Syncs and removals of files from this length on are rows.
     pub file_threshold: Duration,
     /// CPUs that share a ring of a class.
     pub ring_cpus: u32,
@@ -254,6 +260,9 @@ impl Default for KernelConfig {
             sample_hz: 99,
             row_threshold: Duration::ZERO,
             stack_threshold: Duration::from_millis(1),
+            syscalls: false,
+            syscall_threshold: Duration::from_millis(10),
+            irq: false,
             file_threshold: Duration::from_millis(1),
             ring_cpus: 8,
             ring_bytes: 4 << 20,

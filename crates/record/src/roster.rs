@@ -67,6 +67,11 @@ impl Roster {
         self.lines.iter().map(|l| l.entry.clone()).collect()
     }
 
+    /// Whether a source does not run because nobody asked for it.
+    pub(crate) fn is_unasked(&self, name: &str) -> bool {
+        self.lines.iter().any(|l| l.entry.name == name && l.unasked)
+    }
+
     /// Sources that were asked for and cannot start, as lines for people; those with the same reason on one line.
     pub(crate) fn missed(&self) -> Vec<String> {
         let missed = self.lines.iter().filter(|l| l.entry.status == SourceStatus::Skipped && !l.unasked);

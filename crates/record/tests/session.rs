@@ -27,6 +27,8 @@ enum Way {
     Works,
     /// Cannot start.
     Refuses,
+    /// Does not start unless a flag asks for it.
+    Unasked,
     /// Starts, and is gone at the first look.
     Dies,
     /// Panics at its start.
@@ -54,6 +56,7 @@ impl Source for Scripted {
         self.journal.lock().unwrap().push(format!("start {}", self.name));
         match self.way {
             Way::Refuses => Err(Skip::new("there is nothing here", "put something here")),
+            Way::Unasked => Err(Skip::unasked("not asked for", "--ask")),
             Way::Panics => panic!("the panic of this test's own source"),
             Way::Works | Way::Dies => {
                 context.losses.watch(self.name, Class::Metric, Reason::RingFull);
@@ -190,6 +193,21 @@ fn a_required_source_that_cannot_start_ends_it_before_it_begins() {
     assert!(matches!(summary, Err(RecordError::Required { source_name, .. }) if source_name == "refuses"));
     assert_eq!(journal.last().unwrap(), "stop works");
     assert!(!path.exists());
+}
+
+#[test]
+fn a_required_family_does_not_require_what_only_a_flag_asks_for_unless_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let sources = [("kernel.works", Way::Works), ("kernel.dear", Way::Unasked)];
+    let config = |name: &str| RecordConfig {
+        require: vec![name.into()],
+        time_limit: Some(Duration::from_millis(50)),
+        ..Default::default()
+    };
+    let (summary, ..) = run(&dir.path().join("a.case"), config("kernel"), &sources);
+    assert!(summary.is_ok(), "{:?}", summary.err());
+    let (summary, ..) = run(&dir.path().join("b.case"), config("kernel.dear"), &sources);
+    assert!(matches!(summary, Err(RecordError::Required { source_name, .. }) if source_name == "kernel.dear"));
 }
 
 #[test]

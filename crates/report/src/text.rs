@@ -66,15 +66,7 @@ pub(crate) fn shorten(text: &str, max: usize) -> String {
 
 /// `1,234,567`.
 pub(crate) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
+    coldcase_model::quantity::format_count(n)
 }
 
 /// `1 reset`, `3 resets`.

@@ -23,10 +23,12 @@
 //! with bounded memory, whatever the size of the bundle.
 
 mod container;
+mod cpu_groups;
 mod decoded;
 mod devices;
 mod enums;
 mod error;
+mod futex;
 mod load;
 mod made;
 mod merge;
@@ -41,10 +43,12 @@ mod timeline;
 
 pub use coldcase_decode as decode;
 pub use container::{Container, ContainerNames};
+pub use cpu_groups::{CpuGroup, CpuGroups, Limit, ROOT};
 pub use decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
 pub use devices::Devices;
 pub use enums::EnumNames;
 pub use error::TimelineError;
+pub use futex::{Awaited, FutexWait, HolderHow};
 pub use merge::{Body, Entry, Merge};
 pub use options::{Options, StreamSet, When};
 pub use process::Process;

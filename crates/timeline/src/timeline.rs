@@ -8,6 +8,7 @@ use coldcase_model::clock::ClockMap;
 use coldcase_model::time::AnchorPoint;
 use coldcase_model::{Boottime, Event, Evidence, Nanos, Utc, events};
 
+use crate::cpu_groups::CpuGroups;
 use crate::decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
 use crate::devices::Devices;
 use crate::enums::EnumNames;
@@ -20,7 +21,7 @@ use crate::sockets::Sockets;
 use crate::symbols::Symbols;
 
 /// Streams from which clocks, entities and symbols come, loaded whole whatever the window.
-const SUPPORT: [&str; 13] = [
+const SUPPORT: [&str; 15] = [
     "recorder.anchor",
     "host.process",
     "host.container",
@@ -28,10 +29,12 @@ const SUPPORT: [&str; 13] = [
     "host.mapping",
     "host.device",
     "host.enum",
+    "host.cgroup_cpu",
     "kernel.task",
     "kernel.exec",
     "kernel.tcp_state",
     "kernel.socket",
+    "kernel.thread_cgroup",
     "symbols",
     "symbols.modules",
 ];
@@ -48,6 +51,7 @@ pub struct Timeline {
     loaded: Loaded,
     processes: Processes,
     sockets: Sockets,
+    cpu_groups: CpuGroups,
     symbols: Symbols,
     devices: Devices,
     enums: EnumNames,
@@ -89,6 +93,7 @@ impl Timeline {
             loaded: Loaded::default(),
             processes: Processes::default(),
             sockets: Sockets::default(),
+            cpu_groups: CpuGroups::default(),
             symbols: Symbols::default(),
             devices: Devices::default(),
             enums: EnumNames::default(),
@@ -123,6 +128,11 @@ impl Timeline {
             &t.processes,
         );
         t.enums = EnumNames::new(of(&support, "host.enum"));
+        t.cpu_groups = CpuGroups::new(
+            of(&support, "host.cgroup_cpu"),
+            of(&support, "kernel.thread_cgroup"),
+            of(&support, "kernel.task"),
+        );
         t.symbols = Symbols::new(
             of(&support, "symbols"),
             of(&support, "symbols.modules"),
@@ -351,6 +361,11 @@ impl Timeline {
     /// Owners of sockets.
     pub fn sockets(&self) -> &Sockets {
         &self.sockets
+    }
+
+    /// The CPU controller's cgroups and their threads.
+    pub fn cpu_groups(&self) -> &CpuGroups {
+        &self.cpu_groups
     }
 
     /// Names of addresses.

@@ -1,7 +1,9 @@
 //! Detectors: one file each, one line in [`DETECTORS`].
 
 mod cpu_growth;
+mod deadlock;
 mod evidence_lost;
+mod lock_holder;
 mod span_errors;
 mod span_slowdown;
 mod tcp_trouble;
@@ -55,10 +57,12 @@ type Detector = fn(&Seen<'_>) -> Vec<Finding>;
 
 /// All detectors, in the order in which their findings are listed when equally sure.
 const DETECTORS: &[Detector] = &[
+    deadlock::find,
     span_slowdown::find,
     wait_growth::find,
     cpu_growth::find,
     span_errors::find,
+    lock_holder::find,
     tcp_trouble::find,
     evidence_lost::find,
 ];

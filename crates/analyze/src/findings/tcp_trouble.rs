@@ -1,10 +1,11 @@
 //! Connections that were reset, not answered, or sent again.
 
 use coldcase_model::analysis::{Edge, TcpFacts};
+use coldcase_model::quantity::format_count;
 use coldcase_model::{Evidence, Finding};
 
 use super::Seen;
-use crate::wording::{count as counted, grouped};
+use crate::wording::count as counted;
 
 /// Most pairs of services that are told, for each kind of trouble.
 const MOST: usize = 3;
@@ -41,7 +42,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Vec<Finding> {
                 "{} → {}: {} {} in {}",
                 edge.from,
                 edge.to,
-                grouped(count(edge)),
+                format_count(count(edge)),
                 kind.what,
                 counted(edge.connections, "connection")
             ),

@@ -6,3 +6,4 @@ pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod offcpu;
 pub(crate) mod span;
+pub(crate) mod syscall;

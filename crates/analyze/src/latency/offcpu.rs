@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::axis::{Axis, COLUMNS};
 use crate::scope::Options;
 use crate::series::Series;
+use crate::throttle::Throttling;
 
 /// Task state in which no signal wakes: the thread waits for the kernel or a device.
 const UNINTERRUPTIBLE: u32 = 2;
@@ -41,6 +42,8 @@ pub(crate) enum Reason {
     KernelThread,
     /// For a CPU.
     RunQueue,
+    /// For its cgroup's next period: the quota was used up. Inferred.
+    Throttled,
 }
 
 impl Reason {
@@ -65,7 +68,7 @@ impl Reason {
                 syscall::name(arch, n).is_some_and(|s| syscall::waits(s) || matches!(s, "read" | "readv"))
             }
             Reason::KernelThread => true,
-            Reason::Fault | Reason::RunQueue => false,
+            Reason::Fault | Reason::RunQueue | Reason::Throttled => false,
         }
     }
 
@@ -87,6 +90,7 @@ impl Reason {
             Reason::Fault => "page fault".to_owned(),
             Reason::KernelThread => "kernel thread".to_owned(),
             Reason::RunQueue => "run queue".to_owned(),
+            Reason::Throttled => "throttled (inferred)".to_owned(),
         }
     }
 }
@@ -121,9 +125,9 @@ impl Group {
 pub(crate) type Groups = BTreeMap<(String, Reason), Group>;
 
 /// All waits: by process, then reason. Each nanosecond off the CPU is in one of them.
-pub(crate) fn waits(t: &Timeline, axis: &Axis, scope: &Options) -> Groups {
+pub(crate) fn waits(t: &Timeline, axis: &Axis, scope: &Options, throttling: &Throttling) -> Groups {
     let parts: Vec<Rows<'_, OffCpu>> = t.rows::<OffCpu>().collect();
-    parts.par_iter().map(|part| of_part(t, axis, scope, part)).reduce(Groups::new, |mut all, more| {
+    parts.par_iter().map(|part| of_part(t, axis, scope, throttling, part)).reduce(Groups::new, |mut all, more| {
         for (key, group) in more {
             all.entry(key).or_default().merge(group);
         }
@@ -131,7 +135,7 @@ pub(crate) fn waits(t: &Timeline, axis: &Axis, scope: &Options) -> Groups {
     })
 }
 
-fn of_part(t: &Timeline, axis: &Axis, scope: &Options, part: &Rows<'_, OffCpu>) -> Groups {
+fn of_part(t: &Timeline, axis: &Axis, scope: &Options, throttling: &Throttling, part: &Rows<'_, OffCpu>) -> Groups {
     let c = &part.cols;
     let mut names = HashMap::<u32, Option<String>>::new();
     let mut groups = HashMap::<(u32, Reason), Group>::new();
@@ -154,11 +158,16 @@ fn of_part(t: &Timeline, axis: &Axis, scope: &Options, part: &Rows<'_, OffCpu>) 
             axis.spread(time, waited, &mut group.columns);
             group.uninterruptible += if blocked(c.state[i]) { waited } else { 0 };
         }
-        if queued > 0 {
-            let group = groups.entry((pid, Reason::RunQueue)).or_default();
-            let began = time.saturating_add(i64::try_from(waited).unwrap_or(i64::MAX));
-            group.series.push(axis, began, queued, part.row(i), None);
-            axis.spread(began, queued, &mut group.columns);
+        // Throttled first, until its cgroup may run again; then it queues.
+        let throttled = throttling.of_row(part.row(i)).min(queued);
+        let mut began = time.saturating_add(i64::try_from(waited).unwrap_or(i64::MAX));
+        for (reason, long) in [(Reason::Throttled, throttled), (Reason::RunQueue, queued - throttled)] {
+            if long > 0 {
+                let group = groups.entry((pid, reason)).or_default();
+                group.series.push(axis, began, long, part.row(i), None);
+                axis.spread(began, long, &mut group.columns);
+                began = began.saturating_add(i64::try_from(long).unwrap_or(i64::MAX));
+            }
         }
     }
     let mut out = Groups::new();

@@ -54,7 +54,8 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     }
     let fine = found.sources.iter().filter(|c| !c.starts).all(|c| match args.require.is_empty() {
         true => c.unasked,
-        false => !config.requires(c.name),
+        // A family that is required does not require what only a flag of its own asks for.
+        false => !config.requires(c.name) || (c.unasked && !args.require.iter().any(|n| n == c.name)),
     });
     if out.json {
         out.document(&json!({

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use coldcase_analyze::Part;
 use coldcase_model::Nanos;
-use coldcase_model::analysis::Latency;
+use coldcase_model::analysis::{CpuCgroup, Latency};
+use coldcase_model::text::visible;
 use serde_json::json;
 
 use super::analyze::{Document, Reading, write_new};
@@ -37,7 +38,7 @@ pub(crate) struct Args {
 }
 
 /// Groups in the order of printing, with what they are called.
-const GROUPS: [(&str, &str); 7] = [
+const GROUPS: [(&str, &str); 8] = [
     ("span", "spans"),
     ("block", "block devices"),
     ("connect", "connects"),
@@ -45,6 +46,7 @@ const GROUPS: [(&str, &str); 7] = [
     ("fault", "waits for pages from disk (major faults; the wait is inferred)"),
     ("run_queue", "run queue"),
     ("off_cpu", "waits off the CPU"),
+    ("syscall", "system calls (quantiles to within a quarter of a power of two)"),
 ];
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
@@ -54,7 +56,11 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         write_new(file, &svg, args.force)?;
     }
     if out.json {
-        let body = json!({"latencies": analysis.latencies, "waits": analysis.waits});
+        let body = json!({
+            "latencies": analysis.latencies,
+            "waits": analysis.waits,
+            "cpu_cgroups": analysis.cpu_cgroups,
+        });
         out.document(&Document::new("coldcase.latency", body))?;
     } else if analysis.latencies.is_empty() {
         out.text("no spans, block I/O, connects or waits were recorded in this scope\n")?;
@@ -63,7 +69,9 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
             let of: Vec<&Latency> = analysis.latencies.iter().filter(|l| l.group == *group).collect();
             (!of.is_empty()).then(|| table(&of, title, args.top, out))
         });
-        out.text(&tables.collect::<Vec<_>>().join("\n"))?;
+        let mut tables: Vec<String> = tables.collect();
+        tables.extend(cgroups(&analysis.cpu_cgroups, args.top, out));
+        out.text(&tables.join("\n"))?;
     }
     Ok(args.reading.exit(&analysis))
 }
@@ -85,4 +93,42 @@ fn table(latencies: &[&Latency], title: &str, top: usize, out: &Out) -> String {
         text.push_str(&format!("and {} more (--top)\n", latencies.len() - top));
     }
     text
+}
+
+/// How long threads queued and were throttled, by cgroup; nothing where all are in the root.
+fn cgroups(groups: &[CpuCgroup], top: usize, out: &Out) -> Option<String> {
+    if groups.iter().all(|g| g.path == "/") {
+        return None;
+    }
+    let time = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| Nanos(n).to_string());
+    let rows: Vec<Vec<String>> = groups
+        .iter()
+        .take(top)
+        .map(|g| {
+            let quota = match g.quota {
+                0 => "-".to_owned(),
+                quota => format!("{} each {}", Nanos(quota), Nanos(g.period)),
+            };
+            vec![
+                visible(&g.path).into_owned(),
+                g.threads.to_string(),
+                quota,
+                time(g.on_cpu),
+                Nanos(g.run_queue).to_string(),
+                time((g.quota > 0).then_some(g.throttled)),
+                time((g.quota > 0).then_some(g.throttled_cpu)),
+                time(g.counted),
+                g.migrations.to_string(),
+            ]
+        })
+        .collect();
+    let mut text = out.style(Style::Bold, "CPU cgroups (throttled: inferred from switches, quota and period)");
+    text.push('\n');
+    let head =
+        ["path", "threads", "quota", "on CPU", "run queue", "throttled", "by CPU", "cpu.stat says", "migrations"];
+    text.push_str(&columns(&head, &rows));
+    if groups.len() > top {
+        text.push_str(&format!("and {} more (--top)\n", groups.len() - top));
+    }
+    Some(text)
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coldcase_model::quantity::format_size;
+use coldcase_model::quantity::{format_count, format_size};
 use coldcase_record::config::{RecordConfig, ScrapeTarget};
 use coldcase_record::discover;
 use coldcase_record::error::RecordError;
@@ -136,6 +136,15 @@ struct What {
     /// Off-CPU intervals from this length on carry stacks
     #[arg(long, value_name = "TIME", value_parser = duration)]
     stack_threshold: Option<Duration>,
+    /// Record the latency of system calls, by process, call and length, and the slow ones; costs each call
+    #[arg(long)]
+    syscalls: bool,
+    /// With --syscalls: calls from this length on are rows of their own
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    syscall_threshold: Option<Duration>,
+    /// Record the time in interrupts, by CPU and number, and the long ones; costs each interrupt
+    #[arg(long)]
+    irq: bool,
     /// CPUs that share a kernel ring of a class
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     ring_cpus: Option<u32>,
@@ -248,6 +257,9 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     config.kernel.sample_hz = what.sample_hz.unwrap_or(config.kernel.sample_hz);
     config.kernel.row_threshold = what.row_threshold.unwrap_or(config.kernel.row_threshold);
     config.kernel.stack_threshold = what.stack_threshold.unwrap_or(config.kernel.stack_threshold);
+    config.kernel.syscalls |= what.syscalls;
+    config.kernel.syscall_threshold = what.syscall_threshold.unwrap_or(config.kernel.syscall_threshold);
+    config.kernel.irq |= what.irq;
     config.kernel.ring_cpus = what.ring_cpus.unwrap_or(config.kernel.ring_cpus);
     config.kernel.ring_bytes = what.ring_bytes.unwrap_or(config.kernel.ring_bytes);
     match config.fault() {
@@ -363,37 +375,23 @@ impl Observer for Watcher<'_> {
 fn status(p: &Progress) -> String {
     let seconds = p.elapsed.as_secs();
     let losses: Vec<String> =
-        p.losses.iter().map(|l| format!("{} {} {}", l.source, grouped(l.count), l.reason)).collect();
+        p.losses.iter().map(|l| format!("{} {} {}", l.source, format_count(l.count), l.reason)).collect();
     let lost = if losses.is_empty() { "nothing lost".to_owned() } else { format!("lost: {}", losses.join(", ")) };
     format!(
         "{:02}:{:02}  {} events/s  {}  {} memory  {lost}",
         seconds / 60,
         seconds % 60,
-        grouped(p.events_per_second),
+        format_count(p.events_per_second),
         format_size(p.bytes),
         format_size(p.resident),
     )
-}
-
-/// A number with its thousands apart: `1,234,567`.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let first = digits.len() % 3;
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && i % 3 == first {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
 }
 
 fn report(s: &Summary, name: &str, to_stdout: bool, out: &Out) -> Result<(), Failure> {
     let seconds = s.elapsed.as_secs_f64();
     out.remark(&format!(
         "{name}: {} events in {seconds:.1} s, {}, ended: {}",
-        grouped(s.events),
+        format_count(s.events),
         format_size(s.bytes),
         s.ended.words(),
     ));
@@ -401,7 +399,7 @@ fn report(s: &Summary, name: &str, to_stdout: bool, out: &Out) -> Result<(), Fai
         let bytes = if l.bytes > 0 { format!(" ({})", format_size(l.bytes)) } else { String::new() };
         out.warning(&format!(
             "evidence lost: {} {} of class {}{bytes}: {}",
-            grouped(l.count),
+            format_count(l.count),
             l.source,
             l.class,
             l.reason
@@ -470,15 +468,4 @@ pub(crate) fn failure(e: RecordError) -> Failure {
 /// The command's own code as ours.
 fn command_code(code: i32) -> Exit {
     Exit::Code(u8::try_from(code).unwrap_or(255))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        let all: Vec<String> = [0, 12, 123, 1_234, 123_456, 1_234_567].into_iter().map(grouped).collect();
-        assert_eq!(all, ["0", "12", "123", "1,234", "123,456", "1,234,567"]);
-    }
 }

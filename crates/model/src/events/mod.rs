@@ -1,11 +1,13 @@
 //! The event definitions, one file a source.
 
 mod block;
+mod cgroup;
 mod clock;
 mod device;
 mod drop;
 mod file;
 mod host;
+mod irq;
 mod lock;
 mod log;
 mod memory;
@@ -18,15 +20,18 @@ mod sched;
 mod signal;
 mod socket;
 mod symbol;
+mod syscall;
 mod task;
 mod tcp;
 
 pub use block::BlockIo;
+pub use cgroup::{CgroupCpu, ThreadCgroup};
 pub use clock::Anchor;
 pub use device::Device;
 pub use drop::{EnumName, PacketDrop};
 pub use file::{FileCall, Writeback};
 pub use host::{Cgroup, Container, Mapping, Process, Socket};
+pub use irq::{InterruptSum, LongInterrupt};
 pub use lock::LockContention;
 pub use log::LogLine;
 pub use memory::{MajorFault, OomKill, Reclaim};
@@ -39,5 +44,6 @@ pub use sched::{OffCpu, OffCpuSum};
 pub use signal::Signal;
 pub use socket::{SocketOwner, TcpInfo};
 pub use symbol::{Symbol, SymbolModule};
+pub use syscall::{SlowSyscall, SyscallSum};
 pub use task::{Exec, Task};
 pub use tcp::{TcpReset, TcpRetransmit, TcpState};

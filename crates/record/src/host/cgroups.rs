@@ -13,8 +13,7 @@ const MOST: usize = 20_000;
 /// Every cgroup, parents first.
 pub(crate) fn all() -> Vec<Cgroup> {
     let mut rows = Vec::new();
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    for (hierarchy, mount) in mounts.lines().filter_map(hierarchy) {
+    for (hierarchy, mount) in mounts() {
         let mut folders = vec![mount.clone()];
         while let Some(folder) = folders.pop() {
             let Ok(meta) = std::fs::metadata(&folder) else { continue };
@@ -34,7 +33,14 @@ pub(crate) fn all() -> Vec<Cgroup> {
     rows
 }
 
-fn below(mount: &Path, folder: &Path) -> String {
+/// The mounted hierarchies: controllers (empty for v2) and mount point.
+pub(crate) fn mounts() -> Vec<(String, PathBuf)> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts.lines().filter_map(hierarchy).collect()
+}
+
+/// A cgroup's path below its hierarchy's mount.
+pub(crate) fn below(mount: &Path, folder: &Path) -> String {
     let rest = folder.strip_prefix(mount).map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
     format!("/{rest}")
 }

@@ -122,14 +122,13 @@ impl Dials {
             .collect()
     }
 
-    /// Has the sums of the intervals below the row threshold written.
+    /// Has the sums written: those of the objects that keep some throughout, and of the intervals below the row threshold.
     pub(super) fn flush(&self) {
         let mut state = self.lock();
-        if !std::mem::take(&mut state.sums) {
-            return;
-        }
+        let below = std::mem::take(&mut state.sums);
         state.sums = state.thresholds.row > 0;
-        for loaded in state.loaded.iter_mut().filter(|l| l.is_attached()) {
+        let keeps = |l: &Loaded| l.is_attached() && (below || super::flag_of(l.object.name).is_some());
+        for loaded in state.loaded.iter_mut().filter(|l| keeps(l)) {
             if let Err(e) = loaded.flush() {
                 tracing::warn!("kernel.{}: sums are late: {e}", loaded.object.name);
             }

@@ -48,6 +48,8 @@ pub struct Options {
     pub sample_hz: u64,
     /// From which length on intervals are described. Can be changed while it runs: [`Capture::dials`].
     pub thresholds: Thresholds,
+    /// System calls from this length on are rows of their own, in nanoseconds.
+    pub syscall_threshold: u64,
     /// Syncs and removals of files from this length on are rows, in nanoseconds.
     pub file_threshold: u64,
     /// CPUs that share a ring of a class.
@@ -69,19 +71,27 @@ impl Default for Options {
         Options {
             sample_hz: 99,
             thresholds: Thresholds::default(),
+            syscall_threshold: 10_000_000,
             file_threshold: 1_000_000,
             ring_cpus: 8,
             ring_bytes: 4 << 20,
             leave_out: std::process::id(),
-            only: by_priority().iter().map(|o| o.name).collect(),
+            only: by_priority().iter().map(|o| o.name).filter(|o| flag_of(o).is_none()).collect(),
             scope: Arc::default(),
             refuse: Vec::new(),
         }
     }
 }
 
-/// Sums of intervals below the row threshold are taken this often: with what the consumer and the writer hold back, all are
-/// on disk within two seconds.
+/// Objects whose hooks are on paths too hot to be taken unasked, and the flags that ask for them.
+const ON_REQUEST: [(&str, &str); 2] = [("irq", "--irq"), ("syscall", "--syscalls")];
+
+/// The flag that asks for an object; `None` for those that need none.
+fn flag_of(object: &str) -> Option<&'static str> {
+    ON_REQUEST.iter().find(|(name, _)| *name == object).map(|&(_, flag)| flag)
+}
+
+/// Sums are taken this often: with what the consumer and the writer hold back, all are on disk within two seconds.
 const FLUSH: Duration = Duration::from_millis(600);
 
 /// What one object lost on one CPU since the last look, and what it did.
@@ -163,6 +173,7 @@ impl Capture {
             ("cc_self_tgid", u64::from(options.leave_out)),
             ("cc_group_inverse", (1u64 << 32).div_ceil(u64::from(group_size))),
             ("cc_wake_shift", u64::from((shape.bytes / 8).max(512).ilog2())),
+            ("cc_syscall_threshold", options.syscall_threshold),
             ("cc_file_threshold", options.file_threshold),
             ("cc_key", secret()),
         ]);
@@ -254,7 +265,7 @@ impl Capture {
         self.dials.clone()
     }
 
-    /// Takes the sums of what is below the row threshold, as often as needed for none to be older than the rows may be.
+    /// Takes the sums that objects keep, as often as needed for none to be older than the rows may be.
     fn flush_sums(&mut self) -> Result<(), Skip> {
         let (dials, stop) = (self.dials.clone(), self.stop.clone());
         let thread = std::thread::Builder::new().name("cc-kernel-sums".to_owned()).spawn(move || {

@@ -12,7 +12,7 @@ use coldcase_model::{Class, Column, Columns, Event, EventDef};
 use super::consume::Sink;
 use super::dials::{Dials, Thresholds};
 use super::reduce::Reducer;
-use super::{Capture, Options, by_priority, enums};
+use super::{Capture, Options, by_priority, enums, flag_of};
 use crate::clock;
 use crate::config::KernelConfig;
 use crate::mask;
@@ -26,22 +26,33 @@ pub struct Kernel {
     pub(super) options: Options,
     seen: Seen,
     dials: Dials,
+    /// Wanted, but only with a flag that was not given.
+    unasked: Vec<(&'static str, Skip)>,
 }
 
 impl Kernel {
     /// Configured; nothing is loaded yet. `seen` collects the addresses of stacks; `wanted` says which of the names to
     /// start.
     pub fn new(config: &KernelConfig, seen: Seen, wanted: impl Fn(&str) -> bool) -> Kernel {
-        let only = by_priority().iter().map(|o| o.name).filter(|o| wanted(name(o))).collect();
+        let asked = |object: &str| match object {
+            "irq" => config.irq,
+            "syscall" => config.syscalls,
+            _ => true,
+        };
+        let wanted = by_priority().into_iter().map(|o| o.name).filter(|o| wanted(name(o)));
+        let (only, unasked): (Vec<_>, Vec<_>) = wanted.partition(|o| asked(o));
+        let skip = |object| (name(object), Skip::unasked("not asked for", flag_of(object).unwrap_or_default()));
         Kernel {
             seen,
             dials: Dials::default(),
+            unasked: unasked.into_iter().map(skip).collect(),
             options: Options {
                 sample_hz: config.sample_hz,
                 thresholds: Thresholds {
                     row: config.row_threshold.as_nanos() as u64,
                     stack: config.stack_threshold.as_nanos() as u64,
                 },
+                syscall_threshold: config.syscall_threshold.as_nanos() as u64,
                 file_threshold: config.file_threshold.as_nanos() as u64,
                 ring_cpus: config.ring_cpus,
                 ring_bytes: config.ring_bytes,
@@ -81,7 +92,8 @@ impl Source for Kernel {
         let broken = Arc::new(AtomicBool::new(false));
         let sink = Arc::new(ToWriter { context: context.clone(), seen: self.seen, broken: broken.clone() });
         let mut capture = Capture::start_with(&self.options, sink, self.dials)?;
-        let skipped = std::mem::take(&mut capture.skipped).into_iter().map(|(o, skip)| (name(o), skip)).collect();
+        let failed = std::mem::take(&mut capture.skipped).into_iter().map(|(o, skip)| (name(o), skip));
+        let skipped = failed.chain(self.unasked).collect();
         for (object, _) in capture.running() {
             for reason in [Reason::RingFull, Reason::StackFault, Reason::MapFull, Reason::RateLimited] {
                 context.losses.watch(name(object), class(object), reason);

@@ -1,4 +1,4 @@
-//! The source of host metrics: reads `/proc` each second.
+//! The source of host metrics: reads `/proc`, the CPUs' frequency and the cgroups' counters each second.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,9 +6,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use coldcase_bundle::WriteError;
-use coldcase_model::events::HostMetric;
+use coldcase_model::events::{CgroupCpu, HostMetric};
 use coldcase_model::{Columns, Event};
 
+use super::cgroup::Cgroups;
+use super::frequency::Frequencies;
 use super::proc::{FILES, Out};
 use crate::clock;
 use crate::config::HostConfig;
@@ -16,6 +18,8 @@ use crate::source::{Context, Running, Skip, Source, Started};
 
 /// The source's name.
 const NAME: &str = "host";
+/// A part of it that many virtual machines do not have.
+const FREQUENCY: &str = "host.cpufreq";
 
 /// The source of host metrics.
 pub struct HostMetrics {
@@ -31,13 +35,18 @@ impl HostMetrics {
 
 impl Source for HostMetrics {
     fn names(&self) -> Vec<&'static str> {
-        vec![NAME]
+        vec![NAME, FREQUENCY]
     }
 
     fn start(self: Box<Self>, context: Context) -> Result<Started, Skip> {
         let mut reader = Reader::new();
-        if reader.read().is_empty() {
+        if !reader.sees_proc() {
             return Err(Skip::new("nothing in /proc can be read", ""));
+        }
+        let mut skipped = Vec::new();
+        if !reader.frequencies.are_visible() {
+            skipped
+                .push((FREQUENCY, Skip::unasked("the CPUs' frequency is not visible here (no cpufreq in sysfs)", "")));
         }
         let failure = Arc::new(Mutex::new(None));
         let thread = std::thread::Builder::new()
@@ -51,7 +60,7 @@ impl Source for HostMetrics {
                 }
             })
             .map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
-        Ok(Started::all(RunningHost { thread, failure }))
+        Ok(Started { running: Box::new(RunningHost { thread, failure }), skipped, remarks: Vec::new() })
     }
 }
 
@@ -76,10 +85,14 @@ impl Running for RunningHost {
 fn run(reader: &mut Reader, interval: Duration, context: &Context) -> Result<(), WriteError> {
     let mut next = Instant::now();
     loop {
-        let columns = reader.read();
+        let (columns, limits) = reader.read();
         let rows = columns.len() as u64;
         context.writer.append(HostMetric::DEF.stream, columns)?;
         context.intake.add(rows, rows * 16);
+        if !limits.is_empty() {
+            context.intake.add(limits.len() as u64, 0);
+            context.writer.append(CgroupCpu::DEF.stream, limits)?;
+        }
         if context.stop.is_stopped() {
             return Ok(());
         }
@@ -91,14 +104,25 @@ fn run(reader: &mut Reader, interval: Duration, context: &Context) -> Result<(),
 
 struct Reader {
     paths: Vec<PathBuf>,
+    frequencies: Frequencies,
+    cgroups: Cgroups,
 }
 
 impl Reader {
     fn new() -> Reader {
-        Reader { paths: FILES.iter().map(|f| PathBuf::from("/proc").join(f.path)).collect() }
+        Reader {
+            paths: FILES.iter().map(|f| PathBuf::from("/proc").join(f.path)).collect(),
+            frequencies: Frequencies::new(),
+            cgroups: Cgroups::new(),
+        }
     }
 
-    fn read(&mut self) -> Columns {
+    fn sees_proc(&self) -> bool {
+        self.paths.iter().any(|path| std::fs::read(path).is_ok())
+    }
+
+    /// Samples, and limits of cgroups that are new or changed.
+    fn read(&mut self) -> (Columns, Columns) {
         let mut rows = Rows { columns: Columns::new(&HostMetric::DEF), time: 0 };
         for (file, path) in FILES.iter().zip(&self.paths) {
             // Not every kernel has every file (no PSI, say): what is not there is not reported.
@@ -106,7 +130,11 @@ impl Reader {
             rows.time = clock::boottime().0;
             (file.read)(&text, &mut rows);
         }
-        rows.columns
+        rows.time = clock::boottime().0;
+        self.frequencies.read(&mut rows);
+        let mut limits = Columns::new(&CgroupCpu::DEF);
+        self.cgroups.read(&mut rows).into_iter().for_each(|row| row.push(&mut limits));
+        (rows.columns, limits)
     }
 }
 

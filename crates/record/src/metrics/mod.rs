@@ -1,7 +1,9 @@
 //! Metrics: Prometheus scrapes, and host metrics from `/proc`.
 
+mod cgroup;
 mod config;
 mod fetch;
+mod frequency;
 mod host;
 mod proc;
 mod scrape;

@@ -179,17 +179,24 @@ fn vmstat(text: &str, out: &mut dyn Out) {
 }
 
 fn pressure(resource: &str, text: &str, out: &mut dyn Out) {
-    for line in text.lines() {
-        let state = match line.split(' ').next() {
-            Some("some") => "waiting",
-            Some("full") => "stalled",
-            _ => continue,
-        };
-        let total = line.split(' ').find_map(|w| w.strip_prefix("total="));
-        if let Some(microseconds) = number(total) {
-            out.sample(&format!("node_pressure_{resource}_{state}_seconds_total"), "", microseconds / 1e6);
-        }
+    for (state, seconds) in pressure_total(text) {
+        out.sample(&format!("node_pressure_{resource}_{state}_seconds_total"), "", seconds);
     }
+}
+
+/// Who waited (`waiting`: some, `stalled`: all) and for how many seconds, of a PSI file.
+pub(super) fn pressure_total(text: &str) -> Vec<(&'static str, f64)> {
+    let line = |line: &str| {
+        let mut words = line.split(' ');
+        let state = match words.next()? {
+            "some" => "waiting",
+            "full" => "stalled",
+            _ => return None,
+        };
+        let microseconds = number(words.find_map(|w| w.strip_prefix("total=")))?;
+        Some((state, microseconds / 1e6))
+    };
+    text.lines().filter_map(line).collect()
 }
 
 fn loadavg(text: &str, out: &mut dyn Out) {

@@ -267,7 +267,12 @@ impl Session<'_> {
         }
         let entries = self.roster.entries();
         let skipped = |e: &&coldcase_model::manifest::SourceEntry| !e.reason.is_empty();
-        if let Some(entry) = entries.iter().filter(skipped).find(|e| self.config.requires(&e.name)) {
+        // A family that is required does not require what only a flag of its own asks for.
+        let named = |name: &str| self.config.require.iter().any(|n| n == name);
+        let required = |e: &&coldcase_model::manifest::SourceEntry| {
+            self.config.requires(&e.name) && (named(&e.name) || !self.roster.is_unasked(&e.name))
+        };
+        if let Some(entry) = entries.iter().filter(skipped).find(required) {
             return Err(RecordError::Required {
                 source_name: entry.name.clone(),
                 reason: entry.reason.clone(),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use coldcase_model::events::{OffCpu, OffCpuSum};
+use coldcase_model::events::{OffCpu, OffCpuSum, ThreadCgroup};
 
 use crate::captured::{Captured, capture, only};
 
@@ -40,7 +40,7 @@ fn with_a_ring_of_one_page_losses_are_counted_to_the_event() {
     let (emitted, lost, read) = sums(&captured);
     assert!(lost > 0, "{emitted} events fitted into one page");
     assert_eq!(emitted, read + lost);
-    assert_eq!(captured.count::<OffCpu>() as u64, read);
+    assert_eq!((captured.count::<OffCpu>() + captured.count::<ThreadCgroup>()) as u64, read);
     agree(&captured);
 }
 
@@ -51,7 +51,8 @@ fn agree(captured: &Captured) {
         assert_eq!((t.emitted, t.refused), (t.received + t.refused, t.missing), "{t:?}");
     }
     let received: u64 = captured.tallies.iter().map(|t| t.received).sum();
-    assert_eq!(received as usize, captured.count::<OffCpu>() + captured.count::<OffCpuSum>());
+    let rows = captured.count::<OffCpu>() + captured.count::<OffCpuSum>() + captured.count::<ThreadCgroup>();
+    assert_eq!(received as usize, rows);
 }
 
 #[test]

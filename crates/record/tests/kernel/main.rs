@@ -4,10 +4,12 @@
 
 mod block;
 mod captured;
+mod cgroup;
 mod dials;
 mod drop;
 mod file;
 mod futex;
+mod irq;
 mod lock;
 mod losses;
 mod memory;
@@ -18,5 +20,6 @@ mod sample;
 mod signal;
 mod socket;
 mod sums;
+mod syscall;
 mod task;
 mod tcp;

@@ -345,6 +345,7 @@ pub fn incident() -> Analysis {
             marks: vec![MarkPoint { time: START + 10 * SECOND, text: "deploy 42".into() }],
         },
         quality: quality(),
+        cpu_cgroups: Vec::new(),
         flames: vec![
             Flame { kind: "on-cpu".into(), unit: "samples".into(), stacks: stacks(n, 1.0) },
             Flame { kind: "off-cpu".into(), unit: "ns".into(), stacks: stacks(n, 4e6) },

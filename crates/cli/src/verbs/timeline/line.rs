@@ -6,9 +6,9 @@ use coldcase_model::field::Unit;
 use coldcase_model::quantity::format_size;
 use coldcase_model::text::visible;
 use coldcase_model::{Boottime, Column, Columns, Event, EventDef, Nanos, catalogue, events, syscall};
-use coldcase_timeline::{Body, Entry, Packet, Timeline};
+use coldcase_timeline::{Awaited, Body, Entry, FutexWait, HolderHow, Packet, Timeline};
 
-use super::socket;
+use super::{cpu, socket};
 
 /// Appends the line of an entry, without its time and stream.
 pub(super) fn write(t: &Timeline, entry: &Entry, out: &mut String) {
@@ -34,6 +34,8 @@ pub(super) fn write(t: &Timeline, entry: &Entry, out: &mut String) {
 fn row(t: &Timeline, stream: &str, columns: &Columns, at: usize) -> String {
     let known = match stream {
         s if s == events::OffCpu::DEF.stream => off_cpu(t, columns, at),
+        s if s == events::OffCpuSum::DEF.stream => off_cpu_sum(t, columns, at),
+        s if s == events::LockContention::DEF.stream => lock_contention(t, columns, at),
         s if s == events::CpuSample::DEF.stream => cpu_sample(t, columns, at),
         s if s == events::BlockIo::DEF.stream => super::io::request(t, columns, at),
         s if s == events::TcpState::DEF.stream => tcp_state(t, columns, at),
@@ -42,6 +44,12 @@ fn row(t: &Timeline, stream: &str, columns: &Columns, at: usize) -> String {
         s if s == events::TcpInfo::DEF.stream => socket::info(t, columns, at),
         s if s == events::SocketOwner::DEF.stream => socket::owner(t, columns, at),
         s if s == events::PacketDrop::DEF.stream => socket::drop(t, columns, at),
+        s if s == events::ThreadCgroup::DEF.stream => cpu::thread_cgroup(t, columns, at),
+        s if s == events::CgroupCpu::DEF.stream => cpu::cgroup_cpu(columns, at),
+        s if s == events::InterruptSum::DEF.stream => cpu::interrupt_sum(columns, at),
+        s if s == events::LongInterrupt::DEF.stream => cpu::long_interrupt(t, columns, at),
+        s if s == events::SyscallSum::DEF.stream => cpu::syscall_sum(t, columns, at),
+        s if s == events::SlowSyscall::DEF.stream => cpu::slow_syscall(t, columns, at),
         s if s == events::FileCall::DEF.stream => super::io::file_call(t, columns, at),
         s if s == events::Writeback::DEF.stream => super::io::writeback(t, columns, at),
         s if s == events::Task::DEF.stream => super::life::task(columns, at),
@@ -116,12 +124,16 @@ fn off_cpu(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
             },
         }
         _ = write!(out, " ({})", state(c.state[i]));
+        futex(t, &c, i, arch, &mut out);
     }
     if c.waker_tid[i] != 0 {
         _ = write!(out, ", woken by {}", t.processes().describe(c.waker_tid[i], 0, at));
     }
-    if c.flags[i] & 4 != 0 {
-        out.push_str(" (interrupt)");
+    match c.flags[i] & (4 | 128 | 256) {
+        f if f & 128 != 0 => out.push_str(" (hard IRQ)"),
+        f if f & 256 != 0 => out.push_str(" (soft IRQ)"),
+        0 => {}
+        _ => out.push_str(" (interrupt)"),
     }
     if c.run_queue[i] != 0 {
         _ = write!(out, ", run queue {}", Nanos(c.run_queue[i]));
@@ -132,8 +144,70 @@ fn off_cpu(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
     if c.flags[i] & 64 != 0 {
         out.push_str(", its return was not traced");
     }
+    if c.ran[i] != 0 {
+        _ = write!(out, ", CPU time before it {}", Nanos(c.ran[i]));
+    }
     let frames = t.symbols().stack(c.pid[i], at, c.kernel_stack.get(i), c.user_stack.get(i));
     innermost(&frames, &mut out);
+    Some(out)
+}
+
+/// What a futex call waits for, and who holds it.
+fn futex(t: &Timeline, c: &<events::OffCpu as Event>::Cols<'_>, i: usize, arch: &str, out: &mut String) {
+    let Some(wait) = FutexWait::of(c, i, arch) else { return };
+    let what = match wait.awaited {
+        Awaited::Mutex => "mutex",
+        Awaited::Condition => "condition variable",
+        Awaited::Semaphore => "semaphore",
+        Awaited::ThreadEnd => "end of a thread",
+        Awaited::Unknown => "word",
+    };
+    _ = write!(out, " for the {what} {:#x}", wait.word);
+    let who = |tid| t.processes().describe(tid, c.pid[i], Boottime(c.time[i]));
+    match (wait.holder, wait.awaited) {
+        (Some((tid, HolderHow::Named)), _) => _ = write!(out, " held by {}", who(tid)),
+        (Some((tid, HolderHow::Released)), _) => _ = write!(out, " released by {}", who(tid)),
+        (None, Awaited::Mutex) => out.push_str(", holder unknown"),
+        (None, _) => {}
+    }
+}
+
+fn off_cpu_sum(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
+    let c = events::OffCpuSum::cols(columns).ok()?;
+    let arch = t.bundle().manifest().map_or("x86_64", |m| m.host.arch.as_str());
+    let place = match c.syscall[i] {
+        syscall::none::USER => "outside system calls".to_owned(),
+        syscall::none::KERNEL_THREAD => "as a kernel thread".to_owned(),
+        n => syscall::name(arch, n).map_or_else(|| format!("in system call {n}"), |name| format!("in {name}")),
+    };
+    Some(format!(
+        "{} {} times off-CPU {place} ({}), {} in all, run queue {}",
+        t.processes().describe(c.tid[i], c.pid[i], Boottime(c.time[i])),
+        c.count[i],
+        state(c.state[i]),
+        Nanos(c.off_cpu[i]),
+        Nanos(c.run_queue[i])
+    ))
+}
+
+fn lock_contention(t: &Timeline, columns: &Columns, i: usize) -> Option<String> {
+    let c = events::LockContention::cols(columns).ok()?;
+    let at = Boottime(c.time[i]);
+    let kind = match c.flags[i] {
+        f if f & 32 != 0 => "mutex",
+        f if f & 16 != 0 => "per-CPU semaphore",
+        f if f & 8 != 0 => "real-time mutex",
+        f if f & 1 != 0 => "spinlock",
+        _ => "semaphore",
+    };
+    let how = match c.flags[i] & 6 {
+        2 => " for reading",
+        4 => " for writing",
+        _ => "",
+    };
+    let who = t.processes().describe(c.tid[i], c.pid[i], at);
+    let mut out = format!("{who} waited {} for a kernel {kind}{how}, lock {:x}", Nanos(c.duration[i]), c.lock[i]);
+    innermost(&t.symbols().stack(c.pid[i], at, c.kernel_stack.get(i), &[]), &mut out);
     Some(out)
 }
 

@@ -1,5 +1,6 @@
 //! `coldcase timeline`: every event of one or more bundles, in one order.
 
+mod cpu;
 mod fields;
 mod filter;
 mod io;

@@ -1,0 +1,259 @@
+/* System calls: how many and how long, summed for each process, call and length; and each slow one. Opt-in (--syscalls): the
+ * hooks are on the path of every call.
+ *
+ * The sums of a CPU are changed by that CPU alone. The flush takes them with atomic exchanges, so that none is counted
+ * twice or lost.
+ */
+#include "coldcase.bpf.h"
+
+CC_SENDS(cc_syscall_sum);
+CC_SENDS(cc_slow_syscall);
+
+const volatile __u64 cc_syscall_threshold = 10000000; /* from this length on a call is a row of its own, in ns */
+
+#define COMPAT 1
+#define USER32_CS 0x23
+/* Errors by which the kernel makes a call begin anew, or lets a signal handler run first: no result of the call. */
+#define FIRST_RESTART 512
+#define LAST_RESTART 516
+#define MAX_ERRNO 4095
+
+struct call {
+	__u64 start; /* 0 when in none */
+	__s32 number;
+	__u32 flags;
+	__u64 args[3];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+struct key {
+	__u64 at_least;
+	__u32 cpu;
+	__u32 pid;
+	__s32 number;
+	__u32 flags;
+};
+struct sum {
+	__u64 count;
+	__u64 total;
+	__u64 longest;
+	__u64 failed;
+	__u64 idle; /* flushes that found nothing */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct key);
+	__type(value, struct sum);
+} sums SEC(".maps");
+
+struct slow {
+	struct cc_slow_syscall e;
+	__u64 frames[CC_MAX_FRAMES];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct slow);
+} scratch SEC(".maps");
+
+/* The lower end of the bucket that a length falls into: 0 below 256 ns, then four buckets to each power of two. */
+static __always_inline __u64 bucket(__u64 ns)
+{
+	__u64 rest = ns;
+	__u32 exponent = 0;
+
+	if (ns < 256)
+		return 0;
+	if (rest >> 32) {
+		rest >>= 32;
+		exponent += 32;
+	}
+	if (rest >> 16) {
+		rest >>= 16;
+		exponent += 16;
+	}
+	if (rest >> 8) {
+		rest >>= 8;
+		exponent += 8;
+	}
+	if (rest >> 4) {
+		rest >>= 4;
+		exponent += 4;
+	}
+	if (rest >> 2) {
+		rest >>= 2;
+		exponent += 2;
+	}
+	if (rest >> 1)
+		exponent += 1;
+	exponent = (exponent - 2) & 63;
+	return ns >> exponent << exponent;
+}
+
+SEC("tp_btf/sys_enter")
+int sys_enter(__u64 *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)ctx[0];
+	struct cc_run run;
+	struct call *call;
+
+	if (task->tgid == cc_self_tgid || !cc_begin(&run))
+		return 0;
+	call = bpf_task_storage_get(&calls, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!call) {
+		run.c->map_full++;
+		return cc_end(&run);
+	}
+	call->number = ctx[1];
+	call->flags = 0;
+#if defined(__TARGET_ARCH_x86)
+	call->args[0] = regs->di;
+	call->args[1] = regs->si;
+	call->args[2] = regs->dx;
+	/* A 32-bit call has numbers and registers of its own. */
+	if (regs->cs == USER32_CS) {
+		call->flags = COMPAT;
+		call->args[0] = regs->bx;
+		call->args[1] = regs->cx;
+	}
+#else
+	call->args[0] = regs->regs[0];
+	call->args[1] = regs->regs[1];
+	call->args[2] = regs->regs[2];
+#endif
+	call->start = bpf_ktime_get_boot_ns();
+	return cc_end(&run);
+}
+
+static __always_inline void tell_slow(struct cc_run *run, void *ctx, struct task_struct *task, struct call *call,
+				      __u64 took, __s64 result)
+{
+	const __u64 room = CC_MAX_FRAMES * sizeof(__u64);
+	__u32 zero = 0;
+	struct slow *s = bpf_map_lookup_elem(&scratch, &zero);
+	__u64 user;
+
+	if (!s)
+		return;
+	cc_head(run, &s->e.head, CC_KIND_SLOW_SYSCALL);
+	s->e.time = call->start;
+	s->e.duration = took;
+	s->e.result = result;
+	s->e.arg0 = call->args[0];
+	s->e.arg1 = call->args[1];
+	s->e.arg2 = call->args[2];
+	s->e.tid = task->pid;
+	s->e.pid = task->tgid;
+	s->e.syscall = call->number;
+	s->e.flags = call->flags;
+	s->e.reserved = 0;
+	user = cc_frames(run, bpf_get_stack(ctx, s->frames, room, BPF_F_USER_STACK));
+	if (user > room)
+		user = 0;
+	s->e.user_stack = user / 8;
+	cc_output(run, s, sizeof(s->e) + user);
+}
+
+SEC("tp_btf/sys_exit")
+int sys_exit(__u64 *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 took, now = bpf_ktime_get_boot_ns();
+	__s64 result = ctx[1];
+	struct sum *sum, fresh = {};
+	struct key key = {};
+	struct cc_run run;
+	struct call *call;
+
+	if (task->tgid == cc_self_tgid || !cc_begin(&run))
+		return 0;
+	call = bpf_task_storage_get(&calls, task, 0, 0);
+	/* It began before we were attached; or in another thread, of which this one is the new child. */
+	if (!call || !call->start)
+		return cc_end(&run);
+	took = now - call->start;
+	key.at_least = bucket(took);
+	key.cpu = bpf_get_smp_processor_id();
+	key.pid = task->tgid;
+	key.number = call->number;
+	key.flags = call->flags;
+	sum = bpf_map_lookup_elem(&sums, &key);
+	if (!sum) {
+		bpf_map_update_elem(&sums, &key, &fresh, BPF_ANY);
+		sum = bpf_map_lookup_elem(&sums, &key);
+	}
+	if (sum) {
+		__sync_fetch_and_add(&sum->count, 1);
+		__sync_fetch_and_add(&sum->total, took);
+		if (took > sum->longest)
+			sum->longest = took;
+		if (result < 0 && result >= -MAX_ERRNO && !(result <= -FIRST_RESTART && result >= -LAST_RESTART))
+			__sync_fetch_and_add(&sum->failed, 1);
+	} else {
+		run.c->map_full++;
+	}
+	if (took >= cc_syscall_threshold)
+		tell_slow(&run, ctx, task, call, took, result);
+	call->start = 0;
+	return cc_end(&run);
+}
+
+static long flush(struct bpf_map *map, struct key *key, struct sum *sum, void *unused)
+{
+	struct cc_syscall_sum *e;
+	struct cc_run run;
+
+	if (!sum->count) {
+		/* Of a process that is gone, or a length that it no longer takes. */
+		if (++sum->idle > 16)
+			bpf_map_delete_elem(map, key);
+		return 0;
+	}
+	if (!cc_begin(&run))
+		return 0;
+	e = cc_reserve(&run, CC_KIND_SYSCALL_SUM, sizeof(*e));
+	if (!e) {
+		/* The sum stays for the next flush. */
+		cc_end(&run);
+		return 0;
+	}
+	sum->idle = 0;
+	e->time = bpf_ktime_get_boot_ns();
+	e->count = __sync_lock_test_and_set(&sum->count, 0);
+	e->total = __sync_lock_test_and_set(&sum->total, 0);
+	e->longest = __sync_lock_test_and_set(&sum->longest, 0);
+	e->failed = __sync_lock_test_and_set(&sum->failed, 0);
+	e->at_least = key->at_least;
+	e->pid = key->pid;
+	e->syscall = key->number;
+	e->flags = key->flags;
+	e->reserved = 0;
+	cc_submit(&run, e, sizeof(*e));
+	cc_end(&run);
+	return 0;
+}
+
+/* An iterator over what is short: its first step writes all sums. */
+SEC("iter/bpf_map")
+int flush_sums(struct bpf_iter__bpf_map *ctx)
+{
+	if (ctx->meta->seq_num == 0)
+		bpf_for_each_map_elem(&sums, flush, 0, 0);
+	return 0;
+}
+
+SEC("iter/bpf_map")
+int end_sums(struct bpf_iter__bpf_map *ctx)
+{
+	if (ctx->meta->seq_num == 0)
+		bpf_for_each_map_elem(&sums, flush, 0, 0);
+	return 0;
+}
