@@ -27,8 +27,13 @@ NETNS = "coldcase-truth"
 def recording(case, *args, prefix=()):
     """A recording around the body, live before the body begins."""
     err = open(f"{case}.err", "w+")
-    p = subprocess.Popen([*prefix, COLDCASE, "record", "-o", case, "--force", "--quiet", "--without", "otlp", *map(str, args)], stdout=subprocess.DEVNULL, stderr=err)
-    time.sleep(3)
+    p = subprocess.Popen([*prefix, COLDCASE, "record", "-o", case, "--force", "--without", "otlp", *map(str, args)], stdout=subprocess.DEVNULL, stderr=err)
+    for _ in range(300):
+        err.seek(0)
+        if p.poll() is not None or "Ctrl-C ends it" in err.read():
+            break
+        time.sleep(0.1)
+    time.sleep(0.5)
     try:
         if p.poll() is not None:
             err.seek(0)
