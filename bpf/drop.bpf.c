@@ -81,7 +81,8 @@ static __always_inline int drop(struct sk_buff *skb, __u64 location, __u32 reaso
 	}
 	d->e.head = head;
 	d->e.time = now;
-	d->e.socket = sk ? cc_identity(sk) : 0;
+	/* One that was read from the buffer is a mere number to the verifier, which allows no subtraction from it. */
+	d->e.socket = receiver ? cc_identity(receiver) : sk ? cc_mixed((__u64)sk) : 0;
 	d->e.length = BPF_CORE_READ(skb, len);
 	d->e.netns = netns_of(skb, sk);
 	d->e.interface = BPF_CORE_READ(skb, dev, ifindex);
