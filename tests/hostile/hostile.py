@@ -38,16 +38,20 @@ class Recorder:
                 return self
         sys.exit(f"it did not start: exit {self.process.wait()}")
 
+    def look(self):
+        """Notes its memory."""
+        try:
+            status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return
+        peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
+        self.peak = max(self.peak, int(peak.split()[1]) << 10 if peak else 0)
+
     def wait(self, seconds=60):
         """Its exit code; looks at its memory until then."""
         end = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < end:
-            try:
-                status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-            except OSError:
-                break
-            peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
-            self.peak = max(self.peak, int(peak.split()[1]) << 10 if peak else 0)
+            self.look()
             time.sleep(0.1)
         if self.process.poll() is None:
             self.process.kill()
@@ -175,11 +179,11 @@ def stuck(folder):
             break
         time.sleep(0.1)
     V.check("stuck: the watchdog takes every program off the kernel", before > 0 and after == 0, f"{before} links before, {after} after")
+    recorder.look()
     with open(recorder.bundle, "wb") as out, os.fdopen(reading, "rb") as pipe:
         while chunk := pipe.read(1 << 16):
             out.write(chunk)
     code = recorder.wait()
-    recorder.peak = 1
     intact("stuck", recorder, code, (3,))
     info = recorder.info()
     detached = [r for r in info["reductions"] if r["direction"] == "detach"]
@@ -192,11 +196,11 @@ def switched_off(folder):
     switch = folder / "off"
     recorder = Recorder(folder, "switch", "--kill-switch", switch, "--only", "host,kernel.task").live()
     time.sleep(1)
+    recorder.look()
     switch.touch()
     began = time.monotonic()
     code = recorder.wait()
     V.check("kill switch: the recording ends at once", time.monotonic() - began < 5, f"{time.monotonic() - began:.2f} s")
-    recorder.peak = recorder.peak or 1
     intact("kill switch", recorder, code)
     V.check("kill switch: the bundle says why", recorder.info()["ended"] == "kill switch")
     again = Recorder(folder, "again", "--kill-switch", switch, "--only", "host")

@@ -205,7 +205,9 @@ impl Reading {
             let mine = |s: &str| s.starts_with("kernel.") && by_stream(s).is_some_and(|d| d.class.name() == object);
             return Some(self.stats.rows.iter().filter(|(s, _)| mine(s)).map(|(_, rows)| rows).sum());
         }
-        let at = running.iter().position(|r| r.names == [name])?;
+        // What shares a machinery with others (`host.…`) cannot be told from them.
+        let at =
+            running.iter().position(|r| r.names[..] == [name] || (name == "packets" && r.names.contains(&name)))?;
         self.events.get(at).copied()
     }
 }

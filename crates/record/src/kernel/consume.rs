@@ -48,7 +48,8 @@ pub(super) fn run(
     pulse: Pulse,
     ready: impl FnOnce(),
 ) -> Result<(), String> {
-    let batches = Rc::new(RefCell::new(Batches { open: Vec::new(), filter, sink, malformed: 0, pulse }));
+    let batches =
+        Rc::new(RefCell::new(Batches { open: Vec::new(), filter, sink, malformed: 0, pulse, emptied: Instant::now() }));
     let wakes = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| e.to_string())?;
     let mut builder = RingBufferBuilder::new();
     for drained in &rings {
@@ -73,7 +74,19 @@ pub(super) fn run(
     let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 8];
     loop {
         let last = stop.load(Ordering::Acquire);
-        while raw.iter().map(|&ring| turn(ring)).sum::<usize>() > 0 {
+        loop {
+            let (began, mut taken, mut more) = (Instant::now(), 0, false);
+            for &ring in &raw {
+                let events = turn(ring);
+                taken += events;
+                more |= events >= TURN;
+            }
+            if !more {
+                batches.borrow_mut().emptied = began;
+            }
+            if taken == 0 {
+                break;
+            }
             batches.borrow_mut().hand_over(false);
         }
         batches.borrow_mut().hand_over(last);
@@ -96,6 +109,7 @@ fn turn(ring: *mut libbpf_sys::ring) -> usize {
 struct Open {
     def: &'static EventDef,
     rows: Columns,
+    /// No row of it waited in a ring before this.
     since: Instant,
 }
 
@@ -105,6 +119,8 @@ struct Batches<'s> {
     sink: &'s dyn Sink,
     malformed: u64,
     pulse: Pulse,
+    /// When every ring was last seen empty: no event that comes now is older.
+    emptied: Instant,
 }
 
 impl Batches<'_> {
@@ -121,7 +137,7 @@ impl Batches<'_> {
                     self.malformed += 1;
                     return true;
                 };
-                self.open.push(Open { def, rows: Columns::new(def), since: Instant::now() });
+                self.open.push(Open { def, rows: Columns::new(def), since: self.emptied });
                 self.open.len() - 1
             }
         };
@@ -130,7 +146,7 @@ impl Batches<'_> {
             return false;
         }
         if open.rows.is_empty() {
-            open.since = Instant::now();
+            open.since = self.emptied;
         }
         if open.rows.push_kernel(open.def, event).is_err() {
             self.malformed += 1;
