@@ -25,6 +25,8 @@ use crate::source::Context;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
+/// How far behind others this thread stands.
+const NICE: i32 = 5;
 /// Rounds in which an address that no mapping holds is looked at again: its mapping may be on its way.
 const TRIES: u8 = 3;
 /// Different addresses that are looked up in all.
@@ -65,8 +67,8 @@ impl Namer {
 
     /// Until `stop`, which is set once all that was seen is in `seen` and its mappings are in `known`.
     pub(crate) fn run(mut self, stop: &AtomicBool) -> Result<(), WriteError> {
-        // Only this thread: whoever works on this host goes first.
-        let _ = rustix::process::setpriority_process(None, 10);
+        // Only this thread: whoever works on this host goes first, but on a full one a kill must not find us without names.
+        let _ = rustix::process::setpriority_process(None, NICE);
         loop {
             let last = stop.load(Ordering::Acquire);
             let end = Instant::now() + PATIENCE;
@@ -82,13 +84,13 @@ impl Namer {
         let batch = self.seen.take();
         self.context.losses.add(SYMBOLS, Class::Symbol, Reason::MapFull, batch.dropped, 0);
         self.sort(batch);
+        self.name_made(last, end);
+        self.name_files(last, end)?;
+        // Last, since the kernel's list is long, and stays.
         if last || self.kernel.is_due(Instant::now()) {
             self.name_kernel();
         }
-        self.name_made(last, end);
-        self.name_files(last, end);
-        let rows = std::mem::take(&mut self.rows);
-        put(&self.context, &rows)?;
+        put(&self.context, &std::mem::take(&mut self.rows))?;
         let all = self.files.values_mut().chain(self.made.values_mut()).chain([&mut self.kernel]);
         let mut reports: Vec<SymbolModule> = all.filter_map(ModuleNames::report).collect();
         reports.sort_by(|a, b| (&a.module, &a.path).cmp(&(&b.module, &b.path)));
@@ -147,7 +149,7 @@ impl Namer {
     }
 
     /// Files with most new addresses first: when the time is over, little is missing.
-    fn name_files(&mut self, last: bool, end: Instant) {
+    fn name_files(&mut self, last: bool, end: Instant) -> Result<(), WriteError> {
         let now = Instant::now();
         let mut due: Vec<_> =
             self.files.iter_mut().filter(|(_, names)| names.is_due(now) || last && names.waiting() > 0).collect();
@@ -175,7 +177,9 @@ impl Namer {
             let look =
                 Look { keep: unfinished, bias: found.bias, ..look(found.named, found.held, found.state.name(), began) };
             names.found(look, &mut self.rows);
+            put(&self.context, &std::mem::take(&mut self.rows))?;
         }
+        Ok(())
     }
 
     /// Code made at run time: names may come later than the addresses, and change.
