@@ -7,22 +7,26 @@
 mod codec;
 mod error;
 mod gate;
+mod join;
 mod limits;
 mod mark;
 mod reader;
 mod recover;
 mod schema;
+mod tap;
 mod verify;
 mod wire;
 mod writer;
 
 pub use error::{ChunkError, OpenError, RecoverError, WriteError};
 pub use gate::{Gate, Identity};
+pub use join::{Join, JoinError, Taken};
 pub use reader::{Batch, BatchBody, Bundle, ChunkInfo, ChunkStream, Problem, StreamInfo};
 pub use recover::{Recovery, recover};
 pub use schema::{Schema, SchemaField};
+pub use tap::Tap;
 pub use verify::{Verification, verify};
-pub use writer::{ClassBacklog, RawMessage, Writer, WriterOptions, WriterStats};
+pub use writer::{ClassBacklog, NextFile, RawMessage, Rotation, Writer, WriterOptions, WriterStats};
 
 /// The MCAP profile of the bundles that this build writes, and the manifest's `format`.
 pub const PROFILE: &str = "coldcase/1";

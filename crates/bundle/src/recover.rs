@@ -199,6 +199,9 @@ impl<'a> Work<'a> {
         for stream in totals.keys() {
             by_stream.entry(stream).or_default();
         }
+        // The numbers of a flight recording go on from file to file: what is before the first is in another.
+        let entry = self.found.manifest.as_ref().or(self.found.preface.as_ref());
+        let goes_on = entry.is_some_and(|m| m.flight.is_some());
         let mut losses = Vec::new();
         for (stream, parts) in by_stream {
             // Numbers that were missing before the seal are in the ledger already.
@@ -206,7 +209,7 @@ impl<'a> Work<'a> {
                 continue;
             }
             let class = parts.first().map_or("", |p| p.class);
-            for (count, from, to) in missing(parts, totals.get(stream).copied()) {
+            for (count, from, to) in missing(parts, totals.get(stream).copied(), goes_on) {
                 *self.recovery.rows_lost.entry(stream.to_owned()).or_default() += count;
                 losses.push(loss(stream, class, count, 0, from, to));
             }
@@ -262,11 +265,14 @@ struct Part {
     class: &'static str,
 }
 
-/// The gaps between the row numbers of a stream that should have `total` rows: how many rows, between which times.
-fn missing(mut parts: Vec<Part>, total: Option<u64>) -> Vec<(u64, u64, u64)> {
+/// The gaps between the row numbers of a stream that should have `total` rows: how many rows, between which times. With
+/// `goes_on` the first number that is there is where it begins.
+fn missing(mut parts: Vec<Part>, total: Option<u64>, goes_on: bool) -> Vec<(u64, u64, u64)> {
     parts.sort_unstable_by_key(|p| (p.first, p.end));
     let mut gaps = Vec::new();
-    let (mut next, mut last) = (0, parts.first().map_or(0, |p| p.start));
+    let begin = parts.first().filter(|_| goes_on).map_or(0, |p| p.first);
+    let total = total.map(|t| t.saturating_add(begin));
+    let (mut next, mut last) = (begin, parts.first().map_or(0, |p| p.start));
     for p in parts {
         if p.first > next {
             gaps.push((p.first - next, last.min(p.start), p.start));

@@ -146,6 +146,7 @@ pub const CATALOGUE: &[EventDef] = &[
     LongInterrupt::DEF,
     SyscallSum::DEF,
     SlowSyscall::DEF,
+    Trigger::DEF,
 ];
 
 /// A stream whose messages are bytes as their source spoke them.

@@ -102,6 +102,61 @@ pub struct Manifest {
     pub parent: Option<String>,
     /// BLAKE3 chain over all chunks, hex.
     pub root: String,
+    /// What part of a flight recording this is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flight: Option<FlightEntry>,
+}
+
+/// A part of a flight recording: one of its segments, or a dump that was made of them. Its rows are numbered on from
+/// those of the segments before.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FlightEntry {
+    /// The number of the segment in its folder; in a dump, of its first one.
+    pub segment: u64,
+    /// What the dump was made for; absent in a segment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<DumpEntry>,
+}
+
+/// Why a dump was made, and of what.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct DumpEntry {
+    /// Name of the trigger; `signal` and `command` for those of people.
+    pub trigger: String,
+    /// Its kind: `log`, `metric`, `psi`, `span`, `oom`, `exit`, `signal`, `command`.
+    pub kind: String,
+    /// What it saw: a log line, a span's name, a process, a reason that was given.
+    pub text: String,
+    /// The value that was measured, in the unit of the trigger's threshold.
+    pub value: f64,
+    /// What it was measured against.
+    pub threshold: f64,
+    /// When it fired, BOOTTIME.
+    pub fired: u64,
+    /// Start of the window that was asked for, BOOTTIME.
+    pub from: u64,
+    /// End of the window, BOOTTIME.
+    pub to: u64,
+    /// From when on there is evidence, BOOTTIME: after `from` where the recording is younger, or space was short.
+    pub held_from: u64,
+    /// The bundles that its chunks are copied from, in order.
+    pub segments: Vec<SegmentEntry>,
+    /// What was left out of the window, and why, one line each.
+    #[serde(default)]
+    pub left_out: Vec<String>,
+}
+
+/// A segment that a dump was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SegmentEntry {
+    /// The id of the segment's bundle.
+    pub id: String,
+    /// Its number in the folder.
+    pub segment: u64,
+    /// Smallest time of a row of what it recorded, BOOTTIME.
+    pub first: u64,
+    /// Largest time, BOOTTIME.
+    pub last: u64,
 }
 
 /// The command that was recorded.

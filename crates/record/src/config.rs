@@ -7,6 +7,7 @@ use coldcase_model::quantity::{parse_duration, parse_size};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::RecordError;
+pub use crate::flight::FlightConfig;
 use crate::limits::{Limits, Rate, parse_cpu};
 pub use crate::logs::LogsConfig;
 pub use crate::metrics::{MetricsConfig, ScrapeTarget};
@@ -59,6 +60,8 @@ pub struct RecordConfig {
     pub metrics: MetricsConfig,
     /// Host metrics from `/proc`.
     pub host: HostConfig,
+    /// A flight recording: only the last minutes are kept, and dumped when something happens.
+    pub flight: FlightConfig,
 }
 
 /// The file that stops every recording of a host, unless another one is named.
@@ -87,6 +90,7 @@ impl Default for RecordConfig {
             logs: LogsConfig::default(),
             metrics: MetricsConfig::default(),
             host: HostConfig::default(),
+            flight: FlightConfig::default(),
         }
     }
 }
@@ -123,6 +127,9 @@ impl RecordConfig {
             return Some(format!("kernel.{key}: 0 is too few (to leave a source out: without = ['kernel.sample'])"));
         }
         if let Some(fault) = self.scope.fault() {
+            return Some(fault);
+        }
+        if let Some(fault) = self.flight.fault() {
             return Some(fault);
         }
         let shortest = Duration::from_millis(100);
@@ -286,11 +293,11 @@ impl Default for HostConfig {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
     required_duration(d).map(Some)
 }
 
-fn required_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+pub(crate) fn required_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     parse_duration(&String::deserialize(d)?).map_err(serde::de::Error::custom)
 }
 
@@ -309,7 +316,7 @@ fn cpu<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
     parse_cpu(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
-fn size<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn size<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
     parse_size(&String::deserialize(d)?).map(Some).map_err(serde::de::Error::custom)
 }
 

@@ -11,15 +11,15 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use rustix::net::sockopt::socket_peercred;
 
-use crate::clock;
 use crate::session::Wake;
 use crate::source::StopToken;
+use crate::{clock, flight};
 
 /// The longest note, in bytes.
 pub const NOTE_LIMIT: usize = 4096;
 
 /// How long one client may take: a client that hangs must not keep others out.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A note that somebody sent.
 #[derive(Debug)]
@@ -68,11 +68,14 @@ fn serve(mut stream: UnixStream, wake: &Sender<Wake>) -> std::io::Result<()> {
     if uid != 0 && uid != rustix::process::getuid().as_raw() {
         return stream.write_all(b"refused: it is another user's\n");
     }
+    let pid = peer.pid.as_raw_nonzero().get().unsigned_abs();
+    if let Some(body) = text.strip_prefix(flight::REQUEST) {
+        return flight::serve(stream, body, uid, pid, wake);
+    }
     if text.is_empty() || text.len() > NOTE_LIMIT {
         return stream.write_all(format!("refused: a note has 1 to {NOTE_LIMIT} bytes\n").as_bytes());
     }
     let text = String::from_utf8_lossy(&text).into_owned();
-    let pid = peer.pid.as_raw_nonzero().get().unsigned_abs();
     match wake.send(Wake::Note(Note { time, uid, pid, text })) {
         Ok(()) => stream.write_all(format!("ok {time}\n").as_bytes()),
         Err(_) => stream.write_all(b"refused: the recording is ending\n"),
@@ -122,30 +125,39 @@ pub fn running() -> Vec<u32> {
 /// Puts a note on the timeline of a running recording: that of `pid`, or the only one. Returns its process and the
 /// BOOTTIME of the note.
 pub fn mark(text: &str, pid: Option<u32>) -> Result<(u32, u64), MarkError> {
-    let pid = match (pid, running().as_slice()) {
-        (Some(pid), _) => pid,
-        (None, []) => return Err(MarkError::None),
-        (None, [one]) => *one,
-        (None, several) => return Err(MarkError::Several { pids: several.to_vec() }),
-    };
-    let answer = send(text, pid).map_err(|source| MarkError::Io { pid, source })?;
+    let pid = choose(pid)?;
+    let answer = ask(text.as_bytes(), pid, Some(PATIENCE * 4)).map_err(|source| MarkError::Io { pid, source })?;
     match answer.trim().strip_prefix("ok ").and_then(|t| t.parse().ok()) {
         Some(time) => Ok((pid, time)),
         None => Err(MarkError::Refused { pid, answer: answer.trim().to_owned() }),
     }
 }
 
-fn send(text: &str, pid: u32) -> std::io::Result<String> {
+/// The recording `pid`, or the only one.
+pub(crate) fn choose(pid: Option<u32>) -> Result<u32, MarkError> {
+    match (pid, running().as_slice()) {
+        (Some(pid), _) => Ok(pid),
+        (None, []) => Err(MarkError::None),
+        (None, [one]) => Ok(*one),
+        (None, several) => Err(MarkError::Several { pids: several.to_vec() }),
+    }
+}
+
+/// The longest answer that is read.
+const ANSWER_LIMIT: u64 = 1 << 20;
+
+/// Sends a text to a recording and waits for its answer.
+pub(crate) fn ask(text: &[u8], pid: u32, patience: Option<Duration>) -> std::io::Result<String> {
     let mut stream = UnixStream::connect_addr(&address(pid)?)?;
-    stream.set_read_timeout(Some(PATIENCE * 4))?;
+    stream.set_read_timeout(patience)?;
     // Anybody can bind an abstract name: the listener must be the process that it names.
     if socket_peercred(&stream)?.pid.as_raw_nonzero().get().unsigned_abs() != pid {
         return Err(std::io::Error::other("its control socket belongs to another process"));
     }
-    stream.write_all(text.as_bytes())?;
+    stream.write_all(text)?;
     stream.shutdown(std::net::Shutdown::Write)?;
     let mut answer = String::new();
-    stream.take(256).read_to_string(&mut answer)?;
+    stream.take(ANSWER_LIMIT).read_to_string(&mut answer)?;
     Ok(answer)
 }
 

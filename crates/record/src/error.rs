@@ -61,6 +61,14 @@ pub enum RecordError {
         /// What is wrong, with its line.
         reason: String,
     },
+    /// The folder of a flight recording cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Flight {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The operating system refused something that every recording needs.
     #[error("{what}: {source}")]
     System {

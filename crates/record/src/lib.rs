@@ -14,6 +14,7 @@ mod cost;
 pub mod discover;
 pub mod doctor;
 pub mod error;
+pub mod flight;
 pub mod host;
 pub mod host_entry;
 pub mod kernel;

@@ -14,8 +14,10 @@ type Key = (&'static str, Class, Reason, i32);
 struct Count {
     /// Since the last drain: things, bytes.
     open: (u64, u64),
-    /// Since the start: things, bytes.
+    /// Since the start, or the last turn: things, bytes.
     total: (u64, u64),
+    /// Before the last turn: things, bytes.
+    before: (u64, u64),
 }
 
 /// A handle to the ledger of a recording. Cheap to clone, used from any thread.
@@ -73,12 +75,36 @@ impl LossLedger {
         rows
     }
 
+    /// The sums of what was drained since the start, or since the last [`LossLedger::turn`].
+    pub fn drained(&self) -> Vec<LossTotal> {
+        self.sums(|c| (c.total.0 - c.open.0, c.total.1 - c.open.1))
+    }
+
+    /// The sums begin anew: another file is begun. What was ever lost stays in [`LossLedger::ever`].
+    pub fn turn(&self) {
+        for c in self.lock().values_mut() {
+            let drained = (c.total.0 - c.open.0, c.total.1 - c.open.1);
+            c.before = (c.before.0 + drained.0, c.before.1 + drained.1);
+            c.total = c.open;
+        }
+    }
+
+    /// Whether anything was lost since the start of the recording.
+    pub fn ever(&self) -> bool {
+        self.lock().values().any(|c| c.total != (0, 0) || c.before != (0, 0))
+    }
+
     /// Sums since the start by source, class and reason, watched zeroes included.
     pub fn totals(&self) -> Vec<LossTotal> {
+        self.sums(|c| c.total)
+    }
+
+    fn sums(&self, of: impl Fn(&Count) -> (u64, u64)) -> Vec<LossTotal> {
         let mut sums: BTreeMap<(&str, &str, &str), (u64, u64)> = BTreeMap::new();
         for (&(source, class, reason, _), c) in self.lock().iter() {
             let sum = sums.entry((source, class.name(), reason.name())).or_default();
-            *sum = (sum.0 + c.total.0, sum.1 + c.total.1);
+            let (count, bytes) = of(c);
+            *sum = (sum.0 + count, sum.1 + bytes);
         }
         sums.into_iter()
             .map(|((source, class, reason), (count, bytes))| LossTotal {
@@ -113,6 +139,23 @@ mod tests {
         assert!(ledger.drain(20, 30, false).is_empty());
         assert_eq!(ledger.totals()[0].count, 5);
         assert!(ledger.drain(30, 40, true).is_empty(), "what was lost needs no proof of absence");
+    }
+
+    #[test]
+    fn each_file_has_its_own_sums_and_nothing_is_told_twice() {
+        let ledger = LossLedger::default();
+        ledger.add("a", Class::Sched, Reason::RingFull, 3, 30);
+        ledger.drain(0, 1, true);
+        // Counted, but its row stands in the next file.
+        ledger.add("a", Class::Sched, Reason::RingFull, 2, 20);
+        assert_eq!(ledger.drained()[0].count, 3);
+        ledger.turn();
+        assert_eq!(ledger.totals()[0].count, 2);
+        ledger.drain(1, 2, true);
+        assert_eq!(ledger.drained()[0].bytes, 20);
+        ledger.turn();
+        assert_eq!((ledger.totals()[0].count, ledger.ever()), (0, true));
+        assert_eq!(ledger.drain(2, 3, true)[0].count, 0, "nothing lost is proved for each file");
     }
 
     #[test]

@@ -52,6 +52,18 @@ impl Roster {
         self.rows.extend(stopped.map(|l| row(time, &l.entry.name, "stopped", "")));
     }
 
+    /// Another file is begun: the state of each source is told again.
+    pub(crate) fn restate(&mut self) {
+        let time = clock::boottime().0;
+        let word = |status: &SourceStatus| match status {
+            SourceStatus::Recorded => "running",
+            SourceStatus::Skipped => "skipped",
+            SourceStatus::Failed => "failed",
+        };
+        let rows = self.lines.iter().map(|l| row(time, &l.entry.name, word(&l.entry.status), &l.entry.reason));
+        self.rows.extend(rows.collect::<Vec<_>>());
+    }
+
     /// The recorder itself is live with all its sources: time zero.
     pub(crate) fn live(&mut self) {
         self.rows.push(row(clock::boottime().0, "recorder", "running", ""));

@@ -3,10 +3,11 @@
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::iterator::{Handle, SignalsInfo};
 
+use crate::flight::Asked;
 use crate::session::Wake;
 
 /// The signals that end a recording. A hang-up only where it is not ignored already: `nohup` means it.
@@ -32,12 +33,19 @@ pub(crate) struct SignalWatch {
 impl SignalWatch {
     /// Installs the handlers. Each first signal of a kind becomes a [`Wake::Signal`]; the second of any kind exits
     /// with 128 + n: the bundle is then unsealed, and readable up to its last chunk.
-    pub(crate) fn start(wake: Sender<Wake>) -> std::io::Result<SignalWatch> {
-        let mut signals = SignalsInfo::<WithOrigin>::new(ending())?;
+    ///
+    /// With `dumps`, SIGUSR1 asks for a dump, any number of times.
+    pub(crate) fn start(wake: Sender<Wake>, dumps: bool) -> std::io::Result<SignalWatch> {
+        let watched = ending().into_iter().chain(dumps.then_some(SIGUSR1));
+        let mut signals = SignalsInfo::<WithOrigin>::new(watched)?;
         let handle = signals.handle();
         let thread = std::thread::Builder::new().name("signals".into()).spawn(move || {
             let mut seen = 0;
             for origin in signals.forever() {
+                if origin.signal == SIGUSR1 {
+                    let _ = wake.send(Wake::Asked(Asked::Signal));
+                    continue;
+                }
                 seen += 1;
                 if seen > 1 {
                     std::process::exit(128 + origin.signal);

@@ -62,6 +62,19 @@ pub trait Running: Send {
         None
     }
 
+    /// The file of a flight recording ends soon: what makes it complete (names of addresses) is to be written now, and
+    /// what the next one begins with is to be made ready. Must not block; [`Running::segment_ready`] is asked until it
+    /// is done, for a few seconds at most.
+    fn segment_ends(&mut self) {}
+
+    /// Whether that is done.
+    fn segment_ready(&mut self) -> bool {
+        true
+    }
+
+    /// A new file was begun: it is to be complete of itself, so identities are told again. Must not block.
+    fn segment_begins(&mut self) {}
+
     /// Stops taking in, writes what is still open, joins its threads. The context's stop token is already set.
     /// Losses found here still count.
     fn stop(self: Box<Self>);

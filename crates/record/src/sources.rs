@@ -20,7 +20,7 @@ pub fn all(config: &RecordConfig) -> Vec<Box<dyn Source>> {
         Box::new(Metrics::new(config.metrics.clone())),
         Box::new(HostMetrics::new(config.host.clone())),
         Box::new(Packets::new(config.packets.clone()).wanted(|name| config.wants(name))),
-        Box::new(Host::new(seen.clone(), |name| config.wants(name))),
+        Box::new(Host::new(seen.clone(), |name| config.wants(name)).again(config.flight.window.is_some())),
         Box::new(Kernel::new(&config.kernel, seen, |name| config.wants(name))),
     ]
 }

@@ -85,8 +85,23 @@ pub struct Summary {
     pub left_out: bool,
     /// Exit code of the command, if one was recorded.
     pub child_code: Option<i32>,
-    /// The manifest as sealed.
+    /// The manifest as sealed; of a flight recording, that of its last segment.
     pub manifest: Manifest,
+    /// What a flight recording left.
+    pub flight: Option<FlightSummary>,
+}
+
+/// What a flight recording left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlightSummary {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Sealed segments in it.
+    pub segments: usize,
+    /// Dumps that were made.
+    pub dumps: Vec<PathBuf>,
+    /// Whether anything was lost since the start.
+    pub lost: bool,
 }
 
 impl Summary {

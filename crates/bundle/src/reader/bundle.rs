@@ -10,9 +10,10 @@ use coldcase_model::manifest::Manifest;
 use mcap::records::Record;
 use memmap2::Mmap;
 
-use super::{Batch, ChunkInfo, Found, Problem, StreamInfo, chunk, index, scan};
+use super::{Batch, ChunkInfo, Definitions, Found, Problem, StreamInfo, chunk, index, scan};
 use crate::PROFILE;
 use crate::error::{ChunkError, OpenError};
+use crate::mark::Mark;
 use crate::schema::Schema;
 use crate::wire::record_at;
 
@@ -116,6 +117,21 @@ impl Bundle {
     /// Parts that cannot be read, found while opening.
     pub fn problems(&self) -> &[Problem] {
         &self.found.problems
+    }
+
+    /// The file's bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// The mark of a chunk, where it has one.
+    pub(crate) fn mark(&self, index: usize) -> Option<&Mark> {
+        self.found.marks.get(index).and_then(Option::as_ref)
+    }
+
+    /// What the numbers in it mean.
+    pub(crate) fn definitions(&self) -> &Definitions {
+        &self.found.definitions
     }
 
     /// The streams, by name: sums over the chunks.

@@ -11,6 +11,7 @@ use super::sink::{Sink, SinkError, to_write_error};
 use crate::PROFILE;
 use crate::error::WriteError;
 use crate::mark::{self, Mark, MarkStream, Seal};
+use crate::reader::Definitions;
 use crate::wire;
 
 /// Metadata record at the start of every bundle: its id, its parent's, and what is known of the manifest by then.
@@ -119,6 +120,16 @@ impl Assembler {
             Err(SinkError::Full) => Err(WriteError::DiskFull { path: self.sink.path().to_owned() }),
             Err(SinkError::Io(e)) => Err(to_write_error(self.sink.path(), &e)),
         }
+    }
+
+    /// A stream whose channel or schema has a number that means something else here.
+    pub(crate) fn contradiction(&self, other: &Definitions) -> Option<String> {
+        let differs = |c: &&records::Channel| {
+            let (channel, schema) = (super::channel_bytes(c), other.schema_record(c.schema_id));
+            self.channels.get(&c.id).is_some_and(|known| *known != channel)
+                || self.schemas.get(&c.schema_id).is_some_and(|known| *known != schema)
+        };
+        other.channels.values().find(differs).map(|c| c.topic.clone())
     }
 
     /// Appends a chunk with its definitions, indexes and mark. On an error the file is what it was before.

@@ -19,6 +19,7 @@ use super::open::OpenChunk;
 use super::options::{ClassBacklog, RawMessage, WriterOptions, WriterStats, random_id};
 use super::pack::Job;
 use super::registry::{Registry, StreamDef};
+use super::rotate::{NextFile, Rotation};
 use super::shared::Shared;
 use super::sink::Sink;
 use super::threads::{self, Message};
@@ -90,16 +91,17 @@ impl Writer {
         let (jobs, cut) = bounded(workers + 1);
         // A disk that stalls holds up the workers, then `append`: memory stays bounded.
         let (appender, messages) = bounded(QUEUED);
-        let mut running = threads::appender(messages, assembler, shared.clone(), options.sync_every)?;
+        let mut running = threads::appender(messages, assembler, shared.clone(), &options)?;
         for _ in 0..workers {
             running.push(threads::worker(cut.clone(), appender.clone(), &options)?);
         }
         let tick = (options.chunk_time / 10).clamp(Duration::from_millis(5), Duration::from_millis(100));
+        let first_rows = Arc::new(options.first_rows.clone());
         let inner = Arc::new(Inner {
             id,
             options,
             registry: Registry::default(),
-            classes: Class::ALL.iter().map(|_| Mutex::default()).collect(),
+            classes: Class::ALL.iter().map(|_| Mutex::new(OpenChunk::new(first_rows.clone()))).collect(),
             cuts: AtomicU64::new(0),
             jobs: Mutex::new(Some(jobs)),
             appender: Mutex::new(Some(appender)),
@@ -132,6 +134,9 @@ impl Writer {
         let def = inner.registry.get(stream)?;
         inner.check_columns(&def, &rows)?;
         inner.watch_anchor(stream, &rows);
+        if let Some(tap) = &inner.options.tap {
+            tap.rows(stream, &rows);
+        }
         let mut open = inner.open(&def)?;
         for piece in pieces(rows) {
             open.push_rows(&def, piece, (inner.options.now)())?;
@@ -156,6 +161,9 @@ impl Writer {
             return Err(WriteError::TooLarge { stream: stream.to_owned(), bytes, limit: limits::MESSAGE });
         }
         let (def, receipts) = (inner.registry.get(stream)?, inner.registry.get(receipts)?);
+        if let Some(tap) = &inner.options.tap {
+            tap.raw(stream, &message, &receipt);
+        }
         let mut rows = Columns::new(&Receipt::DEF);
         receipt.push(&mut rows);
         let mut open = inner.open(&def)?;
@@ -185,9 +193,10 @@ impl Writer {
         for (class, since) in progress.in_flight.values() {
             oldest.entry(*class).and_modify(|o| *o = (*o).min(*since)).or_insert(*since);
         }
-        stats.bytes_written = progress.bytes;
+        stats.bytes_written = progress.bytes_before + progress.bytes;
+        stats.file_bytes = progress.bytes;
         stats.chunks = progress.chunks;
-        stats.disk_full = matches!(progress.failed, Some(WriteError::DiskFull { .. }));
+        stats.disk_full = progress.full || matches!(progress.failed, Some(WriteError::DiskFull { .. }));
         stats.backlog =
             oldest.into_iter().map(|(class, since)| ClassBacklog { class, age: now.duration_since(since) }).collect();
         stats
@@ -202,6 +211,35 @@ impl Writer {
         let (done, answer) = bounded(1);
         self.inner.tell(Message::Flush { upto, done })?;
         answer.recv().unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Seals the file and goes on in the next one, without a break for those who append: what was taken in before the
+    /// call stands in the old file, what comes after it in the new one, and the numbers of rows go on. The old file
+    /// is sealed beside the writing; [`Rotation`] tells when.
+    ///
+    /// # Errors
+    /// When the next file cannot be begun: then nothing has changed.
+    pub fn rotate(&self, next: NextFile, mut manifest: Manifest) -> Result<Rotation, WriteError> {
+        let inner = &*self.inner;
+        if inner.closed.load(Ordering::SeqCst) {
+            return Err(WriteError::Closed);
+        }
+        let id = next.id.unwrap_or_else(random_id);
+        let sink = Sink::create(&next.path, false)?;
+        let assembler = match Assembler::start(sink, &id, None, next.preface.as_ref()) {
+            Ok(assembler) => Box::new(assembler),
+            Err(e) => {
+                // Nothing stands in it.
+                let _ = std::fs::remove_file(&next.path);
+                return Err(e);
+            }
+        };
+        manifest.policies.extend(inner.options.gate.policy());
+        let docs = inner.docs();
+        let upto = inner.cut_all()?;
+        let (done, answer) = bounded(1);
+        inner.tell(Message::Rotate { upto, next: assembler, manifest: Box::new(manifest), docs, done })?;
+        Ok(Rotation::new(id, answer))
     }
 
     /// Seals the bundle: no handle takes in anything any more. Returns the manifest with format, id, streams and root

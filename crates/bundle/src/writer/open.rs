@@ -1,6 +1,6 @@
 //! The open chunk of a class: rows that wait for the next cut.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +17,8 @@ const BATCH_ROWS: usize = 8192;
 /// What waits for the next cut of a class.
 #[derive(Debug, Default)]
 pub(crate) struct OpenChunk {
+    /// Numbers that streams begin with, where not 0.
+    first_rows: Arc<BTreeMap<String, u64>>,
     streams: Vec<OpenStream>,
     by_name: HashMap<Arc<str>, usize>,
     closed: Vec<Item>,
@@ -35,9 +37,15 @@ struct OpenStream {
 }
 
 impl OpenChunk {
+    /// Empty; streams are numbered from `first_rows` on.
+    pub(crate) fn new(first_rows: Arc<BTreeMap<String, u64>>) -> OpenChunk {
+        OpenChunk { first_rows, ..OpenChunk::default() }
+    }
+
     fn stream(&mut self, def: &Arc<StreamDef>) -> &mut OpenStream {
         let at = *self.by_name.entry(def.name.clone()).or_insert_with(|| {
-            self.streams.push(OpenStream { def: def.clone(), rows: None, next_row: 0, taken: 0 });
+            let next_row = self.first_rows.get(&*def.name).copied().unwrap_or(0);
+            self.streams.push(OpenStream { def: def.clone(), rows: None, next_row, taken: 0 });
             self.streams.len() - 1
         });
         &mut self.streams[at]

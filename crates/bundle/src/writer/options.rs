@@ -8,6 +8,7 @@ use coldcase_model::manifest::Manifest;
 use coldcase_model::{Boottime, Class, Utc};
 
 use crate::gate::{Gate, Identity};
+use crate::tap::Tap;
 
 /// How a bundle is written. Construct with `..WriterOptions::default()`.
 #[derive(Clone)]
@@ -33,6 +34,12 @@ pub struct WriterOptions {
     pub preface: Option<Manifest>,
     /// The clock for `log_time`.
     pub now: Arc<dyn Fn() -> Utc + Send + Sync>,
+    /// Number of the first row, by stream, where the numbering of other bundles goes on; 0 for those not named.
+    pub first_rows: BTreeMap<String, u64>,
+    /// Sees everything that is taken in, before it is.
+    pub tap: Option<Arc<dyn Tap>>,
+    /// A full disk ends nothing: what does not fit is counted, and the next chunk is tried again.
+    pub outlast_full_disk: bool,
 }
 
 impl Default for WriterOptions {
@@ -49,6 +56,9 @@ impl Default for WriterOptions {
             id: None,
             preface: None,
             now: Arc::new(system_now),
+            first_rows: BTreeMap::new(),
+            tap: None,
+            outlast_full_disk: false,
         }
     }
 }
@@ -89,15 +99,17 @@ pub struct RawMessage {
 /// How far a writer is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriterStats {
-    /// Bytes in the file.
+    /// Bytes written, to all files of it.
     pub bytes_written: u64,
-    /// Chunks in the file.
+    /// Bytes in the file that is being written.
+    pub file_bytes: u64,
+    /// Chunks in that file.
     pub chunks: u64,
     /// Rows (messages of raw streams) taken in, by stream.
     pub rows: BTreeMap<String, u64>,
     /// For each class with something not yet in the file, how long its oldest row has waited.
     pub backlog: Vec<ClassBacklog>,
-    /// Whether the disk was full: nothing more is taken in.
+    /// Whether the disk was full: nothing more is taken in; or, for a writer that outlasts it, whether it is.
     pub disk_full: bool,
 }
 

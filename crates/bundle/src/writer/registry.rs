@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use coldcase_model::catalogue::{RAW_STREAMS, by_stream, raw_stream};
+use coldcase_model::catalogue::{RAW_STREAMS, RawStream, by_stream, raw_stream};
 use coldcase_model::{Class, EventDef};
 use mcap::records::{self, op};
 
@@ -38,28 +38,17 @@ pub(crate) struct Registry(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     streams: HashMap<String, Arc<StreamDef>>,
-    schemas: HashMap<u16, u16>,
-    next_channel: u16,
 }
 
 impl Registry {
-    /// The stream of a name; numbers are given out in order of first use.
+    /// The stream of a name.
     pub(crate) fn get(&self, name: &str) -> Result<Arc<StreamDef>, WriteError> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(def) = known.streams.get(name) {
             return Ok(def.clone());
         }
         let (class, event, encoding, metadata) = describe(name)?;
-        let channel = known.next_channel;
-        known.next_channel = channel.checked_add(1).ok_or_else(|| WriteError::Full("channels".into()))?;
-        let schema = match event {
-            None => 0,
-            Some(event) => {
-                // Streams of receipts share one kind, hence one schema.
-                let next = known.schemas.len() as u16 + 1;
-                *known.schemas.entry(event.kind).or_insert(next)
-            }
-        };
+        let (channel, schema) = numbers(name, event);
         let def = Arc::new(StreamDef {
             name: name.into(),
             class,
@@ -75,22 +64,42 @@ impl Registry {
 
     /// The kinds in use.
     pub(crate) fn kinds(&self) -> Vec<u16> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).schemas.keys().copied().collect()
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.streams.values().filter_map(|s| s.event.map(|e| e.kind)).collect()
+    }
+}
+
+/// Channels of raw streams are numbered from here on, in the order of the catalogue; those of their receipts from
+/// [`RECEIPTS`] on. A stream of rows has the number of its kind.
+const RAW: u16 = 0x4000;
+const RECEIPTS: u16 = 0x6000;
+
+/// The numbers of a stream's channel and schema: the same in every bundle, so that chunks of several can stand in one.
+fn numbers(name: &str, event: Option<&EventDef>) -> (u16, u16) {
+    let place = |same: &dyn Fn(&RawStream) -> bool| RAW_STREAMS.iter().position(|r| same(r)).unwrap_or(0) as u16;
+    match event {
+        None => (RAW + place(&|r| r.stream == name), 0),
+        Some(event) if name.ends_with(".receipts") => (RECEIPTS + place(&|r| r.receipts == name), event.kind),
+        Some(event) => (event.kind, event.kind),
     }
 }
 
 impl StreamDef {
-    /// A stream of the catalogue in a file that has definitions already: with its numbers there, or the next free ones.
+    /// A stream of the catalogue in a file that has definitions already: with its numbers there, else its usual ones,
+    /// or the next free ones where those are taken.
     pub(crate) fn beside(name: &str, known: &Definitions) -> Result<StreamDef, WriteError> {
         let (class, event, encoding, metadata) = describe(name)?;
         let full = || WriteError::Full(name.to_owned());
         let there = known.channel(name);
+        let usual = numbers(name, event);
         let channel = match there {
             Some(c) => c.id,
+            None if !known.channels.contains_key(&usual.0) => usual.0,
             None => known.channels.keys().max().map_or(Some(0), |m| m.checked_add(1)).ok_or_else(full)?,
         };
         let schema = match (there, event) {
             (Some(c), _) => c.schema_id,
+            (None, Some(_)) if !known.schemas.contains_key(&usual.1) => usual.1,
             (None, Some(_)) => known.schemas.keys().max().map_or(Some(1), |m| m.checked_add(1)).ok_or_else(full)?,
             (None, None) => 0,
         };

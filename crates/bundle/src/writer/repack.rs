@@ -87,3 +87,57 @@ fn streams(info: &ChunkInfo) -> Vec<MarkStream> {
         })
         .collect()
 }
+
+/// Prepares a chunk that stands whole behind its mark, from its bytes alone: nothing is decompressed, its indexes are
+/// taken as they are.
+pub(crate) fn carry(bytes: &[u8], info: &ChunkInfo, mark: &Mark, definitions: &Definitions) -> Result<Packed, String> {
+    let end = info.offset.checked_add(info.bytes).ok_or("it is not within the file")?;
+    let here = info.offset.checked_add(mark.here - mark.offset).ok_or("it is not within the file")?;
+    let part = |from: u64, to: u64| bytes.get(from as usize..to as usize).ok_or("it is not within the file");
+    let (chunk, indexes) = (part(info.offset, end)?, part(end, here)?);
+    if blake3::hash(chunk) != mark.chunk_hash {
+        return Err("it is not as it was written".into());
+    }
+    let record = chunk::record(bytes, info)?;
+    let parsed = mcap::parse_record(record.opcode, record.body).map_err(|e| e.to_string())?;
+    let Record::Chunk { header, .. } = parsed else { return Err("no chunk record here".into()) };
+    let (mut offsets, mut messages) = (BTreeMap::new(), BTreeMap::new());
+    chunk::each_record(indexes, |inner| {
+        let parsed = mcap::parse_record(inner.opcode, inner.body).map_err(|e| e.to_string())?;
+        let Record::MessageIndex(index) = parsed else { return Err("no message index behind it".into()) };
+        offsets.insert(index.channel_id, info.bytes + inner.start);
+        messages.insert(index.channel_id, index.records.len() as u64);
+        Ok(())
+    })?;
+    let (mut channels, mut schemas, mut kinds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for id in messages.keys() {
+        let channel = definitions.channels.get(id).ok_or_else(|| format!("the channel {id} is not defined"))?;
+        let schema = definitions.schemas.get(&channel.schema_id);
+        if schema.is_some() {
+            schemas.insert(channel.schema_id, definitions.schema_record(channel.schema_id));
+        }
+        kinds.insert(channel.topic.clone(), schema.and_then(|s| s.0.as_ref()).map_or(0, |s| s.kind));
+        channels.insert(*id, channel_bytes(channel));
+    }
+    Ok(Packed {
+        class: mark.class.clone(),
+        index: records::ChunkIndex {
+            message_start_time: header.message_start_time,
+            message_end_time: header.message_end_time,
+            chunk_start_offset: 0,
+            chunk_length: info.bytes,
+            message_index_offsets: offsets,
+            message_index_length: indexes.len() as u64,
+            compression: header.compression,
+            compressed_size: header.compressed_size,
+            uncompressed_size: header.uncompressed_size,
+        },
+        chunk: chunk.to_vec(),
+        indexes: indexes.to_vec(),
+        channels,
+        schemas,
+        messages,
+        streams: mark.streams.clone(),
+        kinds,
+    })
+}

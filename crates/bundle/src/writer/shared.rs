@@ -15,8 +15,12 @@ pub(crate) struct Shared(Mutex<Progress>);
 /// See [`Shared`].
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
+    /// Bytes in the files before.
+    pub(crate) bytes_before: u64,
     /// Bytes in the file.
     pub(crate) bytes: u64,
+    /// Whether the last chunk did not fit the disk, where that ends nothing.
+    pub(crate) full: bool,
     /// Chunks in the file.
     pub(crate) chunks: u64,
     /// Cut, not yet in the file: by the order of cuts, the class and since when its oldest row waits.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,7 +24,15 @@ pub(crate) enum Message {
     Packed { number: u64, class: &'static str, rows: u64, packed: Result<Box<Packed>, String> },
     /// Answer when all cuts below `upto` are in the file, and synced.
     Flush { upto: u64, done: Sender<Result<(), WriteError>> },
-    /// The same, then seal.
+    /// When all cuts below `upto` are in the file: go on in the next one, and seal this one beside it.
+    Rotate {
+        upto: u64,
+        next: Box<Assembler>,
+        manifest: Box<Manifest>,
+        docs: BTreeMap<String, String>,
+        done: Sender<Result<Manifest, WriteError>>,
+    },
+    /// As a flush, then seal.
     Seal {
         upto: u64,
         manifest: Box<Manifest>,
@@ -64,29 +73,65 @@ pub(crate) fn appender(
     messages: Receiver<Message>,
     mut assembler: Assembler,
     shared: Arc<Shared>,
-    sync_every: Duration,
+    options: &WriterOptions,
 ) -> Result<Vec<JoinHandle<()>>, WriteError> {
     let (stop, stopped) = bounded::<()>(0);
     let mut threads = Vec::new();
-    if let Some(file) = assembler.sink().file() {
-        let path = assembler.sink().path().to_owned();
-        let shared = shared.clone();
-        threads.push(spawn("sync", move || sync_loop(&file, &path, &stopped, sync_every, &shared))?);
+    let synced = Synced::default();
+    if synced.set(&mut assembler) {
+        let (shared, synced, every) = (shared.clone(), synced.clone(), options.sync_every);
+        threads.push(spawn("sync", move || sync_loop(&synced, &stopped, every, &shared))?);
     }
+    let outlast = options.outlast_full_disk;
     let run = move || {
         // Held until the appender ends, which ends the syncing.
         let _stop = stop;
-        Appender { assembler, shared, next: 0, early: HashMap::new(), waiting: Vec::new(), dropped: BTreeMap::new() }
-            .run(&messages);
+        let mut appender = Appender {
+            assembler,
+            shared,
+            synced,
+            outlast,
+            next: 0,
+            early: HashMap::new(),
+            waiting: Vec::new(),
+            dropped: BTreeMap::new(),
+            sealing: Vec::new(),
+        };
+        appender.run(&messages);
+        for sealing in appender.sealing {
+            // A panic there has been reported, and its asker sees the channel closed.
+            let _ = sealing.join();
+        }
     };
     threads.push(spawn("append", run)?);
     Ok(threads)
 }
 
-fn sync_loop(file: &File, path: &std::path::Path, stopped: &Receiver<()>, every: Duration, shared: &Shared) {
+/// The file that is synced in the background.
+#[derive(Clone, Default)]
+struct Synced(Arc<Mutex<Option<(File, PathBuf)>>>);
+
+impl Synced {
+    /// Whether the assembler's target can be synced; from now on it is.
+    fn set(&self, assembler: &mut Assembler) -> bool {
+        let path = assembler.sink().path().to_owned();
+        let file = assembler.sink().file().map(|file| (file, path));
+        let there = file.is_some();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        there
+    }
+
+    fn get(&self) -> Option<(File, PathBuf)> {
+        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().and_then(|(file, path)| Some((file.try_clone().ok()?, path.clone())))
+    }
+}
+
+fn sync_loop(synced: &Synced, stopped: &Receiver<()>, every: Duration, shared: &Shared) {
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
+        let Some((file, path)) = synced.get() else { continue };
         if let Err(e) = file.sync_data() {
-            shared.fail(to_write_error(path, &e));
+            shared.fail(to_write_error(&path, &e));
         }
     }
 }
@@ -94,6 +139,9 @@ fn sync_loop(file: &File, path: &std::path::Path, stopped: &Receiver<()>, every:
 struct Appender {
     assembler: Assembler,
     shared: Arc<Shared>,
+    synced: Synced,
+    /// A full disk ends nothing.
+    outlast: bool,
     /// The cut to be appended next.
     next: u64,
     /// Cuts that were packed before their turn.
@@ -102,28 +150,39 @@ struct Appender {
     waiting: Vec<Message>,
     /// Rows that a full disk or an error kept out, by class.
     dropped: BTreeMap<&'static str, u64>,
+    /// Files that are being sealed.
+    sealing: Vec<JoinHandle<()>>,
 }
 
 impl Appender {
-    fn run(mut self, messages: &Receiver<Message>) {
+    fn run(&mut self, messages: &Receiver<Message>) {
         for message in messages {
             match message {
-                Message::Packed { number, .. } => {
-                    self.early.insert(number, message);
-                    while let Some(Message::Packed { class, rows, packed, .. }) = self.early.remove(&self.next) {
-                        self.take(class, rows, packed);
-                        self.next += 1;
-                    }
-                }
+                Message::Packed { number, .. } => _ = self.early.insert(number, message),
                 other => self.waiting.push(other),
             }
-            let (due, later): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|m| match m {
-                Message::Flush { upto, .. } | Message::Seal { upto, .. } => *upto <= self.next,
-                Message::Packed { .. } => true,
-            });
-            self.waiting = later;
-            due.into_iter().for_each(|m| self.answer(m));
+            // Between any two cuts: a rotation stands exactly where it was asked for.
+            loop {
+                self.answer_due();
+                let Some(Message::Packed { class, rows, packed, .. }) = self.early.remove(&self.next) else { break };
+                self.take(class, rows, packed);
+                self.next += 1;
+            }
         }
+    }
+
+    fn answer_due(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let (due, later): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|m| match m {
+            Message::Flush { upto, .. } | Message::Seal { upto, .. } | Message::Rotate { upto, .. } => {
+                *upto <= self.next
+            }
+            Message::Packed { .. } => true,
+        });
+        self.waiting = later;
+        due.into_iter().for_each(|m| self.answer(m));
     }
 
     fn take(&mut self, class: &'static str, rows: u64, packed: Result<Box<Packed>, String>) {
@@ -132,8 +191,10 @@ impl Appender {
             Ok(_) if self.shared.check().is_err() => Ok(false),
             Ok(packed) => self.assembler.append(*packed).map(|()| true),
         };
+        let full = self.outlast && matches!(result, Err(WriteError::DiskFull { .. }));
         let written = match result {
             Ok(written) => written,
+            Err(_) if full => false,
             Err(e) => {
                 self.shared.fail(e);
                 false
@@ -147,6 +208,7 @@ impl Appender {
         let mut progress = self.shared.lock();
         progress.bytes = self.assembler.position();
         progress.chunks = chunks;
+        progress.full = full;
         progress.in_flight.remove(&self.next);
     }
 
@@ -162,8 +224,10 @@ impl Appender {
                 let result = self.shared.check().and_then(|()| self.sync());
                 let _ = done.send(result);
             }
+            Message::Rotate { next, manifest, docs, done, .. } => self.rotate(*next, *manifest, docs, done),
             Message::Seal { manifest, docs, done, .. } => {
-                let result = self.seal(*manifest, docs);
+                let dropped = std::mem::take(&mut self.dropped);
+                let result = seal(&mut self.assembler, &self.shared, *manifest, docs, dropped);
                 let mut progress = self.shared.lock();
                 progress.bytes = self.assembler.position();
                 drop(progress);
@@ -172,25 +236,61 @@ impl Appender {
         }
     }
 
-    /// Seals. After a full disk too: the reserve makes room, and the manifest says what was lost.
-    fn seal(&mut self, mut manifest: Manifest, docs: BTreeMap<String, String>) -> Result<Manifest, WriteError> {
-        match self.shared.check() {
-            Ok(()) => {}
-            Err(WriteError::DiskFull { .. }) if self.assembler.sink().can_cut() => {}
-            Err(e) => return Err(e),
+    /// Goes on in `next`. The old file is sealed on a thread of its own: the disk may take its time.
+    fn rotate(
+        &mut self,
+        next: Assembler,
+        manifest: Manifest,
+        docs: BTreeMap<String, String>,
+        done: Sender<Result<Manifest, WriteError>>,
+    ) {
+        let mut old = std::mem::replace(&mut self.assembler, next);
+        self.synced.set(&mut self.assembler);
+        let (written, dropped, shared) = (old.position(), std::mem::take(&mut self.dropped), self.shared.clone());
+        {
+            let mut progress = self.shared.lock();
+            progress.bytes_before += written;
+            progress.bytes = self.assembler.position();
+            progress.chunks = 0;
         }
-        self.assembler.sink().release_reserve();
-        for (class, rows) in std::mem::take(&mut self.dropped) {
-            manifest.losses.push(LossTotal {
-                source: "recorder".to_owned(),
-                class: class.to_owned(),
-                reason: Reason::DiskFull.name().to_owned(),
-                count: rows,
-                bytes: 0,
-            });
+        let run = move || {
+            let sealed = seal(&mut old, &shared, manifest, docs, dropped);
+            shared.lock().bytes_before += old.position() - written;
+            let _ = done.send(sealed);
+        };
+        self.sealing.retain(|s| !s.is_finished());
+        match spawn("seal", run) {
+            Ok(sealing) => self.sealing.push(sealing),
+            // The file is not sealed then, as after a kill; its asker sees the channel closed.
+            Err(e) => tracing::error!("a file could not be sealed: {e}"),
         }
-        let manifest = self.assembler.seal(manifest, docs)?;
-        self.sync()?;
-        Ok(manifest)
     }
+}
+
+/// Seals. After a full disk too: the reserve makes room, and the manifest says what was lost.
+fn seal(
+    assembler: &mut Assembler,
+    shared: &Shared,
+    mut manifest: Manifest,
+    docs: BTreeMap<String, String>,
+    dropped: BTreeMap<&'static str, u64>,
+) -> Result<Manifest, WriteError> {
+    match shared.check() {
+        Ok(()) => {}
+        Err(WriteError::DiskFull { .. }) if assembler.sink().can_cut() => {}
+        Err(e) => return Err(e),
+    }
+    assembler.sink().release_reserve();
+    for (class, rows) in dropped {
+        manifest.losses.push(LossTotal {
+            source: "recorder".to_owned(),
+            class: class.to_owned(),
+            reason: Reason::DiskFull.name().to_owned(),
+            count: rows,
+            bytes: 0,
+        });
+    }
+    let manifest = assembler.seal(manifest, docs)?;
+    assembler.finish()?;
+    Ok(manifest)
 }

@@ -34,6 +34,8 @@ verbs! {
     #[cfg(target_os = "linux")]
     doctor => Doctor,
     #[cfg(target_os = "linux")]
+    dump => Dump,
+    #[cfg(target_os = "linux")]
     mark => Mark,
     info => Info,
     verify => Verify,

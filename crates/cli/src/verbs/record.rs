@@ -10,6 +10,7 @@ use coldcase_model::quantity::{format_count, format_size};
 use coldcase_record::config::{RecordConfig, ScrapeTarget};
 use coldcase_record::discover;
 use coldcase_record::error::RecordError;
+use coldcase_record::flight::Rule;
 use coldcase_record::kernel::{Kernel, bench::Empty};
 use coldcase_record::limits::{Rate, parse_cpu};
 use coldcase_record::session::{self, Observer, Output, Plan};
@@ -38,6 +39,7 @@ Examples:
   coldcase record -o b.case --log '/var/log/app/*.log' --scrape http://127.0.0.1:9100/metrics
   coldcase record -o b.case --interface eth0 --filter 'tcp port 5432'
   coldcase record -o - --for 10s | ssh laptop 'cat > b.case'
+  coldcase record --flight 5m --max-size 512MiB -o /var/tmp/flight --trigger 'log=ERROR.*timeout' --log app.log
   coldcase record --config coldcase.toml
 
 Ctrl-C seals the bundle; a second one leaves at once (`coldcase recover` then makes the bundle whole).
@@ -53,7 +55,8 @@ pub(crate) struct Args {
     /// Stop after this time
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time_limit: Option<Duration>,
-    /// Stop before the bundle is larger than about this
+    /// Stop before the bundle is larger than about this; with --flight: what the folder may take, dumps included
+    /// [with --flight, default: 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
     /// Take in less while recording takes more CPU time than this, percent of one CPU
@@ -90,10 +93,40 @@ pub(crate) struct Args {
     #[arg(long, hide = true)]
     empty_hooks: bool,
     #[command(flatten)]
+    flight: Flight,
+    #[command(flatten)]
     what: What,
     /// A command to run and record, after --
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+/// The last minutes instead of everything.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Flight recording")]
+struct Flight {
+    /// Keep only so much, in the folder -o, and dump it when something happens
+    #[arg(long = "flight", value_name = "TIME", value_parser = duration)]
+    window: Option<Duration>,
+    /// Dump when this happens: log=REGEX, metric=NAME>N, 'metric=NAME rise>N/s', psi=cpu:some:avg10>N,
+    /// span=latency>TIME[,name=NAME], span=error, exit=!0[,comm=NAME], oom
+    #[arg(long, value_name = "KIND=WHAT")]
+    trigger: Vec<Rule>,
+    /// A dump holds so much before its cause [default: all that is kept]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pre: Option<Duration>,
+    /// A dump holds so much after its cause [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    post: Option<Duration>,
+    /// A trigger makes no other dump for so long [default: 1m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    cooldown: Option<Duration>,
+    /// Dumps that one trigger makes at most [default: 10]
+    #[arg(long, value_name = "N")]
+    max_dumps: Option<u32>,
+    /// With less free space on the disk make no dump, and shrink the window [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    disk_floor: Option<u64>,
 }
 
 /// What each source is told.
@@ -195,7 +228,12 @@ fn record(args: Args, out: &Out) -> Result<Exit, Failure> {
         }
     }
     let name = output.display().to_string();
+    let flight = config.flight.window.is_some();
+    if flight && to_stdout {
+        return Err(Failure::usage("--flight: keeps its segments in a folder, not on stdout").hint("-o FOLDER"));
+    }
     let output = match to_stdout {
+        _ if flight => Output::Flight { folder: output },
         true => Output::Stream(Box::new(std::io::stdout()) as Box<dyn Write + Send>),
         false => Output::File { path: output, force: args.force },
     };
@@ -209,7 +247,7 @@ fn record(args: Args, out: &Out) -> Result<Exit, Failure> {
     };
     let command: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
     let child = (!args.command.is_empty()).then_some(args.command);
-    let mut watcher = Watcher { out, line: None, name: name.clone() };
+    let mut watcher = Watcher { out, line: None, name: name.clone(), flight: config.flight.window };
     let plan = Plan { output, config, child, stdout_taken: out.json, command };
     let summary = session::record(plan, sources, &mut watcher);
     watcher.clear();
@@ -254,6 +292,23 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     config.packets.payload_ports.extend(what.payload_port.iter().copied());
     over(&mut config.otlp.grpc, &what.otlp_grpc);
     over(&mut config.otlp.http, &what.otlp_http);
+    let (flight, told) = (&mut config.flight, &args.flight);
+    over(&mut flight.window, &told.window);
+    over(&mut flight.pre, &told.pre);
+    flight.post = told.post.unwrap_or(flight.post);
+    flight.cooldown = told.cooldown.unwrap_or(flight.cooldown);
+    flight.max_dumps = told.max_dumps.unwrap_or(flight.max_dumps);
+    flight.disk_floor = told.disk_floor.unwrap_or(flight.disk_floor);
+    for rule in &told.trigger {
+        let mut rule = rule.clone();
+        let alike = flight.triggers.iter().filter(|r| r.kind == rule.kind).count();
+        // Short forms have no name of their own: the second of a kind is `log-2`.
+        rule.name = (alike > 0).then(|| format!("{}-{}", rule.name(), alike + 1));
+        flight.triggers.push(rule);
+    }
+    if let Some(fault) = config.flight.fault() {
+        return Err(Failure::usage(fault));
+    }
     config.kernel.sample_hz = what.sample_hz.unwrap_or(config.kernel.sample_hz);
     config.kernel.row_threshold = what.row_threshold.unwrap_or(config.kernel.row_threshold);
     config.kernel.stack_threshold = what.stack_threshold.unwrap_or(config.kernel.stack_threshold);
@@ -326,6 +381,7 @@ struct Watcher<'a> {
     out: &'a Out,
     line: Option<ProgressBar>,
     name: String,
+    flight: Option<Duration>,
 }
 
 impl Watcher<'_> {
@@ -358,7 +414,8 @@ impl Observer for Watcher<'_> {
 
     fn live(&mut self, sources: &[String]) {
         let into = if self.name == "-" { "stdout" } else { &self.name };
-        self.out.remark(&format!("recording {} into {into}; Ctrl-C ends it", sources.join(" ")));
+        let what = self.flight.map_or(String::new(), |window| format!(", the last {window:?} of it"));
+        self.out.remark(&format!("recording {} into {into}{what}; Ctrl-C ends it", sources.join(" ")));
         if !self.out.quiet {
             self.line = Some(progress::line(self.out));
         }
@@ -411,8 +468,17 @@ fn report(s: &Summary, name: &str, to_stdout: bool, out: &Out) -> Result<(), Fai
     if s.ended == Ended::DiskFull {
         out.warning(&format!("{name}: the disk was full; the bundle is sealed and holds everything up to there"));
     }
-    if !to_stdout && !out.quiet && !out.json {
-        out.remark(&format!("next: coldcase info {name}"));
+    match &s.flight {
+        Some(f) => {
+            for dump in &f.dumps {
+                out.remark(&format!("dump: {}", dump.display()));
+            }
+            if !out.json {
+                out.remark(&format!("{name}: {} segments; next: coldcase dump {name}", f.segments));
+            }
+        }
+        None if !to_stdout && !out.quiet && !out.json => out.remark(&format!("next: coldcase info {name}")),
+        None => {}
     }
     // With the bundle on stdout the summary has no room there.
     if out.json && !to_stdout { out.document(&summary_json(s)) } else { Ok(()) }
@@ -437,6 +503,11 @@ fn summary_json(s: &Summary) -> serde_json::Value {
         "reductions": s.reductions,
         "policies": m.policies,
         "clock": m.clock,
+        "flight": s.flight.as_ref().map(|f| json!({
+            "folder": f.folder,
+            "segments": f.segments,
+            "dumps": f.dumps,
+        })),
     })
 }
 
@@ -444,6 +515,7 @@ fn exit(s: &Summary) -> Exit {
     match s.child_code {
         Some(code) => command_code(code),
         None if s.ended == Ended::WriteError => Exit::Failed,
+        None if s.flight.as_ref().is_some_and(|f| f.lost) => Exit::Lost,
         None if s.lost().is_empty() && !s.left_out && s.ended != Ended::DiskFull => Exit::Fine,
         None => Exit::Lost,
     }

@@ -17,7 +17,8 @@ crate::event! {
         ntp_state: i32 [Flags],
         /// `adjtimex(2)` estimated error.
         ntp_error: u64 [DurNs],
-        /// Why it was taken: `start`, `periodic`, `step`, `end`.
+        /// Why it was taken: `start`, `periodic`, `step`, `segment` (between two
+        /// files of a flight recording), `end`.
         reason: String [None],
     }
 }

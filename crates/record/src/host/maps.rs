@@ -67,6 +67,9 @@ pub(crate) struct Maps {
     ended: VecDeque<(u64, u32)>,
 }
 
+/// Forks back that mappings are looked for.
+const FORKS: usize = 16;
+
 impl Maps {
     /// Adds a mapping. False when it says nothing new: the same was there (a runtime that made its code writable and
     /// executable again).
@@ -145,6 +148,31 @@ impl Maps {
         let ended: HashSet<u32> = self.ended.iter().map(|&(_, pid)| pid).collect();
         let live = self.of.iter().filter(|(pid, _)| !ended.contains(pid));
         live.flat_map(|(_, p)| &p.maps).map(|m| m.module.clone()).collect()
+    }
+
+    /// Every mapping that is remembered, by process, those that a fork left it with among them: for a file that is to be
+    /// complete of itself.
+    pub(crate) fn all(&self, now: u64) -> Vec<Mapping> {
+        let mut rows = Vec::new();
+        for (&pid, process) in &self.of {
+            let (mut owner, mut maps) = (pid, &process.maps);
+            for _ in 0..FORKS {
+                let Some(parent) = self.parent(owner, now).filter(|_| maps.is_empty()) else { break };
+                let Some(process) = self.of.get(&parent) else { break };
+                (owner, maps) = (parent, &process.maps);
+            }
+            rows.extend(maps.iter().map(|m| Mapping {
+                time: m.time,
+                pid,
+                start: m.start,
+                end: m.end,
+                offset: m.offset,
+                build_id: m.module.build_id.clone(),
+                path: m.module.path.clone(),
+            }));
+        }
+        rows.sort_by_key(|r| (r.pid, r.time, r.start));
+        rows
     }
 
     /// When the process or program that had `pid` at a time began; 0 when it was there before us.

@@ -10,10 +10,14 @@ pub(crate) mod known;
 pub(crate) mod maps;
 mod perf_ring;
 mod processes;
+mod recall;
+mod segment;
 mod sockets;
 mod source;
 mod watch;
 
+pub(crate) use recall::Recall;
+pub(crate) use segment::Turn;
 pub use source::Host;
 
 use coldcase_bundle::WriteError;

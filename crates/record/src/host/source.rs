@@ -15,6 +15,7 @@ use super::containers::Containers;
 use super::known::Known;
 use super::maps::{self, Module};
 use super::put;
+use super::segment::{Identities, Turn};
 use super::watch::{Noticed, Watch};
 use super::{cgroups, devices, processes, sockets};
 use crate::caps::{self, Cap};
@@ -39,16 +40,23 @@ const STUCK: Duration = Duration::from_secs(10);
 
 /// The snapshot, the watch and the names.
 pub struct Host {
-    seen: Seen,
+    pub(super) seen: Seen,
     names: bool,
     watched: bool,
-    snapshot: bool,
+    pub(super) snapshot: bool,
+    /// It is told again in each file: of a flight recording.
+    again: bool,
 }
 
 impl Host {
     /// `seen` collects the addresses that the kernel sources see; `wanted` says which of the names to start.
     pub fn new(seen: Seen, wanted: impl Fn(&str) -> bool) -> Host {
-        Host { seen, names: wanted(SYMBOLS), watched: wanted(MAPPING), snapshot: wanted(SNAPSHOT) }
+        Host { seen, names: wanted(SYMBOLS), watched: wanted(MAPPING), snapshot: wanted(SNAPSHOT), again: false }
+    }
+
+    /// For a recording of many files, each of which is to be complete.
+    pub fn again(self, again: bool) -> Host {
+        Host { again, ..self }
     }
 }
 
@@ -68,7 +76,7 @@ impl Source for Host {
         let remarks = self.limits();
         let failure: Arc<Mutex<Option<String>>> = Arc::default();
         let known = Known::new();
-        let namer = self.names.then(|| Namer::new(context.clone(), self.seen.clone(), known.clone()));
+        let namer = self.names.then(|| Namer::new(context.clone(), self.seen.clone(), known.clone(), self.again));
         let work = Work {
             context: context.clone(),
             watch,
@@ -79,13 +87,16 @@ impl Source for Host {
             devices: Vec::new(),
             filter: Filter::new(context.scope.clone()),
             host: *self,
+            next: None,
         };
-        let snapshot = Worker::start("cc-snapshot", &failure, move |stop| work.run(stop))?;
+        let turns = [Turn::default(), Turn::default()];
+        let [of_work, of_namer] = turns.clone();
+        let snapshot = Worker::start("cc-snapshot", &failure, move |stop| work.run(stop, &of_work))?;
         let names = match namer {
-            Some(namer) => Some(Worker::start("cc-symbols", &failure, move |stop| namer.run(stop))?),
+            Some(namer) => Some(Worker::start("cc-symbols", &failure, move |stop| namer.run(stop, &of_namer))?),
             None => None,
         };
-        Ok(Started { running: Box::new(RunningHost { snapshot, names, context, failure }), skipped, remarks })
+        Ok(Started { running: Box::new(RunningHost { snapshot, names, turns, context, failure }), skipped, remarks })
     }
 }
 
@@ -171,6 +182,8 @@ impl Worker {
 struct RunningHost {
     snapshot: Worker,
     names: Option<Worker>,
+    /// What the two are asked between two files.
+    turns: [Turn; 2],
     context: Context,
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -179,6 +192,23 @@ impl Running for RunningHost {
     fn failures(&mut self) -> Vec<(&'static str, String)> {
         let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         taken.into_iter().map(|why| (SNAPSHOT, why)).collect()
+    }
+
+    fn segment_ends(&mut self) {
+        self.turns.iter().for_each(Turn::end);
+        self.wake();
+    }
+
+    fn segment_ready(&mut self) -> bool {
+        // A thread that is gone has nothing to add.
+        let gone = |worker: Option<&Worker>| worker.is_none_or(|w| w.thread.is_finished());
+        let [work, namer] = &self.turns;
+        (work.is_ready() || gone(Some(&self.snapshot))) && (namer.is_ready() || gone(self.names.as_ref()))
+    }
+
+    fn segment_begins(&mut self) {
+        self.turns.iter().for_each(Turn::begin);
+        self.wake();
     }
 
     fn stop(self: Box<Self>) {
@@ -196,26 +226,35 @@ impl Running for RunningHost {
     }
 }
 
-struct Work {
-    context: Context,
+impl RunningHost {
+    fn wake(&self) {
+        [Some(&self.snapshot), self.names.as_ref()].into_iter().flatten().for_each(|w| w.thread.thread().unpark());
+    }
+}
+
+pub(super) struct Work {
+    pub(super) context: Context,
     watch: Option<Watch>,
     ids: BuildIds,
-    containers: Containers,
-    known: Known,
-    mapped: Columns,
-    devices: Vec<Device>,
-    filter: Filter,
-    host: Host,
+    pub(super) containers: Containers,
+    pub(super) known: Known,
+    pub(super) mapped: Columns,
+    pub(super) devices: Vec<Device>,
+    pub(super) filter: Filter,
+    pub(super) host: Host,
+    /// What the next file of a flight recording begins with.
+    pub(super) next: Option<Identities>,
 }
 
 impl Work {
     /// Until `stop`, which is set once the kernel sources are done: what they saw is complete then.
-    fn run(mut self, stop: &AtomicBool) -> Result<(), WriteError> {
+    fn run(mut self, stop: &AtomicBool, turn: &Turn) -> Result<(), WriteError> {
         let capture = self.context.stop.clone();
         self.take_snapshot(&capture)?;
         loop {
             let last = stop.load(Ordering::Acquire);
             self.look()?;
+            self.turn(turn)?;
             if last {
                 return self.put_new_devices();
             }
@@ -316,11 +355,14 @@ impl Work {
             self.known.lock().jit.look();
         }
         self.put_processes(&programs)?;
+        if let Some(next) = &mut self.next {
+            next.processes.extend(programs);
+        }
         self.write_mappings()
     }
 
     /// Processes, and the containers that are met for the first time.
-    fn put_processes(&mut self, rows: &[Process]) -> Result<(), WriteError> {
+    pub(super) fn put_processes(&mut self, rows: &[Process]) -> Result<(), WriteError> {
         let containers: Vec<_> = rows.iter().flat_map(|r| self.containers.of_cgroup(&r.cgroup)).collect();
         put(&self.context, rows)?;
         put(&self.context, &containers)
@@ -347,7 +389,7 @@ impl Work {
         if self.mapped.len() >= ROWS { self.write_mappings() } else { Ok(()) }
     }
 
-    fn write_mappings(&mut self) -> Result<(), WriteError> {
+    pub(super) fn write_mappings(&mut self) -> Result<(), WriteError> {
         if self.mapped.is_empty() {
             return Ok(());
         }

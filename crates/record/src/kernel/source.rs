@@ -129,6 +129,7 @@ impl Sink for ToWriter {
             mask_arguments(&mut rows);
         }
         self.seen.rows(&rows);
+        self.seen.recall.rows(def.stream, &rows);
         self.context.intake.add(rows.len() as u64, 0);
         self.context.intake.backlog(def.class, waited.as_nanos() as u64);
         if self.context.writer.append(def.stream, rows).is_err() {
@@ -217,6 +218,10 @@ impl Running for RunningKernel {
     fn brake(&self) -> Option<Brake> {
         let dials = self.capture.dials();
         Some(Box::new(move || dials.detach_all().into_iter().map(|object| name(object).to_owned()).collect()))
+    }
+
+    fn segment_begins(&mut self) {
+        put_names(&self.context);
     }
 
     fn failures(&mut self) -> Vec<(&'static str, String)> {

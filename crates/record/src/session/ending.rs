@@ -8,6 +8,7 @@ use crossbeam_channel::Receiver;
 
 use super::{Plan, Session, Wake};
 use crate::child::Child;
+use crate::flight::Flight;
 use crate::source::Intake;
 use crate::summary::{Ended, Summary};
 use crate::{clock, host_entry, mask};
@@ -28,7 +29,7 @@ impl Session<'_> {
     }
 
     /// Ends it and seals the bundle.
-    pub(super) fn finish(mut self, ended: Ended) -> Result<Summary, WriteError> {
+    pub(super) fn finish(mut self, ended: Ended, wakes: &Receiver<Wake>) -> Result<Summary, WriteError> {
         let elapsed = self.started.elapsed();
         self.poll_sources();
         self.stop.stop();
@@ -51,10 +52,11 @@ impl Session<'_> {
         self.anchor("end");
         let manifest = self.manifest(ended);
         let counter = self.writer.clone();
-        let manifest = self.writer.seal(manifest)?;
+        let manifest = self.writer.clone().seal(manifest)?;
+        let flight = self.flight.take().map(|f| self.flight_end(f, wakes));
         let bytes = counter.stats().bytes_written;
         Ok(Summary {
-            bundle: self.path,
+            bundle: self.path.filter(|_| flight.is_none()),
             bytes,
             started: self.started_at,
             elapsed,
@@ -64,6 +66,7 @@ impl Session<'_> {
             reductions: self.steps.told,
             left_out: self.steps.left_out,
             manifest,
+            flight,
         })
     }
 
@@ -73,6 +76,7 @@ impl Session<'_> {
             losses: self.losses.totals(),
             clock: clock::ntp_words(self.ntp_state).to_owned(),
             ended: ended.words().to_owned(),
+            flight: self.flight.as_ref().map(Flight::entry),
             child: self.child_code.map(|exit_code| ChildEntry { command: masked(&self.child_argv), exit_code }),
             ..self.preface.clone()
         }

@@ -23,6 +23,7 @@ use crate::config::RecordConfig;
 use crate::control::Note;
 use crate::cost::CostMeter;
 use crate::error::RecordError;
+use crate::flight::{self, Flight};
 use crate::loss::LossLedger;
 use crate::roster::Roster;
 use crate::source::{Context, Intake, Own, Running, Skip, Source, Started, StopToken};
@@ -49,6 +50,11 @@ pub enum Output {
         path: PathBuf,
         /// Replace it.
         force: bool,
+    },
+    /// A folder that keeps the last minutes.
+    Flight {
+        /// Its path; it is made where it is not.
+        folder: PathBuf,
     },
     /// A stream that is written once from beginning to end.
     Stream(Box<dyn Write + Send>),
@@ -93,6 +99,12 @@ pub(crate) enum Wake {
     Note(Note),
     /// CLOCK_REALTIME was set.
     ClockSet,
+    /// A trigger's condition was met.
+    Fired(flight::Fired),
+    /// Somebody asks for a dump.
+    Asked(flight::Asked),
+    /// A dump was made, or not.
+    Dumped(Box<flight::Outcome>),
 }
 
 /// Records until a limit, a signal or the end of the command, and seals the bundle.
@@ -107,13 +119,19 @@ pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Obse
     }
     let (wake, wakes) = crossbeam_channel::unbounded();
     let system = |what| move |source| RecordError::System { what, source };
-    let _signals = signals::SignalWatch::start(wake.clone()).map_err(system("signal handlers"))?;
+    let dumps = matches!(plan.output, Output::Flight { .. });
+    let _signals = signals::SignalWatch::start(wake.clone(), dumps).map_err(system("signal handlers"))?;
     let stop = StopToken::new().map_err(system("stop event"))?;
     let preface = preface(&plan);
     let options = WriterOptions { preface: Some(preface.clone()), ..WriterOptions::default() };
-    let (writer, path) = match plan.output {
-        Output::File { path, force } => (Writer::create(&path, force, options)?, Some(path)),
-        Output::Stream(sink) => (Writer::to_stream(sink, options)?, None),
+    let (writer, path, flight) = match plan.output {
+        Output::File { path, force } => (Writer::create(&path, force, options)?, Some(path), None),
+        Output::Stream(sink) => (Writer::to_stream(sink, options)?, None, None),
+        Output::Flight { folder } => {
+            let begun = Flight::begin(&folder, &plan.config, &preface, &wake, &stop)?;
+            begun.remarks.iter().for_each(|r| observer.remark(r));
+            (Writer::create(&begun.path, false, begun.options)?, Some(begun.path), Some(begun.flight))
+        }
     };
     let mut session = Session {
         writer,
@@ -141,6 +159,7 @@ pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Obse
         pulse: Pulse::default(),
         watchdog: Watchdog::default(),
         failure: None,
+        flight,
         observer,
     };
     session.losses.watch("recorder", Class::Recorder, Reason::DiskFull);
@@ -157,7 +176,7 @@ pub fn record(plan: Plan, sources: Vec<Box<dyn Source>>, observer: &mut dyn Obse
         session.observer.remark(&format!("ended: {}; the command runs on, and is waited for", ended.words()));
     }
     let code = session.child_code;
-    let sealed = session.finish(ended);
+    let sealed = session.finish(ended, &wakes);
     // The command's end is awaited whatever became of the bundle: its caller wants its code.
     let child_code = child.map(|child| outlive(&child, &wakes)).or(code);
     match sealed {
@@ -190,16 +209,16 @@ fn check_names(config: &RecordConfig, sources: &[Box<dyn Source>]) -> Result<(),
     }
 }
 
-struct Session<'a> {
-    writer: Writer,
+pub(crate) struct Session<'a> {
+    pub(crate) writer: Writer,
     path: Option<PathBuf>,
     config: RecordConfig,
-    preface: Manifest,
+    pub(crate) preface: Manifest,
     stop: StopToken,
-    losses: LossLedger,
+    pub(crate) losses: LossLedger,
     own: Own,
-    roster: Roster,
-    running: Vec<(Box<dyn Running>, Intake)>,
+    pub(crate) roster: Roster,
+    pub(crate) running: Vec<(Box<dyn Running>, Intake)>,
     cost: CostMeter,
     started: Instant,
     /// UTC of the start, nanoseconds.
@@ -208,7 +227,7 @@ struct Session<'a> {
     offset: i64,
     /// Start of the interval whose losses are not yet written, BOOTTIME.
     interval_start: u64,
-    ntp_state: i32,
+    pub(crate) ntp_state: i32,
     ticks: u64,
     child: Option<Child>,
     child_argv: Vec<OsString>,
@@ -220,7 +239,8 @@ struct Session<'a> {
     watchdog: Watchdog,
     /// The first error of the writer: nothing more can be recorded.
     failure: Option<WriteError>,
-    observer: &'a mut dyn Observer,
+    pub(crate) flight: Option<Flight>,
+    pub(crate) observer: &'a mut dyn Observer,
 }
 
 impl Session<'_> {
@@ -311,6 +331,7 @@ impl Session<'_> {
             self.observer.warning(&line);
         }
         let names = self.roster.live_names();
+        self.flight_live(&names);
         self.observer.live(&names);
         if self.child_argv.is_empty() {
             return;
@@ -330,6 +351,7 @@ impl Session<'_> {
         loop {
             self.pulse.beat();
             self.heed_watchdog();
+            self.flight_turn();
             let now = Instant::now();
             if let Some(ended) = self.limit_reached(now) {
                 return ended;
@@ -372,13 +394,18 @@ impl Session<'_> {
             }
             Wake::Note(note) => self.note(note),
             Wake::ClockSet => self.anchor("step"),
+            Wake::Fired(fired) => self.flight_fired(fired),
+            Wake::Asked(asked) => self.flight_asked(asked),
+            Wake::Dumped(outcome) => self.flight_dumped(*outcome),
         }
         None
     }
 
     fn limit_reached(&self, now: Instant) -> Option<Ended> {
         let stats = self.writer.stats();
-        if stats.disk_full || matches!(self.failure, Some(WriteError::DiskFull { .. })) {
+        // A flight recording makes room for itself, and goes on.
+        let full = stats.disk_full && self.flight.is_none();
+        if full || matches!(self.failure, Some(WriteError::DiskFull { .. })) {
             return Some(Ended::DiskFull);
         }
         if self.failure.is_some() {
@@ -396,6 +423,7 @@ impl Session<'_> {
         // What is still open in memory and the seal are yet to come.
         let margin = |limit: u64| (limit / 8).min(SIZE_MARGIN);
         let reached = |limit: u64| stats.bytes_written + margin(limit) >= limit;
-        self.config.max_size.is_some_and(reached).then_some(Ended::SizeLimit)
+        let max_size = self.config.max_size.filter(|_| self.flight.is_none());
+        max_size.is_some_and(reached).then_some(Ended::SizeLimit)
     }
 }

@@ -32,7 +32,7 @@ impl Session<'_> {
         self.observer.tick(&progress);
     }
 
-    pub(super) fn poll_sources(&mut self) {
+    pub(crate) fn poll_sources(&mut self) {
         for (running, _) in &mut self.running {
             running.poll();
             for (name, reason) in running.failures() {
@@ -44,7 +44,7 @@ impl Session<'_> {
         self.append(rows);
     }
 
-    pub(super) fn write_losses(&mut self, last: bool) {
+    pub(crate) fn write_losses(&mut self, last: bool) {
         let end = clock::boottime().0;
         let rows = self.losses.drain(self.interval_start, end, last);
         self.interval_start = end;
@@ -84,7 +84,7 @@ impl Session<'_> {
         self.flush();
     }
 
-    pub(super) fn anchor(&mut self, reason: &str) {
+    pub(crate) fn anchor(&mut self, reason: &str) {
         let anchor = clock::anchor(reason);
         self.ntp_state = anchor.ntp_state;
         self.offset = anchor.realtime.wrapping_sub(anchor.time as i64);
@@ -122,7 +122,7 @@ impl Session<'_> {
     }
 
     /// Appends rows of the recorder's own; the first failure ends the recording.
-    pub(super) fn append<E: Event>(&mut self, rows: impl IntoIterator<Item = E>) {
+    pub(crate) fn append<E: Event>(&mut self, rows: impl IntoIterator<Item = E>) {
         let mut columns = Columns::new(&E::DEF);
         for row in rows {
             row.push(&mut columns);

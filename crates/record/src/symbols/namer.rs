@@ -18,7 +18,7 @@ use super::{Named, SYMBOLS, jit, kernel, vdso};
 use crate::clock;
 use crate::host::known::Known;
 use crate::host::maps::Module;
-use crate::host::put;
+use crate::host::{Turn, put};
 use crate::source::Context;
 
 /// Looking up names at the end takes this long at most: the seal must not wait for a gigabyte of symbols.
@@ -45,10 +45,19 @@ pub(crate) struct Namer {
     unmapped: Vec<(u32, u64, u64, u8)>,
     addresses: usize,
     rows: Vec<Symbol>,
+    /// What was told, to be told again in the next file of a flight recording.
+    told: Option<Told>,
+}
+
+/// Rows that were written.
+#[derive(Default)]
+struct Told {
+    names: Vec<Symbol>,
+    modules: Vec<SymbolModule>,
 }
 
 impl Namer {
-    pub(crate) fn new(context: Context, seen: Seen, known: Known) -> Namer {
+    pub(crate) fn new(context: Context, seen: Seen, known: Known, again: bool) -> Namer {
         for reason in [Reason::MapFull, Reason::OutOfTime] {
             context.losses.watch(SYMBOLS, Class::Symbol, reason);
         }
@@ -62,22 +71,37 @@ impl Namer {
             unmapped: Vec::new(),
             addresses: 0,
             rows: Vec::new(),
+            told: again.then(Told::default),
         }
     }
 
     /// Until `stop`, which is set once all that was seen is in `seen` and its mappings are in `known`.
-    pub(crate) fn run(mut self, stop: &AtomicBool) -> Result<(), WriteError> {
+    pub(crate) fn run(mut self, stop: &AtomicBool, turn: &Turn) -> Result<(), WriteError> {
         // Only this thread: whoever works on this host goes first, but on a full one a kill must not find us without names.
         let _ = rustix::process::setpriority_process(None, NICE);
         loop {
             let last = stop.load(Ordering::Acquire);
+            let asked = turn.asked();
+            if asked == Some(false) {
+                self.tell_again()?;
+            }
             let end = Instant::now() + PATIENCE;
-            self.round(last, end)?;
+            self.round(last || asked == Some(true), end)?;
+            if let Some(end) = asked {
+                turn.answer(end);
+            }
             if last {
                 return self.leave();
             }
             std::thread::park_timeout(ROUND);
         }
+    }
+
+    /// A file was begun: the names in those before are told again, for it is to be complete of itself.
+    fn tell_again(&self) -> Result<(), WriteError> {
+        let Some(told) = &self.told else { return Ok(()) };
+        put(&self.context, &told.names)?;
+        put(&self.context, &told.modules)
     }
 
     fn round(&mut self, last: bool, end: Instant) -> Result<(), WriteError> {
@@ -95,6 +119,11 @@ impl Namer {
         let mut reports: Vec<SymbolModule> = all.filter_map(ModuleNames::report).collect();
         reports.sort_by(|a, b| (&a.module, &a.path).cmp(&(&b.module, &b.path)));
         put(&self.context, &reports)?;
+        if let Some(told) = &mut self.told {
+            told.names.extend(rows);
+            told.modules.retain(|t| !reports.iter().any(|r| (&r.module, &r.path) == (&t.module, &t.path)));
+            told.modules.extend(reports);
+        }
         let waiting = self.files.iter().filter(|(_, names)| names.waiting() > 0).map(|(module, _)| module.clone());
         self.known.lock().tidy(clock::boottime().0, waiting);
         Ok(())

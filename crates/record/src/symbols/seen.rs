@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use coldcase_model::{Column, Columns};
 
+use crate::host::Recall;
+
 /// Addresses that wait at most; beyond that names are missing, not samples.
 const MOST: usize = 1 << 20;
 
@@ -12,6 +14,8 @@ const MOST: usize = 1 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     addresses: Arc<Mutex<Addresses>>,
+    /// Tasks that the kernel tells of while a snapshot is taken.
+    pub(crate) recall: Recall,
 }
 
 #[derive(Debug, Default)]

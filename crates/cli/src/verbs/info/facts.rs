@@ -6,9 +6,9 @@ use coldcase_bundle::{BatchBody, Bundle};
 use coldcase_model::catalogue::{by_stream, raw_stream};
 use coldcase_model::clock::ClockMap;
 use coldcase_model::analysis::Reduction;
-use coldcase_model::events::{Anchor, Loss, Mark, SourceState, Step as LadderStep};
+use coldcase_model::events::{Anchor, Loss, Mark, SourceState, Step as LadderStep, Trigger};
 use coldcase_model::loss::{LossTotal, Reason};
-use coldcase_model::manifest::{ChildEntry, HostEntry, SourceEntry, SourceStatus};
+use coldcase_model::manifest::{ChildEntry, FlightEntry, HostEntry, SourceEntry, SourceStatus};
 use coldcase_model::time::{AnchorPoint, Boottime, Nanos, Utc};
 use coldcase_model::{Class, Columns, Event};
 use serde::Serialize;
@@ -43,6 +43,10 @@ pub(super) struct Facts {
     pub(super) child: Option<ChildEntry>,
     pub(super) parent: Option<String>,
     pub(super) root: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) flight: Option<Flight>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) triggers: Vec<Fired>,
     pub(super) problems: Vec<Gap>,
 }
 
@@ -98,6 +102,72 @@ pub(super) struct Note {
     pub(super) text: String,
 }
 
+/// What part of a flight recording it is.
+#[derive(Debug, Serialize)]
+pub(super) struct Flight {
+    pub(super) segment: u64,
+    pub(super) dump: Option<Dump>,
+}
+
+/// Why a dump was made; times are UTC nanoseconds.
+#[derive(Debug, Serialize)]
+pub(super) struct Dump {
+    pub(super) trigger: String,
+    pub(super) kind: String,
+    pub(super) text: String,
+    pub(super) value: f64,
+    pub(super) threshold: f64,
+    pub(super) fired: i64,
+    pub(super) from: i64,
+    pub(super) to: i64,
+    pub(super) held_from: i64,
+    pub(super) segments: Vec<Part>,
+    pub(super) left_out: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Part {
+    pub(super) id: String,
+    pub(super) segment: u64,
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
+/// A trigger that fired, with what came of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Fired {
+    pub(super) time: i64,
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) text: String,
+    pub(super) value: f64,
+    pub(super) threshold: f64,
+    pub(super) count: u64,
+    pub(super) outcome: String,
+}
+
+fn flight(entry: FlightEntry, map: &ClockMap) -> Flight {
+    let utc = |at: u64| map.utc(Boottime(at)).0;
+    let dump = entry.dump.map(|d| Dump {
+        fired: utc(d.fired),
+        from: utc(d.from),
+        to: utc(d.to),
+        held_from: utc(d.held_from),
+        segments: d
+            .segments
+            .into_iter()
+            .map(|s| Part { id: s.id, segment: s.segment, first: utc(s.first), last: utc(s.last) })
+            .collect(),
+        trigger: d.trigger,
+        kind: d.kind,
+        text: d.text,
+        value: d.value,
+        threshold: d.threshold,
+        left_out: d.left_out,
+    });
+    Flight { segment: entry.segment, dump }
+}
+
 /// Bytes that cannot be read.
 #[derive(Debug, Serialize)]
 pub(super) struct Gap {
@@ -112,6 +182,7 @@ struct Own {
     anchors: Vec<AnchorPoint>,
     ntp: Option<i32>,
     marks: Vec<(u64, u32, String)>,
+    triggers: Vec<(u64, Fired)>,
     states: BTreeMap<String, (String, String)>,
     losses: BTreeMap<(String, String, String), (u64, u64)>,
     /// By BOOTTIME.
@@ -155,6 +226,8 @@ pub(super) fn gather(bundle: &Bundle) -> Facts {
             steps: map.steps().into_iter().map(|(at, by)| Step { time: map.utc(at).0, by }).collect(),
         },
         marks: own.marks.into_iter().map(|(t, uid, text)| Note { time: map.utc(Boottime(t)).0, uid, text }).collect(),
+        triggers: own.triggers.into_iter().map(|(t, f)| Fired { time: map.utc(Boottime(t)).0, ..f }).collect(),
+        flight: m.flight.map(|f| flight(f, &map)),
         tool: m.tool,
         host: m.host,
         command: m.command,
@@ -174,7 +247,7 @@ fn gap(start: u64, end: u64, what: &str) -> Gap {
 
 fn read_own(bundle: &Bundle) -> Own {
     let mut own = Own::default();
-    let wanted = [Anchor::DEF.stream, Mark::DEF.stream, SourceState::DEF.stream, Loss::DEF.stream, LadderStep::DEF.stream];
+    let wanted = [Anchor::DEF.stream, Mark::DEF.stream, SourceState::DEF.stream, Loss::DEF.stream, LadderStep::DEF.stream, Trigger::DEF.stream];
     for chunk in bundle.chunks().iter().filter(|c| c.class == Class::Recorder) {
         match bundle.read_chunk(chunk.index, &|s| wanted.contains(&s)) {
             Ok(batches) => {
@@ -205,6 +278,20 @@ impl Own {
             && let Ok(c) = Mark::cols(columns)
         {
             self.marks.extend((0..columns.len()).map(|i| (c.time[i], c.uid[i], c.text.text(i).into_owned())));
+        } else if stream == Trigger::DEF.stream
+            && let Ok(c) = Trigger::cols(columns)
+        {
+            let fired = |i: usize| Fired {
+                time: 0,
+                name: c.name.text(i).into_owned(),
+                kind: c.kind.text(i).into_owned(),
+                text: c.text.text(i).into_owned(),
+                value: c.value[i],
+                threshold: c.threshold[i],
+                count: c.count[i],
+                outcome: c.outcome.text(i).into_owned(),
+            };
+            self.triggers.extend((0..columns.len()).map(|i| (c.time[i], fired(i))));
         } else if stream == SourceState::DEF.stream
             && let Ok(c) = SourceState::cols(columns)
         {

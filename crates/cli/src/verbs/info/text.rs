@@ -5,7 +5,7 @@ use coldcase_model::quantity::format_size;
 use coldcase_model::text::visible;
 use coldcase_model::time::{Nanos, Utc};
 
-use super::facts::{Facts, Stream};
+use super::facts::{Facts, Flight, Stream};
 use crate::args::rfc3339;
 use crate::out::{Out, Style};
 
@@ -58,10 +58,37 @@ fn head(f: &Facts, out: &Out, t: &mut String) {
     if let Some(parent) = &f.parent {
         field(t, "parent", parent);
     }
+    if let Some(flight) = &f.flight {
+        segment_or_dump(flight, t);
+    }
     field(t, "clock", &clock(f));
     field(t, "privacy", &privacy(f));
+    without_dump(f, t);
     for m in &f.marks {
         field(t, "mark", &format!("{}  {}  (uid {})", rfc3339(Utc(m.time), 3), m.text, m.uid));
+    }
+}
+
+fn segment_or_dump(flight: &Flight, t: &mut String) {
+    let Some(d) = &flight.dump else { return field(t, "flight", &format!("segment {}", flight.segment)) };
+    let stamp = |utc: i64| rfc3339(Utc(utc), 3);
+    let text = if d.text.is_empty() { String::new() } else { format!(": {}", d.text) };
+    field(t, "trigger", &format!("{}  {} ({}){text}", stamp(d.fired), d.trigger, d.kind));
+    if d.threshold != 0.0 || d.value != 0.0 {
+        field(t, "measured", &format!("{}, threshold {}", d.value, d.threshold));
+    }
+    field(t, "window", &format!("{} to {}, held from {}", stamp(d.from), stamp(d.to), stamp(d.held_from)));
+    field(t, "segments", &d.segments.iter().map(|s| format!("{} ({})", s.segment, s.id)).collect::<Vec<_>>().join(", "));
+    for line in &d.left_out {
+        field(t, "missing", line);
+    }
+}
+
+/// Triggers that fired and made no dump: this one may hold what they saw, too.
+fn without_dump(f: &Facts, t: &mut String) {
+    for x in f.triggers.iter().filter(|x| x.outcome != "dump") {
+        let line = format!("{}  {} ({}) {} times, no dump: {}", rfc3339(Utc(x.time), 3), x.name, x.kind, x.count, x.outcome);
+        field(t, "fired", &line);
     }
 }
 
