@@ -76,7 +76,7 @@ const RECEIPTS: u16 = 0x6000;
 
 /// The numbers of a stream's channel and schema: the same in every bundle, so that chunks of several can stand in one.
 fn numbers(name: &str, event: Option<&EventDef>) -> (u16, u16) {
-    let place = |same: &dyn Fn(&RawStream) -> bool| RAW_STREAMS.iter().position(|r| same(r)).unwrap_or(0) as u16;
+    let place = |same: &dyn Fn(&RawStream) -> bool| RAW_STREAMS.iter().position(same).unwrap_or(0) as u16;
     match event {
         None => (RAW + place(&|r| r.stream == name), 0),
         Some(event) if name.ends_with(".receipts") => (RECEIPTS + place(&|r| r.receipts == name), event.kind),
