@@ -181,7 +181,7 @@ impl Window {
 
     /// That of the last segment, with the losses and policies of all.
     fn manifest(&self, entry: DumpEntry) -> Manifest {
-        let manifests = self.parts.iter().filter_map(|(_, b, _)| b.manifest());
+        let mut manifests = self.parts.iter().filter_map(|(_, b, _)| b.manifest());
         let mut losses: BTreeMap<(String, String, String), (u64, u64)> = BTreeMap::new();
         let mut policies: Vec<String> = Vec::new();
         for m in manifests.clone() {
@@ -201,7 +201,7 @@ impl Window {
             child: None,
             parent: None,
             flight: Some(FlightEntry { segment, dump: Some(entry) }),
-            ..manifests.last().cloned().unwrap_or_default()
+            ..manifests.next_back().cloned().unwrap_or_default()
         }
     }
 }

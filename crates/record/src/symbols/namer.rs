@@ -114,13 +114,12 @@ impl Namer {
         if last || self.kernel.is_due(Instant::now()) {
             self.name_kernel();
         }
-        put(&self.context, &std::mem::take(&mut self.rows))?;
+        write(&self.context, &mut self.told, &mut self.rows)?;
         let all = self.files.values_mut().chain(self.made.values_mut()).chain([&mut self.kernel]);
         let mut reports: Vec<SymbolModule> = all.filter_map(ModuleNames::report).collect();
         reports.sort_by(|a, b| (&a.module, &a.path).cmp(&(&b.module, &b.path)));
         put(&self.context, &reports)?;
         if let Some(told) = &mut self.told {
-            told.names.extend(rows);
             told.modules.retain(|t| !reports.iter().any(|r| (&r.module, &r.path) == (&t.module, &t.path)));
             told.modules.extend(reports);
         }
@@ -206,7 +205,7 @@ impl Namer {
             let look =
                 Look { keep: unfinished, bias: found.bias, ..look(found.named, found.held, found.state.name(), began) };
             names.found(look, &mut self.rows);
-            put(&self.context, &std::mem::take(&mut self.rows))?;
+            write(&self.context, &mut self.told, &mut self.rows)?;
         }
         Ok(())
     }
@@ -268,4 +267,14 @@ impl Namer {
 
 fn look(named: std::collections::BTreeSet<Named>, held: usize, state: &'static str, began: Instant) -> Look {
     Look { named, held, state, bias: 0, keep: false, seen: false, took: began.elapsed() }
+}
+
+/// Writes names that were found, and remembers them where they are told again.
+fn write(context: &Context, told: &mut Option<Told>, rows: &mut Vec<Symbol>) -> Result<(), WriteError> {
+    put(context, rows)?;
+    match told {
+        Some(told) => told.names.append(rows),
+        None => rows.clear(),
+    }
+    Ok(())
 }
