@@ -16,6 +16,8 @@ const EXACT: u64 = 100;
 const PARTS: u64 = 200;
 /// One of so many waits (by weight) may end before the refill, having been none for it.
 const FIRST: u128 = 50;
+/// Waits of less than a quarter of the usual length (a sixteenth of its square) are not for a refill.
+const MUCH_SHORTER: u128 = 16;
 
 /// A stretch of time that a thread of the cgroup ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,8 @@ pub(super) struct Bandwidth {
 pub(super) fn infer(limit: Bandwidth, ran: &[Ran], waits: &[Waited]) -> Vec<Throttled> {
     let cpus = by_cpu(ran);
     let Some(phase) = phase(limit.period, &cpus, waits) else { return Vec::new() };
-    let used_up = used_up(limit, phase, ran);
+    let until = waits.iter().map(|w| w.end).max().unwrap_or(0);
+    let used_up = used_up(limit, phase, ran, until);
     let exact = limit.period / EXACT;
     let mut out = Vec::new();
     for (wait, w) in waits.iter().enumerate() {
@@ -106,26 +109,44 @@ fn phase(period: u64, cpus: &[OnCpu], waits: &[Waited]) -> Option<u64> {
     // The refill lets threads run; where another program has the CPU they queue on, until a tick takes it away. Most waits
     // may end there, and the refill is where the first ones do.
     let last = if most_end_at < period { most_end_at + period } else { most_end_at };
-    let arc: Vec<(u64, u128)> = circle.into_iter().filter(|(at, _)| (last - period / 2..=last).contains(at)).collect();
+    let mut arc: Vec<(u64, u128)> =
+        circle.into_iter().filter(|(at, _)| (last - period / 2..=last).contains(at)).collect();
+    let long_enough = median(&arc) / MUCH_SHORTER;
+    arc.retain(|&(_, weight)| weight >= long_enough);
     let first = arc.iter().map(|&(_, weight)| weight).sum::<u128>() / FIRST;
     let mut sum = 0;
-    arc.into_iter()
-        .find(|&(_, weight)| {
+    let refill = arc.into_iter().find(|&(_, weight)| {
+        sum += weight;
+        sum > first
+    });
+    refill.map(|(at, _)| at % period)
+}
+
+/// The weight such that half of all weight is in those that have less.
+fn median(ends: &[(u64, u128)]) -> u128 {
+    let mut weights: Vec<u128> = ends.iter().map(|&(_, weight)| weight).collect();
+    weights.sort_unstable();
+    let half = weights.iter().sum::<u128>() / 2;
+    let mut sum = 0;
+    weights
+        .into_iter()
+        .find(|weight| {
             sum += weight;
-            sum > first
+            sum >= half
         })
-        .map(|(at, _)| at % period)
+        .unwrap_or(0)
 }
 
 /// Of each period (the first begins at `phase`), when its quota was used up, allowing for what slices leave over, and for
 /// what the period before it overran.
-fn used_up(limit: Bandwidth, phase: u64, ran: &[Ran]) -> Vec<Option<u64>> {
+fn used_up(limit: Bandwidth, phase: u64, ran: &[Ran], until: u64) -> Vec<Option<u64>> {
     let mut cpus: Vec<u16> = ran.iter().map(|r| r.cpu).collect();
     cpus.sort_unstable();
     cpus.dedup();
     let cpus = cpus.len() as u64;
     let slack = (cpus * SLICE + TICK).min(limit.quota / 2);
     let mut edges: Vec<(u64, i64)> = ran.iter().flat_map(|r| [(r.start, 1), (r.end, -1)]).collect();
+    edges.extend((!ran.is_empty()).then_some((until, 0)));
     edges.sort_unstable();
     let (Some(&(first, _)), Some(&(end, _))) = (edges.first(), edges.last()) else { return Vec::new() };
     let number = |at: u64| (at.saturating_sub(phase) / limit.period) as usize;
