@@ -37,7 +37,7 @@ fn a_dump_on_a_signal_holds_every_event_of_its_window_once() {
     let dump = recorder.wait_for_dump(0);
     let v = verify(&dump).unwrap();
     assert!(v.ok && v.sealed, "{v:?}");
-    let rows = Rows::read(&[dump.clone()]);
+    let rows = Rows::read(std::slice::from_ref(&dump));
     let entry = rows.manifest.flight.clone().unwrap().dump.unwrap();
     assert_eq!((entry.kind.as_str(), entry.left_out.len()), ("signal", 0), "{entry:?}");
     assert!(entry.fired.abs_diff(asked) < 1_000_000_000);
@@ -93,7 +93,7 @@ fn a_kill_loses_nothing_that_was_kept_and_the_next_run_dumps_it() {
     let made = dump_of(Some(second.pid()), &wanted).unwrap_or_else(|e| panic!("{e}: {:?}", second.said()));
     let v = verify(&made.path).unwrap();
     assert!(v.ok && v.sealed, "{v:?}");
-    let rows = Rows::read(&[made.path.clone()]);
+    let rows = Rows::read(std::slice::from_ref(&made.path));
     for stream in ["host.metric", "log.lines", "otlp.traces"] {
         let numbered = rows.numbered(stream);
         let before: Vec<_> = numbered.iter().filter(|n| n.run == first.pid()).collect();
@@ -147,7 +147,7 @@ fn the_folder_never_takes_more_than_its_limit() {
     for dump in &dumps {
         let v = verify(dump).unwrap();
         assert!(v.ok && v.sealed, "{v:?}");
-        let entry = Rows::read(&[dump.clone()]).manifest.flight.unwrap().dump.unwrap();
+        let entry = Rows::read(std::slice::from_ref(dump)).manifest.flight.unwrap().dump.unwrap();
         assert!(
             !entry.left_out.is_empty() && entry.held_from > entry.from,
             "it says that the window is short: {entry:?}"
