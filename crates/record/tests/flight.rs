@@ -242,7 +242,7 @@ fn a_trigger_keeps_to_its_cooldown_and_its_number_of_dumps_and_one_dump_is_made_
     let log = dir.path().join("app.log");
     std::fs::write(&log, "").unwrap();
     let config = format!(
-        "[logs]\npaths = ['{}']\n[flight]\nwindow = '20s'\npost = '1s'\n[[flight.trigger]]\nkind = 'log'\n\
+        "[logs]\npaths = ['{}']\n[flight]\nwindow = '60s'\npost = '1s'\n[[flight.trigger]]\nkind = 'log'\n\
          pattern = 'boom'\ncooldown = '6s'\nmax-dumps = 2\n[[flight.trigger]]\nname = 'pressed'\nkind = 'psi'\n\
          pattern = 'cpu:some:avg10'\nthreshold = -1\nfor = '20s'\n",
         log.display()

@@ -199,7 +199,7 @@ impl Processes {
             let lives = self.processes.get_mut(&pid).into_iter().flatten();
             let same = |p: &&mut Process| p.key.started.abs_diff(started) <= SAME_START;
             // What was read after the start of the program is longer, and right.
-            for p in lives.filter(same).filter(|p| p.argv.is_empty() || p.read.0 + EXEC_TAKES < time) {
+            for p in lives.filter(same).filter(|p| p.argv.is_empty() || p.read.0.saturating_add(EXEC_TAKES) < time) {
                 p.argv.clone_from(&argv);
             }
         }

@@ -71,8 +71,8 @@ fn packets_that_nft_drops_are_counted_as_nft_counts_them() {
 }
 
 #[test]
-fn a_full_accept_queue_shows_in_drops_as_the_kernel_counts_it() {
-    if !in_own_namespace("drop::a_full_accept_queue_shows_in_drops_as_the_kernel_counts_it") {
+fn a_full_accept_queue_shows_in_no_more_drops_than_the_kernel_counts() {
+    if !in_own_namespace("drop::a_full_accept_queue_shows_in_no_more_drops_than_the_kernel_counts") {
         return;
     }
     if !netns::up() {
@@ -94,9 +94,10 @@ fn a_full_accept_queue_shows_in_drops_as_the_kernel_counts_it() {
     let counted = overflows() - before;
     let (rows, reasons) = drops(&captured, 7996);
     eprintln!("{rows} rows with reasons {reasons:?}, ListenOverflows {counted}");
-    assert_eq!(rows, counted);
-    assert!(counted > 0);
-    if let Some(overflow) = reason("SKB_DROP_REASON_TCP_LISTEN_OVERFLOW") {
+    // A SYN that a full queue turns away is freed as consumed, not as dropped (tcp_rcv_state_process): it is counted only. The last
+    // ACK of a handshake is a drop.
+    assert!(counted > 0 && rows <= counted);
+    if let (Some(overflow), true) = (reason("SKB_DROP_REASON_TCP_LISTEN_OVERFLOW"), rows > 0) {
         assert_eq!(reasons, [overflow]);
     }
 }
