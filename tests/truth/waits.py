@@ -78,6 +78,8 @@ def locks(folder, v, recording):
         said = waits[who[waiter]][-1] if waits[who[waiter]] else "no wait"
         # up to who woke it, which is another matter
         said = re.split(r", woken by|, run queue|, not back|, CPU time", said)[0]
+        # in which container a thread runs is another matter, too
+        said = re.sub(r"@[\w./-]+", "", said)
         right = f"for the {what} " in said
         if how:
             right = right and f" {how} " in said and said.endswith(f"[{who[holder]}]")

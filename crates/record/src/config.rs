@@ -251,6 +251,7 @@ pub struct KernelConfig {
     /// Sums and long ones of interrupts (`--irq`).
     pub irq: bool,
     /// Syncs and removals of files from this length on are rows.
+    #[serde(deserialize_with = "required_duration")]
     pub file_threshold: Duration,
     /// CPUs that share a ring of a class.
     pub ring_cpus: u32,
