@@ -7,9 +7,8 @@ use coldcase_model::events::{BlockIo, Cgroup, OomKill, Task};
 use coldcase_model::quantity::format_count;
 use coldcase_model::signal::Ending;
 use coldcase_model::{Event, block, text};
-use coldcase_timeline::{IntoBoot, Timeline};
+use coldcase_timeline::{IntoBoot, Scope, Selection, Timeline};
 
-use crate::scope::Options;
 use crate::wording::{count, offset};
 
 /// Processes that are named at most.
@@ -36,18 +35,18 @@ pub(crate) fn first(t: &Timeline) -> Option<String> {
 }
 
 /// What comes last: processes that failed, and what throttling held back.
-pub(crate) fn last(t: &Timeline, scope: &Options) -> Vec<String> {
-    failed(t, scope).into_iter().chain(throttled(t, scope)).collect()
+pub(crate) fn last(t: &Timeline, scope: &Scope, selection: &Selection<'_>) -> Vec<String> {
+    failed(t, selection).into_iter().chain(throttled(t, scope)).collect()
 }
 
 /// Processes that a signal killed or that exited with another status than 0, the killed ones first.
-fn failed(t: &Timeline, scope: &Options) -> Option<String> {
+fn failed(t: &Timeline, selection: &Selection<'_>) -> Option<String> {
     let mut failed = Vec::new();
     for part in t.rows::<Task>() {
         let c = &part.cols;
         for i in (0..part.len()).filter(|&i| c.what[i] == EXIT && c.tid[i] == c.pid[i]) {
             let (ending, comm) = (Ending::of(c.exit_code[i]), c.comm.text(i));
-            if ending.is_failure() && scope.has_process(c.pid[i], || Some(comm.to_string())) {
+            if ending.is_failure() && selection.has(c.pid[i], c.tid[i], c.time[i], 0) {
                 let killed = matches!(ending, Ending::Killed { .. });
                 failed.push((!killed, c.time[i], format!("{}[{}] {ending}", text::visible(&comm), c.pid[i])));
             }
@@ -62,7 +61,7 @@ fn failed(t: &Timeline, scope: &Options) -> Option<String> {
 }
 
 /// Requests that waited for a cgroup's limit before the block layer told of them: the wait is not the device's.
-fn throttled(t: &Timeline, scope: &Options) -> Option<String> {
+fn throttled(t: &Timeline, scope: &Scope) -> Option<String> {
     let mut held = BTreeMap::<u64, u64>::new();
     for part in t.rows::<BlockIo>() {
         for i in (0..part.len()).filter(|&i| part.cols.origin[i] == block::THROTTLED) {
@@ -70,7 +69,7 @@ fn throttled(t: &Timeline, scope: &Options) -> Option<String> {
         }
     }
     // Whose thread it was is not known, hence not whether it is in scope.
-    if held.is_empty() || scope.narrows_processes() {
+    if held.is_empty() || !scope.is_all() {
         return None;
     }
     let path = |id: u64| {

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use coldcase_model::Boottime;
 use coldcase_model::analysis::Flame;
 use coldcase_model::events::{CpuSample, OffCpu};
-use coldcase_timeline::{Frame, IntoBoot, Timeline};
+use coldcase_timeline::{Frame, IntoBoot, Rows, Selection, Timeline};
 use rayon::prelude::*;
 
+use crate::kernel::Sums;
 use crate::latency::offcpu::Reason;
-use crate::scope::Options;
 
 /// Most different stacks in a flame graph; the lightest beyond it are summed by process.
 const MOST: usize = 20_000;
@@ -36,7 +36,7 @@ pub(crate) struct Frames {
 
 /// A stack as it was recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Raw {
+pub(crate) struct Raw {
     pid: u32,
     kernel: Box<[u64]>,
     user: Box<[u64]>,
@@ -46,109 +46,86 @@ struct Raw {
 
 /// How often and how heavily a stack was seen, and when first.
 #[derive(Debug, Clone, Copy)]
-struct Weight {
+pub(crate) struct Weight {
     times: u64,
     weight: u64,
     first: Boottime,
 }
 
-type Weights = HashMap<Raw, Weight>;
+/// Stacks with their weights.
+pub(crate) type Weights = HashMap<Raw, Weight>;
 
-fn merge(mut all: Weights, more: Weights) -> Weights {
+/// Adds the weights of one to the other.
+pub(crate) fn merge(mut all: Weights, more: Weights) -> Weights {
     if all.len() < more.len() {
         return merge(more, all);
     }
     for (raw, w) in more {
-        let known = all.entry(raw).or_insert(Weight { times: 0, weight: 0, ..w });
-        known.times += w.times;
-        known.weight += w.weight;
-        known.first = known.first.min(w.first);
+        add(&mut all, raw, w);
     }
     all
 }
 
-/// One row's share of a segment's sums: process, stacks by their number in the segment, reason.
-type Local = HashMap<(u32, u32, u32, Option<Reason>), Weight>;
-
-fn add(local: &mut Local, key: (u32, u32, u32, Option<Reason>), weight: u64, at: Boottime) {
-    let known = local.entry(key).or_insert(Weight { times: 0, weight: 0, first: at });
-    known.times += 1;
-    known.weight += weight;
-    known.first = known.first.min(at);
+fn add<K: std::hash::Hash + Eq>(sums: &mut HashMap<K, Weight>, key: K, w: Weight) {
+    let known = sums.entry(key).or_insert(Weight { times: 0, weight: 0, first: w.first });
+    known.times += w.times;
+    known.weight += w.weight;
+    known.first = known.first.min(w.first);
 }
 
-/// Flame graphs of all processes in scope: `on-cpu` in samples, `off-cpu` in nanoseconds.
-pub(crate) fn flames(t: &Timeline, scope: &Options, arch: &str) -> Flames {
-    let on = on_cpu(t, scope);
-    let off = off_cpu(t, scope);
+/// Process, stacks by their number in the segment, reason.
+type Key = (u32, u32, u32, Option<Reason>);
+
+type Stacks = coldcase_model::column::StackColumn;
+
+/// Adds up the rows of one segment by the numbers of its stacks, before the stacks themselves are compared. `row` gives
+/// pid, time, reason and weight of a row; `None` when it is out of scope.
+fn take(
+    sums: &mut Weights,
+    rows: usize,
+    (kernel, user): (&Stacks, &Stacks),
+    row: impl Fn(usize) -> Option<(u32, Boottime, Option<Reason>, u64)>,
+) {
+    let mut local = HashMap::<Key, Weight>::new();
+    for i in 0..rows {
+        if let Some((pid, first, reason, weight)) = row(i) {
+            add(&mut local, (pid, kernel.ids[i], user.ids[i], reason), Weight { times: 1, weight, first });
+        }
+    }
+    let entry = |c: &Stacks, id: u32| c.entries.get(id as usize).cloned().unwrap_or_default();
+    for ((pid, k, u, reason), w) in local {
+        add(sums, Raw { pid, kernel: entry(kernel, k), user: entry(user, u), reason }, w);
+    }
+}
+
+/// Adds CPU samples.
+pub(crate) fn on_cpu(sums: &mut Weights, selection: &Selection<'_>, rows: &Rows<'_, CpuSample>) {
+    let c = &rows.cols;
+    take(sums, rows.len(), (c.kernel_stack, c.user_stack), |i| {
+        selection.has(c.pid[i], c.tid[i], c.time[i], 0).then(|| (c.pid[i], c.time[i].into_boot(), None, 1))
+    });
+}
+
+/// Adds intervals off the CPU, weighed in nanoseconds.
+pub(crate) fn off_cpu(sums: &mut Weights, selection: &Selection<'_>, rows: &Rows<'_, OffCpu>) {
+    let c = &rows.cols;
+    take(sums, rows.len(), (c.kernel_stack, c.user_stack), |i| {
+        let wanted = selection.has(c.pid[i], c.tid[i], c.time[i], c.duration[i]);
+        let bare = c.kernel_stack.get(i).is_empty() && c.user_stack.get(i).is_empty();
+        let reason = bare.then(|| Reason::of_row(c.syscall[i], c.flags[i]));
+        wanted.then(|| (c.pid[i], c.time[i].into_boot(), reason, c.duration[i]))
+    });
+}
+
+/// Flame graphs of what was added up: `on-cpu` in samples, `off-cpu` in nanoseconds.
+pub(crate) fn flames(t: &Timeline, sums: &mut Sums, arch: &str) -> Flames {
+    let (on, off) = (std::mem::take(&mut sums.on_cpu), std::mem::take(&mut sums.off_cpu));
     let mut out = Flames { flames: Vec::new(), frames: Frames::default() };
     for (kind, unit, weights) in [("on-cpu", "samples", on), ("off-cpu", "ns", off)] {
         if !weights.is_empty() {
             let stacks = fold(t, arch, weights, &mut out.frames);
             out.flames.push(Flame { kind: kind.to_owned(), unit: unit.to_owned(), stacks });
         }
-    }
-    out
-}
-
-fn on_cpu(t: &Timeline, scope: &Options) -> Weights {
-    let parts: Vec<_> = t.rows::<CpuSample>().collect();
-    parts
-        .par_iter()
-        .map(|part| {
-            let c = &part.cols;
-            let mut local = Local::new();
-            for i in 0..part.len() {
-                let at = c.time[i].into_boot();
-                if has(t, scope, c.pid[i], at) {
-                    add(&mut local, (c.pid[i], c.kernel_stack.ids[i], c.user_stack.ids[i], None), 1, at);
-                }
-            }
-            unpack(local, c.kernel_stack, c.user_stack)
-        })
-        .reduce(Weights::new, merge)
-}
-
-fn off_cpu(t: &Timeline, scope: &Options) -> Weights {
-    let parts: Vec<_> = t.rows::<OffCpu>().collect();
-    parts
-        .par_iter()
-        .map(|part| {
-            let c = &part.cols;
-            let mut local = Local::new();
-            for i in 0..part.len() {
-                let at = c.time[i].into_boot();
-                if !has(t, scope, c.pid[i], at) {
-                    continue;
-                }
-                let bare = c.kernel_stack.get(i).is_empty() && c.user_stack.get(i).is_empty();
-                let reason = bare.then(|| Reason::of_row(c.syscall[i], c.flags[i]));
-                add(&mut local, (c.pid[i], c.kernel_stack.ids[i], c.user_stack.ids[i], reason), c.duration[i], at);
-            }
-            unpack(local, c.kernel_stack, c.user_stack)
-        })
-        .reduce(Weights::new, merge)
-}
-
-fn has(t: &Timeline, scope: &Options, pid: u32, at: Boottime) -> bool {
-    !scope.narrows_processes() || scope.has_process(pid, || comm(t, pid, at))
-}
-
-pub(crate) fn comm(t: &Timeline, pid: u32, at: Boottime) -> Option<String> {
-    t.processes().get(pid, at).map(|p| p.comm(at).to_owned())
-}
-
-type Stacks = coldcase_model::column::StackColumn;
-
-fn unpack(local: Local, kernel: &Stacks, user: &Stacks) -> Weights {
-    let entry = |c: &Stacks, id: u32| c.entries.get(id as usize).cloned().unwrap_or_default();
-    let mut out = Weights::new();
-    for ((pid, k, u, reason), w) in local {
-        let raw = Raw { pid, kernel: entry(kernel, k), user: entry(user, u), reason };
-        let known = out.entry(raw).or_insert(Weight { times: 0, weight: 0, ..w });
-        known.times += w.times;
-        known.weight += w.weight;
-        known.first = known.first.min(w.first);
     }
     out
 }

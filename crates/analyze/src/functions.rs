@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use coldcase_model::Boottime;
 use coldcase_model::column::StackColumn;
 use coldcase_model::events::{CpuSample, OffCpu};
-use coldcase_timeline::{Frame, IntoBoot, Timeline};
+use coldcase_timeline::{Frame, IntoBoot, Rows, Timeline};
 use rayon::prelude::*;
 
 use crate::axis::{Axis, COLUMNS};
+use crate::kernel::add_columns;
 use crate::latency::offcpu::{self, Reason};
 
 /// What a thread did.
@@ -25,35 +26,50 @@ pub(crate) enum Doing {
 pub(crate) type Functions = BTreeMap<(String, Doing, String), [u64; COLUMNS]>;
 
 /// When first, and how much in each column.
-type Sum = (Boottime, Box<[u64; COLUMNS]>);
+pub(crate) type Sum = (Boottime, Box<[u64; COLUMNS]>);
 
-type Raw = HashMap<(u32, Doing, Box<[u64]>), Sum>;
+/// The same by pid, what was done, and the stack as it was recorded.
+pub(crate) type Raw = HashMap<(u32, Doing, Box<[u64]>), Sum>;
 
-/// The functions of the processes that `wanted` names.
-pub(crate) fn functions(t: &Timeline, axis: &Axis, arch: &str, wanted: &(dyn Fn(&str) -> bool + Sync)) -> Functions {
-    let waits: Vec<_> = t.rows::<OffCpu>().collect();
-    let runs: Vec<_> = t.rows::<CpuSample>().collect();
-    let waiting = waits.par_iter().map(|part| {
-        let c = &part.cols;
-        let mut tally = Tally::new(t, axis, wanted);
-        for i in 0..part.len() {
-            let waited = c.duration[i] - offcpu::queued(c.flags[i], c.duration[i], c.run_queue[i]);
-            if waited > 0 && !c.user_stack.get(i).is_empty() {
-                let doing = Doing::Waiting(Reason::of(c.syscall[i]));
-                tally.add(c.pid[i], doing, c.user_stack.ids[i], c.time[i].into_boot(), waited);
-            }
+/// Adds what the threads of the processes that `wanted` names waited for.
+pub(crate) fn waiting(
+    sums: &mut Raw,
+    t: &Timeline,
+    axis: &Axis,
+    wanted: &(dyn Fn(&str) -> bool + Sync),
+    rows: &Rows<'_, OffCpu>,
+) {
+    let c = &rows.cols;
+    let mut tally = Tally::new(t, axis, wanted);
+    for i in 0..rows.len() {
+        let waited = c.duration[i] - offcpu::queued(c.flags[i], c.duration[i], c.run_queue[i]);
+        if waited > 0 && !c.user_stack.get(i).is_empty() {
+            let doing = Doing::Waiting(Reason::of(c.syscall[i]));
+            tally.add(c.pid[i], doing, c.user_stack.ids[i], c.time[i].into_boot(), waited);
         }
-        tally.unpack(c.user_stack)
-    });
-    let running = runs.par_iter().map(|part| {
-        let c = &part.cols;
-        let mut tally = Tally::new(t, axis, wanted);
-        for i in (0..part.len()).filter(|&i| !c.user_stack.get(i).is_empty()) {
-            tally.sample(c.pid[i], c.user_stack.ids[i], c.time[i].into_boot());
-        }
-        tally.unpack(c.user_stack)
-    });
-    let raw: Vec<_> = waiting.chain(running).reduce(Raw::new, merge).into_iter().collect();
+    }
+    tally.unpack(c.user_stack, sums);
+}
+
+/// Adds what they computed.
+pub(crate) fn running(
+    sums: &mut Raw,
+    t: &Timeline,
+    axis: &Axis,
+    wanted: &(dyn Fn(&str) -> bool + Sync),
+    rows: &Rows<'_, CpuSample>,
+) {
+    let c = &rows.cols;
+    let mut tally = Tally::new(t, axis, wanted);
+    for i in (0..rows.len()).filter(|&i| !c.user_stack.get(i).is_empty()) {
+        tally.sample(c.pid[i], c.user_stack.ids[i], c.time[i].into_boot());
+    }
+    tally.unpack(c.user_stack, sums);
+}
+
+/// The sums by process and function.
+pub(crate) fn named(t: &Timeline, arch: &str, raw: Raw) -> Functions {
+    let raw: Vec<_> = raw.into_iter().collect();
     let named: Vec<_> = raw
         .par_iter()
         .filter_map(|((pid, doing, user), (first, columns))| {
@@ -67,19 +83,23 @@ pub(crate) fn functions(t: &Timeline, axis: &Axis, arch: &str, wanted: &(dyn Fn(
         .collect();
     let mut out = Functions::new();
     for (key, columns) in named {
-        let sum = out.entry(key).or_insert([0; COLUMNS]);
-        sum.iter_mut().zip(columns.iter()).for_each(|(s, c)| *s += c);
+        add_columns(out.entry(key).or_insert([0; COLUMNS]), columns);
     }
     out
 }
 
-fn merge(mut all: Raw, more: Raw) -> Raw {
-    for (key, (first, columns)) in more {
-        let (known, sum) = all.entry(key).or_insert_with(|| (first, Box::new([0; COLUMNS])));
-        *known = first.min(*known);
-        sum.iter_mut().zip(columns.iter()).for_each(|(s, c)| *s += c);
+/// Adds the sums of one to the other.
+pub(crate) fn merge(mut all: Raw, more: Raw) -> Raw {
+    for (key, sum) in more {
+        add(&mut all, key, sum);
     }
     all
+}
+
+fn add(all: &mut Raw, key: (u32, Doing, Box<[u64]>), (first, columns): Sum) {
+    let (known, sum) = all.entry(key).or_insert_with(|| (first, Box::new([0; COLUMNS])));
+    *known = first.min(*known);
+    add_columns(sum, &columns);
 }
 
 /// The sums of one segment, in which stacks are numbers.
@@ -120,10 +140,11 @@ impl<'a> Tally<'a> {
         }
     }
 
-    fn unpack(self, stacks: &StackColumn) -> Raw {
+    fn unpack(self, stacks: &StackColumn, into: &mut Raw) {
         let entry = |id: u32| stacks.entries.get(id as usize).cloned().unwrap_or_default();
-        let sums = self.sums.into_iter();
-        sums.map(|((pid, doing, stack), sum)| ((pid, doing, entry(stack)), sum)).collect()
+        for ((pid, doing, stack), sum) in self.sums {
+            add(into, (pid, doing, entry(stack)), sum);
+        }
     }
 }
 

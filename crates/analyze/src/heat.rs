@@ -45,8 +45,8 @@ impl HeatCells {
     }
 
     /// Adds the counts of another; the order of merging does not matter.
-    pub(crate) fn merge(&mut self, other: HeatCells) {
-        for (cell, count) in other.0 {
+    pub(crate) fn merge(&mut self, other: &HeatCells) {
+        for (&cell, &count) in &other.0 {
             *self.0.entry(cell).or_default() += count;
         }
     }
@@ -90,8 +90,8 @@ mod tests {
         a.add(&axis, 5_999, 2_000_000);
         b.add(&axis, 0, 1_200);
         let mut ab = a.clone();
-        ab.merge(b.clone());
-        b.merge(a);
+        ab.merge(&b);
+        b.merge(&a);
         assert_eq!(ab, b);
         let heat = ab.finish(&axis);
         assert_eq!(heat.columns.len(), COLUMNS);

@@ -19,6 +19,7 @@ mod flame;
 pub mod flow;
 mod functions;
 mod heat;
+mod kernel;
 mod latency;
 mod metrics;
 mod quality;
@@ -36,7 +37,7 @@ use std::path::Path;
 
 use coldcase_model::Boottime;
 use coldcase_model::analysis::{Analysis, Flow};
-use coldcase_timeline::{StreamSet, Timeline, TimelineError};
+use coldcase_timeline::{Scope, Selection, StreamSet, Timeline, TimelineError};
 
 use axis::Axis;
 use findings::Seen;
@@ -56,7 +57,7 @@ pub enum AnalyzeError {
 }
 
 /// Streams that the parts of an analysis read, held in memory. Packets are streamed.
-fn streams(parts: &[Part]) -> StreamSet {
+fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
     let mut names = vec!["recorder"];
     for part in parts {
         names.extend(match part {
@@ -85,6 +86,9 @@ fn streams(parts: &[Part]) -> StreamSet {
             ],
         });
     }
+    if !scope.traces.is_empty() {
+        names.push("otlp.traces");
+    }
     names.sort_unstable();
     names.dedup();
     StreamSet::named(names)
@@ -103,7 +107,7 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Analysis, AnalyzeError>
             threads: options.threads,
             from: options.from,
             to: options.to,
-            streams: streams(parts),
+            streams: streams(parts, &options.scope),
             debug_dir: options.debug_dir.clone(),
         },
     )?;
@@ -117,7 +121,8 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Analysis, AnalyzeError>
 pub fn analyze_capture(path: &Path) -> Result<Analysis, AnalyzeError> {
     let mut tap = flow::Tap::default();
     let problems = flow::capture::read(path, &mut tap)?;
-    let parts = flow::Parts { bundle: "", tap: &tap, kernel: None, sockets: None, owner: &|_, _, _, _| None };
+    let owner = &|_, _, _, _| None;
+    let parts = flow::Parts { bundle: "", tap: &tap, kernel: None, sockets: None, owner, narrow: false };
     let flow = parts.finish();
     let mut a = Analysis::default();
     a.bundle.file = path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
@@ -137,42 +142,38 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
     let arch = t.bundle().manifest().map_or("x86_64", |m| m.host.arch.as_str());
     let (from, to) = t.window();
     let axis = Axis::new(from.unwrap_or(t.start()).0, to.unwrap_or(t.end()).0);
-    let mut problems = Vec::new();
-
-    let spans = latency::span::group(&axis, t.spans(), options, &id);
+    let scope = &options.scope;
+    let selection = Selection::new(t, scope);
+    let spans = latency::span::group(t, &axis, scope, &id);
     let trouble = Trouble::of(&spans);
-    let blocks = latency::block::latencies(t, &axis, options, &id);
-    let throttling = throttle::of(t, options, &id);
-    let waits = latency::offcpu::waits(t, &axis, options, &throttling);
-    let samples = trend::samples(t, &axis, options);
-    let flames = if has(Part::Flame) { flame::flames(t, options, arch) } else { flame::Flames::default() };
+    let services = services(t);
+    // Only a change is explained by functions.
+    let looked_at = |p: &str| services.is_empty() || services.contains(p);
+    let functions: Option<&(dyn Fn(&str) -> bool + Sync)> = if trouble.is_some() { Some(&looked_at) } else { None };
+    let throttling = throttle::of(t, &selection, &id);
+    let wanted =
+        kernel::Wanted { timeline: t, axis: &axis, selection: &selection, throttling: &throttling, parts, functions };
+    let (mut sums, mut problems) = kernel::sums(&wanted);
+    let blocks = sums.block_latencies(t, &axis, &id);
+    let flames = flame::flames(t, &mut sums, arch);
+    let functions = sums.functions(t, arch);
     let flow = if has(Part::Flow) {
-        let (flow, unread) = flow::recorded::flow(t, &|_| {});
+        let (flow, unread) = flow::recorded::flow(t, scope);
         problems.extend(unread);
         flow
     } else {
         Flow::default()
     };
-    let services: BTreeSet<String> = t
-        .processes()
-        .all()
-        .filter(|p| p.service.is_some())
-        .map(|p| process_name(t, p.key.pid, Boottime(p.key.started)))
-        .collect();
-    let mut wait_rows = latency::offcpu::rows(&waits, arch, &id, |process, reason| {
+    let mut wait_rows = latency::offcpu::rows(&sums.waits, arch, &id, |process, reason| {
         // Elsewhere on a busy host something always begins to wait: only the services' waits are told by growth.
-        let group = waits.get(&(process.to_owned(), reason)).filter(|_| services.contains(process));
+        let group = sums.waits.get(&(process.to_owned(), reason)).filter(|_| services.contains(process));
         group.zip(trouble.as_ref()).is_some_and(|(g, t)| t.rates(&axis, &g.columns).grew(trend::LEAST_WAIT))
     });
     for row in &mut wait_rows {
         row.service = services.contains(&row.process);
     }
-    // Only a change is explained by functions.
-    let functions = match &trouble {
-        Some(_) => functions::functions(t, &axis, arch, &|p| services.is_empty() || services.contains(p)),
-        None => functions::Functions::new(),
-    };
-    let quality = quality::quality(t, flames.frames, problems);
+    let mut quality = quality::quality(t, flames.frames, problems);
+    quality.spans_left_out = latency::span::left_out(t, scope);
     let seen = Seen {
         timeline: t,
         axis: &axis,
@@ -181,27 +182,27 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
         blocks: &blocks,
         trouble: trouble.as_ref(),
         services: &services,
-        waits: &waits,
+        waits: &sums.waits,
         wait_rows: &wait_rows,
         functions: &functions,
-        samples: &samples,
+        samples: &sums.samples,
         flow: &flow,
         quality: &quality,
     };
     let mut summary: Vec<String> = events::first(t).into_iter().collect();
     summary.extend(summary::sentences(&seen));
-    summary.extend(events::last(t, options));
+    summary.extend(events::last(t, scope, &selection));
     let findings = findings::all(&seen);
-    let worst = if has(Part::Rest) { worst::moment(t, &axis, &spans, options) } else { None };
+    let worst = if has(Part::Rest) { worst::moment(t, &axis, &spans, scope) } else { None };
     let mut latencies: Vec<_> = spans.iter().map(|s| s.latency.clone()).collect();
     latencies.extend(blocks.iter().cloned());
     if has(Part::Latency) {
-        latencies.extend(latency::connect::latencies(t, &axis, options, &id));
+        latencies.extend(latency::connect::latencies(t, &axis, scope, &id));
     }
-    latencies.extend(latency::file::latencies(t, &axis, options, &id));
-    latencies.extend(latency::fault::latencies(t, &axis, options, &id));
-    latencies.extend(latency::offcpu::latencies(&waits, &axis, arch, &id));
-    latencies.extend(latency::syscall::latencies(t, &axis, options, arch, &id));
+    latencies.extend(latency::file::latencies(t, &axis, &selection, &id));
+    latencies.extend(latency::fault::latencies(t, &axis, &selection, &id));
+    latencies.extend(latency::offcpu::latencies(&sums.waits, &axis, arch, &id));
+    latencies.extend(latency::syscall::latencies(t, &axis, scope, arch, &id));
     Analysis {
         bundle: quality::bundle(t),
         flames: flames.flames,
@@ -216,6 +217,12 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
         flow,
         quality,
     }
+}
+
+/// The processes that sent spans.
+fn services(t: &Timeline) -> BTreeSet<String> {
+    let named = t.processes().all().filter(|p| p.service.is_some());
+    named.map(|p| process_name(t, p.key.pid, Boottime(p.key.started))).collect()
 }
 
 /// How a process is called: service or name, and pid; and the container that it is in.

@@ -48,13 +48,22 @@ impl Series {
 
     /// Adds another series of the same thing.
     pub(crate) fn merge(&mut self, other: Series) {
-        self.durations.extend(other.durations);
+        if self.durations.is_empty() && self.errors.is_none() {
+            *self = other;
+        } else {
+            self.add(&other);
+        }
+    }
+
+    /// Adds another series of the same thing, which stays as it is.
+    pub(crate) fn add(&mut self, other: &Series) {
+        self.durations.extend_from_slice(&other.durations);
         self.total = self.total.saturating_add(other.total);
-        self.heat.merge(other.heat);
+        self.heat.merge(&other.heat);
         if let Some(e) = other.errors {
             *self.errors.get_or_insert(0) += e;
         }
-        self.slowest.extend(other.slowest);
+        self.slowest.extend(other.slowest.iter().cloned());
         self.keep_slowest();
     }
 
@@ -74,18 +83,19 @@ impl Series {
     }
 
     /// The result.
-    pub(crate) fn finish(mut self, axis: &Axis, group: &str, name: String, bundle: &str, stream: &str) -> Latency {
-        self.durations.sort_unstable();
-        let q = |percent| quantile(&self.durations, percent);
+    pub(crate) fn finish(&self, axis: &Axis, group: &str, name: String, bundle: &str, stream: &str) -> Latency {
+        let mut durations = self.durations.clone();
+        durations.sort_unstable();
+        let [p50, p90, p99, max] = [50, 90, 99, 100].map(|percent| quantile(&durations, percent));
         Latency {
             group: group.to_owned(),
             name,
-            count: self.durations.len() as u64,
+            count: self.count(),
             errors: self.errors,
-            p50: q(50),
-            p90: q(90),
-            p99: q(99),
-            max: q(100),
+            p50,
+            p90,
+            p99,
+            max,
             total: self.total,
             change: None,
             heat: self.heat.finish(axis),

@@ -33,6 +33,7 @@ pub(crate) fn sentences(seen: &Seen<'_>) -> Vec<String> {
         out.extend(flow(seen));
     }
     out.push(loss(seen));
+    out.extend(left_out(seen));
     out.extend(run_queue(seen));
     out.extend(block(seen));
     out.extend(skipped(seen));
@@ -212,6 +213,13 @@ fn flow(seen: &Seen<'_>) -> Option<String> {
         troubles.join(", ")
     };
     Some(format!("Of {} in {}: {what}.", count(f.connections.len() as u64, "connection"), count(f.packets, "packet")))
+}
+
+fn left_out(seen: &Seen<'_>) -> Option<String> {
+    let n = seen.quality.spans_left_out;
+    let (is, have) =
+        if n == 1 { ("is", "it has no start, or an end") } else { ("are", "they have no start, or an end") };
+    (n > 0).then(|| format!("{} {is} in no figure: {have} before it.", count(n, "span")))
 }
 
 fn loss(seen: &Seen<'_>) -> String {

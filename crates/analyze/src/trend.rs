@@ -1,17 +1,18 @@
 //! What changed together with the trouble: rates before and after one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use coldcase_model::Boottime;
 use coldcase_model::events::CpuSample;
-use coldcase_timeline::{IntoBoot, Timeline};
+use coldcase_timeline::{IntoBoot, Rows, Selection, Timeline};
 
 use crate::axis::{Axis, COLUMNS};
 use crate::change::Change;
 use crate::findings::Seen;
 use crate::functions::Doing;
+use crate::kernel::{Names, add_columns};
 use crate::latency::offcpu::Reason;
 use crate::latency::span::Spans;
-use crate::scope::Options;
 
 /// A span that became slow, and when.
 #[derive(Debug, Clone)]
@@ -142,25 +143,27 @@ fn grown_functions(seen: &Seen<'_>, trouble: &Trouble, process: &str, doing: Doi
     out
 }
 
-/// CPU samples of each process in each column of the axis.
-pub(crate) fn samples(t: &Timeline, axis: &Axis, scope: &Options) -> BTreeMap<String, [u64; COLUMNS]> {
-    let mut by_pid = std::collections::HashMap::<u32, (coldcase_model::Boottime, [u64; COLUMNS])>::new();
-    for part in t.rows::<CpuSample>() {
-        for i in 0..part.len() {
-            let at = part.cols.time[i].into_boot();
-            let (_, columns) = by_pid.entry(part.cols.pid[i]).or_insert((at, [0; COLUMNS]));
-            columns[axis.column(t.utc(at).0)] += 1;
+/// Adds CPU samples of each process in each column of the axis.
+pub(crate) fn take_samples(
+    sums: &mut BTreeMap<String, [u64; COLUMNS]>,
+    t: &Timeline,
+    axis: &Axis,
+    selection: &Selection<'_>,
+    rows: &Rows<'_, CpuSample>,
+) {
+    let c = &rows.cols;
+    let mut names = Names::new(t);
+    let mut by_pid = HashMap::<u32, [u64; COLUMNS]>::new();
+    for i in 0..rows.len() {
+        let at = c.time[i].into_boot();
+        if selection.has(c.pid[i], c.tid[i], c.time[i], 0) {
+            names.of(c.pid[i], at);
+            by_pid.entry(c.pid[i]).or_insert([0; COLUMNS])[axis.column(t.utc(at).0)] += 1;
         }
     }
-    let mut out = BTreeMap::<String, [u64; COLUMNS]>::new();
-    for (pid, (at, columns)) in by_pid {
-        let comm = || t.processes().get(pid, at).map(|p| p.comm(at).to_owned());
-        if scope.has_process(pid, comm) {
-            let sum = out.entry(crate::process_name(t, pid, at)).or_insert([0; COLUMNS]);
-            sum.iter_mut().zip(columns).for_each(|(s, c)| *s += c);
-        }
+    for (pid, columns) in by_pid {
+        add_columns(sums.entry(names.of(pid, Boottime(0)).to_owned()).or_insert([0; COLUMNS]), &columns);
     }
-    out
 }
 
 #[cfg(test)]

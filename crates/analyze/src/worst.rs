@@ -4,11 +4,10 @@ use coldcase_decode::log::Severity;
 use coldcase_decode::otlp::SpanStatus;
 use coldcase_model::Nanos;
 use coldcase_model::analysis::{LogEntry, WorstMoment};
-use coldcase_timeline::Timeline;
+use coldcase_timeline::{RecordRow, Scope, Timeline};
 
 use crate::axis::{Axis, COLUMNS};
 use crate::latency::span::Spans;
-use crate::scope::Options;
 use crate::wording::count;
 
 /// Most log lines that are shown.
@@ -19,14 +18,14 @@ const WIDTH: usize = 2;
 /// The window in which the time that spans lost against their usual is largest (where at least one span in a hundred
 /// failed: in which most failed), or `None` when none was slow and none failed. What a span lost is what it took beyond the median of its kind before things changed (or of all
 /// of its kind).
-pub(crate) fn moment(t: &Timeline, axis: &Axis, spans: &[Spans], scope: &Options) -> Option<WorstMoment> {
+pub(crate) fn moment(t: &Timeline, axis: &Axis, spans: &[Spans], scope: &Scope) -> Option<WorstMoment> {
     let mut lost = [0u64; COLUMNS];
     let mut errors = [0u64; COLUMNS];
     let usual: std::collections::HashMap<&str, u64> = spans
         .iter()
         .map(|s| (s.latency.name.as_str(), s.change.map_or(s.latency.p50, |c| c.p50.0.min(s.latency.p50))))
         .collect();
-    for row in t.spans().iter().filter(|r| r.span.start > 0 && scope.has_span(&r.span)) {
+    for row in t.spans().iter().filter(|r| r.span.start > 0 && scope.has_span(t, &r.span)) {
         let span = &row.span;
         let name = crate::latency::span::name(span);
         let beyond = span.duration().saturating_sub(usual.get(name.as_str()).copied().unwrap_or(0));
@@ -49,7 +48,7 @@ pub(crate) fn moment(t: &Timeline, axis: &Axis, spans: &[Spans], scope: &Options
     let many = errors.iter().sum::<u64>().saturating_mul(100) >= all;
     let (column, why) = if many { failed.or(slow) } else { slow.or(failed) }?;
     let (from, to) = (axis.time(column), axis.time((column + WIDTH).min(COLUMNS)));
-    Some(WorstMoment { from, to, why, logs: logs(t, from, to) })
+    Some(WorstMoment { from, to, why, logs: logs(t, scope, from, to) })
 }
 
 fn window(columns: &[u64; COLUMNS], at: usize) -> &[u64] {
@@ -63,15 +62,20 @@ fn busiest(columns: &[u64; COLUMNS]) -> Option<(usize, u64)> {
     (sum(best) > 0).then(|| (best, sum(best)))
 }
 
-/// Log lines and records of the window in order of time; when there are too many, errors and warnings first.
-fn logs(t: &Timeline, from: i64, to: i64) -> Vec<LogEntry> {
+/// Log lines and records of the window in order of time; when there are too many, errors and warnings first. Whose
+/// lines a file holds is not known: no scope but that of traces leaves them out.
+fn logs(t: &Timeline, scope: &Scope, from: i64, to: i64) -> Vec<LogEntry> {
     let mut found: Vec<(bool, LogEntry)> = Vec::new();
     let bad = |s: Option<Severity>| s.is_some_and(|s| s >= Severity::Warn);
-    for l in t.lines().iter().filter(|l| (from..to).contains(&l.utc.0)) {
+    for l in t.lines().iter().filter(|l| (from..to).contains(&l.utc.0) && scope.has_trace(l.fields.trace)) {
         let entry = LogEntry { time: l.utc.0, origin: l.path.to_string(), line: l.text().into_owned(), row: l.row };
         found.push((bad(l.fields.severity), entry));
     }
-    for r in t.records().iter().filter(|r| (from..to).contains(&r.utc.0)) {
+    let told = |r: &&RecordRow| {
+        let (record, at) = (&r.record, t.boot(r.utc));
+        scope.has_trace(record.trace) && scope.has_sender(t, &record.resource, None, at)
+    };
+    for r in t.records().iter().filter(|r| (from..to).contains(&r.utc.0)).filter(told) {
         let origin = format!("otlp {}", r.record.resource.service);
         let entry = LogEntry { time: r.utc.0, origin, line: r.record.body.clone(), row: r.row };
         found.push((bad(r.record.severity), entry));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use coldcase_analyze::flow::{KernelRetransmits, Parts, Tap, capture};
+use coldcase_analyze::flow::{Parts, Tap, capture};
 use serde_json::Value;
 
 const CORPUS: &str = "/work/shared/corpus";
@@ -53,8 +53,7 @@ fn ours(path: &Path) -> (u64, u64, Vec<Row>) {
     let mut tap = Tap::default();
     capture::read(path, &mut tap).unwrap();
     let flow =
-        Parts { bundle: "", tap: &tap, kernel: None::<&KernelRetransmits>, sockets: None, owner: &|_, _, _, _| None }
-            .finish();
+        Parts { bundle: "", tap: &tap, kernel: None, sockets: None, owner: &|_, _, _, _| None, narrow: false }.finish();
     let mut rows = Vec::new();
     for c in &flow.connections {
         let mut row = Row::new();

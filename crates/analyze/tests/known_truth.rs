@@ -4,8 +4,8 @@
 mod shop;
 
 use coldcase_analyze::{Options, Part, analyze};
-use coldcase_model::analysis::{Analysis, Latency};
-use coldcase_timeline::When;
+use coldcase_model::analysis::{Analysis, Connection, Latency};
+use coldcase_timeline::{Scope, When};
 use shop::*;
 
 fn analysis(options: &Options) -> Analysis {
@@ -22,6 +22,10 @@ fn latency<'a>(a: &'a Analysis, group: &str, name: &str) -> &'a Latency {
 
 fn names(a: &Analysis) -> Vec<String> {
     a.latencies.iter().map(|l| format!("{} {}", l.group, l.name)).collect()
+}
+
+fn all() -> Scope {
+    Scope::default()
 }
 
 #[test]
@@ -113,14 +117,20 @@ fn connections_know_their_processes_and_what_went_wrong() {
 
 #[test]
 fn the_scope_narrows_what_is_counted() {
-    let orders = analysis(&Options { comms: vec!["orders".into()], ..Options::default() });
+    let orders = analysis(&Options { scope: Scope { comms: vec!["orders".into()], ..all() }, ..Options::default() });
+    assert!(!orders.waits.is_empty());
     assert!(orders.waits.iter().all(|w| w.process == "orders[200]"), "{:#?}", orders.waits);
+    let of_orders = |c: &Connection| [&c.process_a, &c.process_b].iter().any(|p| p.as_deref() == Some("orders[200]"));
+    assert!(!orders.flow.connections.is_empty() && orders.flow.connections.iter().all(of_orders));
+    let none = analysis(&Options { scope: Scope { comms: vec!["nobody".into()], ..all() }, ..Options::default() });
+    assert_eq!((none.flow.connections.len(), none.flow.packets, none.waits.len()), (0, 0, 0));
     let late = analysis(&Options { from: Some(When::After(15 * SECOND as i64)), ..Options::default() });
     assert_eq!(latency(&late, "span", "commit (orders)").count, 101, "one began before and was still running");
-    let one = analysis(&Options { services: vec!["gateway".into()], ..Options::default() });
+    let one = analysis(&Options { scope: Scope { services: vec!["gateway".into()], ..all() }, ..Options::default() });
     assert!(!names(&one).contains(&"span commit (orders)".to_owned()));
+    assert!(!one.waits.is_empty() && one.waits.iter().all(|w| w.process.starts_with("gateway[")), "{:#?}", one.waits);
     let trace = format!("abababababababab{:016x}", 7);
-    let one = analysis(&Options { traces: vec![trace], ..Options::default() });
+    let one = analysis(&Options { scope: Scope { traces: vec![trace], ..all() }, ..Options::default() });
     assert_eq!(latency(&one, "span", "POST /order (gateway)").count, 1);
     let flow = analysis(&Options { parts: vec![Part::Flow], ..Options::default() });
     assert!(flow.flames.is_empty() && flow.flow.packets > 0);

@@ -50,22 +50,82 @@ pub(crate) fn rfc3339(utc: Utc, decimals: u8) -> String {
     }
 }
 
-/// Which part of a bundle is read. Flattened into the read verbs.
+/// The stretch of time that is read.
+#[cfg(feature = "full")]
 #[derive(Debug, Clone, Default, clap::Args)]
-#[cfg_attr(not(feature = "full"), allow(dead_code))]
-pub(crate) struct Scope {
+pub(crate) struct Window {
     /// From this time on: +2s after the start, or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
-    pub(crate) from: Option<Moment>,
+    from: Option<Moment>,
     /// Up to this time
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
-    pub(crate) to: Option<Moment>,
+    to: Option<Moment>,
+}
+
+#[cfg(feature = "full")]
+impl Window {
+    /// Its ends.
+    pub(crate) fn ends(&self) -> [Option<coldcase_timeline::When>; 2] {
+        use coldcase_timeline::When;
+        let when = |m: Moment| match m {
+            Moment::At(utc) => When::At(utc),
+            Moment::After(ns) => When::After(ns),
+        };
+        [self.from.map(when), self.to.map(when)]
+    }
+}
+
+/// Which part of a bundle is read. Flattened into the verbs that read what happened.
+#[cfg(feature = "full")]
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Scope {
+    #[command(flatten)]
+    pub(crate) window: Window,
     /// Only these processes
     #[arg(long, value_name = "PID", value_delimiter = ',')]
-    pub(crate) pid: Vec<u32>,
-    /// Only tasks of these names
+    pid: Vec<u32>,
+    /// Only processes and threads of these names
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) comm: Vec<String>,
+    comm: Vec<String>,
+    /// Only processes in these cgroups or below them: paths as in /proc/PID/cgroup
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    cgroup: Vec<String>,
+    /// Only processes in these containers: names, or ids
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    container: Vec<String>,
+    /// Only what these services sent, and what their processes did
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    service: Vec<String>,
+    /// Only spans and log lines of these traces, and what the threads of their spans did meanwhile
+    #[arg(long, value_name = "TRACE-ID", value_delimiter = ',', value_parser = trace_id)]
+    trace: Vec<String>,
+}
+
+#[cfg(feature = "full")]
+impl Scope {
+    /// The processes, services and traces.
+    pub(crate) fn who(&self) -> coldcase_timeline::Scope {
+        coldcase_timeline::Scope {
+            pids: self.pid.clone(),
+            comms: self.comm.clone(),
+            cgroups: self.cgroup.clone(),
+            containers: self.container.clone(),
+            services: self.service.clone(),
+            traces: self.trace.clone(),
+        }
+    }
+
+    /// Whether it leaves anything out.
+    pub(crate) fn narrows(&self) -> bool {
+        self.window.ends() != [None, None] || !self.who().is_all()
+    }
+}
+
+/// A trace id: 32 hex digits.
+#[cfg(feature = "full")]
+fn trace_id(text: &str) -> Result<String, String> {
+    let fits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    fits.then(|| text.to_owned()).ok_or_else(|| format!("'{text}' is not a trace id: those are 32 hex digits"))
 }
 
 #[cfg(test)]

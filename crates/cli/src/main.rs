@@ -6,6 +6,8 @@ mod columns;
 mod exit;
 mod out;
 mod progress;
+#[cfg(feature = "full")]
+mod reading;
 mod verbs;
 
 use std::process::ExitCode;

@@ -152,6 +152,91 @@ fn latency_and_flow_print_their_tables() {
     }
 }
 
+#[cfg(feature = "full")]
+#[test]
+fn every_verb_that_reads_takes_the_same_scope() {
+    let dir = bench();
+    let scopes: [&[&str]; 6] = [
+        &["--comm", "orders"],
+        &["--service", "orders"],
+        &["--cgroup", "/nowhere"],
+        &["--container", "0123456789ab"],
+        &["--pid", "1"],
+        &["--from", "+5s", "--to", "+6s"],
+    ];
+    for verb in ["timeline", "flame", "latency", "flow", "analyze"] {
+        let all = run(dir.path(), &[verb, CASE, "--json"]).code(0).stdout.len();
+        for scope in scopes {
+            let narrow = run(dir.path(), &[&[verb, CASE, "--json"], scope].concat()).code(0).stdout.len();
+            assert!(narrow < all, "{verb} {scope:?}: {narrow} of {all}");
+        }
+    }
+    let of = |verb: &str, scope: &[&str]| run(dir.path(), &[&[verb, CASE, "--json"], scope].concat()).code(0).json();
+    let flames = of("flame", &["--service", "orders"]);
+    let stacks = || flames["flames"].as_array().unwrap().iter().flat_map(|f| f["stacks"].as_array().unwrap());
+    assert!(stacks().count() > 10 && stacks().all(|s| s[0].as_str().unwrap().starts_with("orders[")));
+    // One trace: its spans, and what their threads did meanwhile.
+    let traced =
+        run(dir.path(), &["timeline", CASE, "--stream", "otlp.traces", "--json", "--from", "+6s"]).code(0).stdout;
+    let span: serde_json::Value = serde_json::from_str(traced.lines().next().unwrap()).unwrap();
+    let trace = span["fields"]["trace"].as_str().unwrap();
+    let lines = run(dir.path(), &["timeline", CASE, "--trace", trace, "--json"]).code(0).stdout;
+    let streams: Vec<String> = lines
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["stream"].as_str().unwrap().to_owned())
+        .collect();
+    for stream in ["otlp.traces", "kernel.offcpu"] {
+        assert!(streams.iter().any(|s| s == stream), "{stream}: {lines}");
+    }
+    let one = of("latency", &["--trace", trace]);
+    let count = |group: &str| -> u64 {
+        let of = one["latencies"].as_array().unwrap().iter().filter(|l| l["group"] == group);
+        of.map(|l| l["count"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(count("span"), streams.iter().filter(|s| *s == "otlp.traces").count() as u64);
+    assert!(count("off_cpu") > 0);
+}
+
+#[cfg(feature = "full")]
+#[test]
+fn several_bundles_are_each_told_by_name() {
+    let dir = bench();
+    std::fs::copy(dir.path().join(CASE), dir.path().join("other.case")).unwrap();
+    for verb in ["info", "verify", "analyze", "flame", "latency", "flow"] {
+        let both = run(dir.path(), &[verb, CASE, "other.case", "--json"]).code(0).json();
+        let both = both.as_array().unwrap();
+        assert_eq!(both.len(), 2, "{verb}");
+        if !matches!(verb, "info" | "verify" | "analyze") {
+            assert_eq!((&both[0]["bundle"]["file"], &both[1]["bundle"]["file"]), (&CASE.into(), &"other.case".into()));
+        }
+    }
+    let text = run(dir.path(), &["latency", CASE, "other.case"]).code(0).stdout;
+    assert!(text.starts_with(&format!("== {CASE}\n")) && text.contains("\n== other.case\n"), "{text}");
+    let folded = run(dir.path(), &["flame", CASE, "other.case", "--folded"]).code(0).stdout;
+    assert!(folded.lines().all(|l| l.starts_with(&format!("{CASE};")) || l.starts_with("other.case;")));
+    run(dir.path(), &["flame", CASE, "other.case", "--svg", "flame.svg"]).code(2);
+    run(dir.path(), &["analyze", CASE, "other.case", "-o", "reports"]).code(0);
+    for file in [CASE, "other.case"] {
+        assert!(dir.path().join(format!("reports/{file}.report/report.html")).exists(), "{file}");
+    }
+    run(dir.path(), &["analyze", CASE, CASE, "-o", "again"]).code(2);
+    let (flow, capture) = (run(dir.path(), &["flow", CASE, PCAP]).code(0), run(dir.path(), &["flow", PCAP]).code(0));
+    assert!(flow.stdout.ends_with(&capture.stdout));
+
+    // One of them is damaged, one is no bundle: the others are told all the same, and the worst decides.
+    let mut bytes = std::fs::read(dir.path().join(CASE)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(dir.path().join("bad.case"), bytes).unwrap();
+    std::fs::write(dir.path().join("note.txt"), "not a bundle").unwrap();
+    let said = run(dir.path(), &["verify", "bad.case", CASE]).code(1).stdout;
+    assert!(said.contains("bad.case: damaged") && said.contains(&format!("{CASE}: sealed and intact")), "{said}");
+    let said = run(dir.path(), &["verify", "note.txt", CASE]).code(2);
+    assert!(said.stdout.contains("sealed and intact") && said.stderr.contains("note.txt"), "{}", said.stderr);
+    let said = run(dir.path(), &["info", "note.txt", CASE]).code(2);
+    assert!(said.stdout.contains(CASE) && said.stderr.contains("note.txt"), "{}", said.stderr);
+}
+
 /// Name and bytes of each file of a report.
 #[cfg(feature = "full")]
 fn report(dir: &Path, threads: &str) -> Vec<(std::ffi::OsString, Vec<u8>)> {

@@ -102,6 +102,9 @@ pub struct Quality {
     pub reductions: Vec<Reduction>,
     /// What could not be read or decoded, in one line each.
     pub problems: Vec<String>,
+    /// Spans in scope that are in no figure: without a start, or with an end before it.
+    #[serde(default)]
+    pub spans_left_out: u64,
     /// Share of stack frames that have a name, 0 to 1; `None` without stacks.
     pub frames_named: Option<f64>,
     /// Addresses in stacks that lie outside of every executable mapping: no frames (a function without frame pointer left

@@ -20,7 +20,8 @@
 //! ```
 //!
 //! [`Timeline`] holds the streams that were asked for in memory, typed. [`Merge`] reads any streams in time order
-//! with bounded memory, whatever the size of the bundle.
+//! with bounded memory, whatever the size of the bundle. [`Timeline::fold`] adds up the rows of streams: those that are
+//! held, and the rest chunk by chunk.
 
 mod container;
 mod cpu_groups;
@@ -28,6 +29,7 @@ mod decoded;
 mod devices;
 mod enums;
 mod error;
+mod fold;
 mod futex;
 mod load;
 mod made;
@@ -35,6 +37,7 @@ mod merge;
 mod options;
 mod process;
 mod processes;
+mod scope;
 mod segment;
 mod sockets;
 mod space;
@@ -48,11 +51,13 @@ pub use decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, Span
 pub use devices::Devices;
 pub use enums::EnumNames;
 pub use error::TimelineError;
+pub use fold::Piece;
 pub use futex::{Awaited, FutexWait, HolderHow};
 pub use merge::{Body, Entry, Merge};
 pub use options::{Options, StreamSet, When};
 pub use process::Process;
 pub use processes::Processes;
+pub use scope::{Scope, Selection};
 pub use segment::{Rows, Segment};
 pub use sockets::{Owner, OwnerHow, Sockets};
 pub use symbols::{Frame, Symbols, SymbolsError};

@@ -289,6 +289,14 @@ impl Processes {
         self.all().filter(move |p| p.service.as_deref() == Some(service))
     }
 
+    /// The service of the process of `pid` at a time, where spans tell one.
+    pub fn service(&self, pid: u32, at: Boottime) -> Option<&Arc<str>> {
+        match self.get(pid, at) {
+            Some(p) => p.service.as_ref(),
+            None => self.services.get(&pid),
+        }
+    }
+
     /// How to call the process of `pid` at a time: its service, else its name, else `pid N`.
     pub fn label(&self, pid: u32, at: Boottime) -> Arc<str> {
         match (self.get(pid, at), self.services.get(&pid)) {

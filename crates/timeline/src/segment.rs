@@ -86,7 +86,8 @@ pub struct Rows<'a, E: Event> {
 }
 
 impl<'a, E: Event> Rows<'a, E> {
-    pub(crate) fn new(segment: &'a Segment) -> Option<Rows<'a, E>> {
+    /// The rows of a segment; `None` when it lacks a column that this build knows.
+    pub fn new(segment: &'a Segment) -> Option<Rows<'a, E>> {
         E::cols(&segment.columns).ok().map(|cols| Rows { segment, cols })
     }
 

@@ -14,7 +14,7 @@ use crate::devices::Devices;
 use crate::enums::EnumNames;
 use crate::error::TimelineError;
 use crate::load::{self, Decoder, Loaded, TimeFields};
-use crate::options::Options;
+use crate::options::{Options, StreamSet};
 use crate::processes::Processes;
 use crate::segment::{Rows, Segment};
 use crate::sockets::Sockets;
@@ -48,6 +48,8 @@ pub struct Timeline {
     start: Utc,
     end: Utc,
     window: (Option<Utc>, Option<Utc>),
+    /// Which streams are held.
+    held: StreamSet,
     loaded: Loaded,
     processes: Processes,
     sockets: Sockets,
@@ -90,6 +92,7 @@ impl Timeline {
             start: Utc(0),
             end: Utc(0),
             window: (None, None),
+            held: options.streams.clone(),
             loaded: Loaded::default(),
             processes: Processes::default(),
             sockets: Sockets::default(),
@@ -230,6 +233,11 @@ impl Timeline {
         self.loaded = Loaded { segments: kept, decoded: d, ..Loaded::default() };
     }
 
+    /// The rows of a segment that touch the window.
+    pub(crate) fn within(&self, stream: &str, s: Segment) -> Segment {
+        if self.window == (None, None) { s } else { self.cut_segment(stream, s) }
+    }
+
     fn cut_segment(&self, stream: &str, s: Segment) -> Segment {
         let columns = s.columns.clone();
         match TimeFields::of(stream, &columns) {
@@ -305,6 +313,11 @@ impl Timeline {
     /// The loaded streams of columns, by name.
     pub fn streams(&self) -> impl Iterator<Item = (&str, &[Segment])> {
         self.loaded.segments.iter().map(|(name, segments)| (&**name, segments.as_slice()))
+    }
+
+    /// Whether a stream was loaded.
+    pub(crate) fn holds(&self, stream: &str) -> bool {
+        self.held.has(stream)
     }
 
     /// The segments of a stream, in order of rows; none when it was not loaded or recorded.

@@ -8,7 +8,7 @@ use coldcase_bundle::{RawMessage, Writer, WriterOptions};
 use coldcase_model::events::{Anchor, LogLine, OffCpu, Receipt, TcpRetransmit};
 use coldcase_model::manifest::Manifest;
 use coldcase_model::{Boottime, Columns, Event, Utc};
-use coldcase_timeline::{Body, Merge, Options, StreamSet, Timeline, When};
+use coldcase_timeline::{Body, Merge, Options, Piece, StreamSet, Timeline, When};
 use proptest::prelude::*;
 
 /// BOOTTIME and UTC at the start of the capture.
@@ -242,6 +242,16 @@ fn loaded_columns_hold_the_same_rows_as_the_merge_and_cite_them_alike() {
             Merge::new(&t, &StreamSet::named(["kernel.offcpu"])).map(|e| (e.utc.0, e.row)).collect();
         assert_eq!(rows, merge);
         assert!(!rows.is_empty());
+        for streams in [StreamSet::All, StreamSet::None] {
+            let t = Timeline::open(&path, &Options { streams, ..options.clone() }).unwrap();
+            let take = |sum: &mut Vec<(i64, u64)>, piece: &Piece<'_>| {
+                let part = piece.rows::<OffCpu>().unwrap();
+                sum.extend((0..part.len()).map(|i| (t.utc_of(part.cols.time[i]).0, part.row(i))));
+            };
+            let (mut folded, problems) = t.fold(&["kernel.offcpu"], Vec::new, take, |a, b| [a, b].concat());
+            folded.sort_unstable();
+            assert_eq!((folded, problems.len()), (merge.clone(), 0), "whether or not they are held");
+        }
         assert_eq!(t.spans().len(), Merge::new(&t, &StreamSet::named(["otlp"])).count());
         assert_eq!(
             t.evidence("kernel.offcpu", rows[0].1).to_string(),

@@ -55,6 +55,8 @@ pub struct Parts<'a> {
     pub sockets: Option<&'a KernelSockets>,
     /// Whose socket it is: transport, local end, remote end, and when.
     pub owner: &'a dyn Fn(Protocol, SocketAddr, SocketAddr, i64) -> Option<Holder>,
+    /// Whether only connections of processes in scope are wanted, at either end.
+    pub narrow: bool,
 }
 
 /// The process that holds a socket.
@@ -66,6 +68,8 @@ pub struct Holder {
     pub pid: u32,
     /// How it was found, as in [`Connection::found_a`].
     pub found: &'static str,
+    /// Whether it is one of the processes that are looked at.
+    pub in_scope: bool,
 }
 
 impl Parts<'_> {
@@ -77,9 +81,15 @@ impl Parts<'_> {
     pub fn finish(&self) -> Flow {
         let mut edges = BTreeMap::<(String, String), (Edge, Vec<u64>)>::new();
         let mut connections = Vec::new();
+        let (mut packets, mut bytes) = (0, 0);
         for connected in self.tap.finish() {
             let [a, b] = connected.ends;
             let holders = [(a, b), (b, a)].map(|(l, r)| (self.owner)(connected.proto, l, r, connected.first));
+            if self.narrow && !holders.iter().flatten().any(|h| h.in_scope) {
+                continue;
+            }
+            packets += connected.packets.iter().sum::<u64>();
+            bytes += connected.bytes.iter().sum::<u64>();
             let mut tcp = connected.tcp.clone();
             if let (Some(tcp), Some(kernel)) = (&mut tcp, self.kernel) {
                 tcp.kernel_retransmissions = Some(kernel.of(&connected));
@@ -140,7 +150,11 @@ impl Parts<'_> {
             })
             .collect();
         edges.sort_by(|x, y| y.bytes.cmp(&x.bytes).then_with(|| (&x.from, &x.to).cmp(&(&y.from, &y.to))));
-        let (packets, bytes, malformed) = (self.tap.packets, self.tap.bytes, self.tap.malformed);
+        let (packets, bytes, malformed) = match self.narrow {
+            // Packets that are no connection's, and those that cannot be decoded, are no process's.
+            true => (packets, bytes, 0),
+            false => (self.tap.packets, self.tap.bytes, self.tap.malformed),
+        };
         Flow { packets, bytes, malformed, connections, edges, ..Flow::default() }
     }
 }
@@ -186,14 +200,15 @@ mod tests {
         }
         syn(&mut tap, addr("10.0.0.9:5000"), server);
         let owner = |_, local: SocketAddr, _, _| match local.port() {
-            80 => Some(Holder { service: "nginx".to_owned(), pid: 10, found: "inferred" }),
-            4000 | 4001 => Some(Holder { service: "orders".to_owned(), pid: 20, found: "acted" }),
+            80 => Some(Holder { service: "nginx".to_owned(), pid: 10, found: "inferred", in_scope: true }),
+            4000 | 4001 => Some(Holder { service: "orders".to_owned(), pid: 20, found: "acted", in_scope: false }),
             _ => None,
         };
         let mut kernel = KernelRetransmits::default();
         kernel.add(addr("10.0.0.1:4000"), server, 1_500, 3);
         kernel.add(addr("10.0.0.1:4000"), server, 900_000_000_000, 5);
-        let flow = Parts { bundle: "id", tap: &tap, kernel: Some(&kernel), sockets: None, owner: &owner }.finish();
+        let kernel = Some(&kernel);
+        let flow = Parts { bundle: "id", tap: &tap, kernel, sockets: None, owner: &owner, narrow: false }.finish();
         let edges: Vec<_> = flow.edges.iter().map(|e| (e.from.as_str(), e.to.as_str(), e.connections)).collect();
         assert_eq!(edges, [("orders", "nginx:80", 2), ("10.0.0.9", "nginx:80", 1)]);
         assert_eq!(flow.edges[0].unanswered_syns, 2);

@@ -8,7 +8,7 @@ use coldcase_model::analysis::Flow;
 use coldcase_model::entity::Protocol;
 use coldcase_model::events::TcpRetransmit;
 use coldcase_model::{Ip, Utc};
-use coldcase_timeline::{OwnerHow, Timeline};
+use coldcase_timeline::{OwnerHow, Scope, Timeline};
 use rayon::prelude::*;
 
 use super::{Holder, KernelRetransmits, KernelSockets, Parts, Tap, socket};
@@ -17,9 +17,9 @@ use super::{Holder, KernelRetransmits, KernelSockets, Parts, Tap, socket};
 const PACKETS: &str = "packets";
 
 /// Connections and edges of a bundle, and what of its packets could not be read.
-pub(crate) fn flow(t: &Timeline, progress: &(dyn Fn(u64) + Sync)) -> (Flow, Vec<String>) {
+pub(crate) fn flow(t: &Timeline, scope: &Scope) -> (Flow, Vec<String>) {
     let mut tap = Tap::default();
-    let problems = packets(t, &mut tap, progress);
+    let problems = packets(t, &mut tap);
     let kernel = kernel(t);
     let owner = |proto, local: SocketAddr, remote: SocketAddr, time| {
         let protocol = if proto == Protocol::Tcp { 6 } else { 17 };
@@ -31,18 +31,20 @@ pub(crate) fn flow(t: &Timeline, progress: &(dyn Fn(u64) + Sync)) -> (Flow, Vec<
             OwnerHow::Held => "held",
             OwnerHow::Listens => "inferred",
         };
-        Some(Holder { service: t.processes().label(owner.pid, at).to_string(), pid: owner.pid, found })
+        let in_scope = scope.has_process(t, owner.pid, at);
+        Some(Holder { service: t.processes().label(owner.pid, at).to_string(), pid: owner.pid, found, in_scope })
     };
     let sockets = KernelSockets::read(t);
-    let (kernel, sockets) = (kernel.as_ref(), sockets.as_ref());
-    let mut flow = Parts { bundle: t.bundle().id(), tap: &tap, kernel, sockets, owner: &owner }.finish();
-    flow.drops = socket::drops(t);
-    flow.failed_connects = socket::failed_connects(t);
+    let (kernel, sockets, narrow) = (kernel.as_ref(), sockets.as_ref(), scope.narrows_processes());
+    let mut flow = Parts { bundle: t.bundle().id(), tap: &tap, kernel, sockets, owner: &owner, narrow }.finish();
+    // Whose packet was dropped is not known.
+    flow.drops = if narrow { Vec::new() } else { socket::drops(t) };
+    flow.failed_connects = socket::failed_connects(t, scope);
     (flow, problems)
 }
 
 /// Feeds the packets in order: a few chunks are decoded at a time, in parallel, so that memory stays bounded.
-fn packets(t: &Timeline, tap: &mut Tap, progress: &(dyn Fn(u64) + Sync)) -> Vec<String> {
+fn packets(t: &Timeline, tap: &mut Tap) -> Vec<String> {
     let bundle = t.bundle();
     let wanted: Vec<usize> =
         bundle.chunks().iter().filter(|c| c.streams.iter().any(|s| &*s.stream == PACKETS)).map(|c| c.index).collect();
@@ -55,13 +57,12 @@ fn packets(t: &Timeline, tap: &mut Tap, progress: &(dyn Fn(u64) + Sync)) -> Vec<
                 batches.map(|batches| batches.iter().filter_map(section).collect::<Vec<_>>())
             })
             .collect();
-        for (chunk, &index) in decoded.into_iter().zip(some) {
+        for chunk in decoded {
             match chunk {
                 Ok(sections) => sections.iter().for_each(|s| feed(t, tap, s, &mut problems)),
                 // The timeline reads every chunk's entities, but not this stream: told here.
                 Err(e) => problems.push(e.to_string()),
             }
-            progress(bundle.chunks()[index].bytes);
         }
     }
     problems

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use coldcase_model::analysis::{Drops, FailedConnects, SocketFacts};
 use coldcase_model::events::{PacketDrop, TcpInfo};
 use coldcase_model::{Boottime, Evidence, Ip, errno};
-use coldcase_timeline::Timeline;
+use coldcase_timeline::{Scope, Timeline};
 
 use crate::latency::connect::{CLOSED, SYN_SENT};
 
@@ -112,12 +112,15 @@ pub(super) fn drops(t: &Timeline) -> Vec<Drops> {
 }
 
 /// Connects that failed, by process, destination and error; most first.
-pub(super) fn failed_connects(t: &Timeline) -> Vec<FailedConnects> {
+pub(super) fn failed_connects(t: &Timeline, scope: &Scope) -> Vec<FailedConnects> {
     let mut groups = BTreeMap::<(String, SocketAddr, u32), FailedConnects>::new();
     for part in t.rows::<TcpInfo>() {
         let c = &part.cols;
         for i in (0..part.len()).filter(|&i| (c.why[i], c.state[i]) == (CLOSED, SYN_SENT)) {
             let when = Boottime(c.time[i]);
+            if !scope.has_process(t, c.pid[i], when) {
+                continue;
+            }
             let process = match c.pid[i] {
                 0 => "unknown".to_owned(),
                 pid => t.processes().label(pid, when).to_string(),

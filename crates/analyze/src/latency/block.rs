@@ -5,31 +5,38 @@ use std::collections::BTreeMap;
 use coldcase_model::analysis::Latency;
 use coldcase_model::block;
 use coldcase_model::events::BlockIo;
-use coldcase_timeline::Timeline;
+use coldcase_timeline::{Rows, Selection, Timeline};
 
 use crate::axis::Axis;
-use crate::scope::Options;
 use crate::series::Series;
 
-/// The latency of each device and operation, largest total first.
-pub(crate) fn latencies(t: &Timeline, axis: &Axis, scope: &Options, bundle: &str) -> Vec<Latency> {
-    let mut groups = BTreeMap::<(u32, u8, u32), Series>::new();
-    for part in t.rows::<BlockIo>() {
-        for i in 0..part.len() {
-            let comm = || Some(part.cols.comm.text(i).into_owned());
-            if !scope.has_process(part.cols.pid[i], comm) {
-                continue;
-            }
-            let series = groups.entry((part.cols.dev[i], part.cols.op[i] as u8, part.cols.origin[i])).or_default();
-            series.push(axis, t.utc_of(part.cols.time[i]).0, part.cols.duration[i], part.row(i), None);
-            series.outcome(part.cols.error[i] != 0);
+/// Requests by device, operation and origin.
+pub(crate) type Groups = BTreeMap<(u32, u8, u32), Series>;
+
+/// Adds requests.
+pub(crate) fn take(
+    groups: &mut Groups,
+    t: &Timeline,
+    axis: &Axis,
+    selection: &Selection<'_>,
+    rows: &Rows<'_, BlockIo>,
+) {
+    let c = &rows.cols;
+    for i in 0..rows.len() {
+        if selection.has(c.pid[i], c.tid[i], c.time[i], c.duration[i]) {
+            let series = groups.entry((c.dev[i], c.op[i] as u8, c.origin[i])).or_default();
+            series.push(axis, t.utc_of(c.time[i]).0, c.duration[i], rows.row(i), None);
+            series.outcome(c.error[i] != 0);
         }
     }
+}
+
+/// The latency of each device, operation and origin, largest total first.
+pub(crate) fn latencies(groups: &Groups, t: &Timeline, axis: &Axis, bundle: &str) -> Vec<Latency> {
     let mut out: Vec<Latency> = groups
-        .into_iter()
-        .map(|((dev, op, origin), s)| {
-            let name = name(&t.devices().name(dev), op, origin);
-            s.finish(axis, "block", name, bundle, "kernel.block")
+        .iter()
+        .map(|(&(dev, op, origin), s)| {
+            s.finish(axis, "block", name(&t.devices().name(dev), op, origin), bundle, "kernel.block")
         })
         .collect();
     out.sort_by(|x, y| y.total.cmp(&x.total).then_with(|| x.name.cmp(&y.name)));

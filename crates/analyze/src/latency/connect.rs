@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use coldcase_model::Boottime;
 use coldcase_model::analysis::Latency;
 use coldcase_model::events::TcpInfo;
-use coldcase_timeline::Timeline;
+use coldcase_timeline::{Scope, Timeline};
 
 use crate::axis::Axis;
-use crate::scope::Options;
 use crate::series::Series;
 
 /// `kernel.tcp_info`: why a row was written, and the state in which a connection waits for its answer.
@@ -18,7 +17,7 @@ pub(crate) const CLOSED: u8 = 3;
 pub(crate) const SYN_SENT: u8 = 2;
 
 /// The latency of each destination, largest total first. A connection that failed counts with the time it took to.
-pub(crate) fn latencies(t: &Timeline, axis: &Axis, scope: &Options, bundle: &str) -> Vec<Latency> {
+pub(crate) fn latencies(t: &Timeline, axis: &Axis, scope: &Scope, bundle: &str) -> Vec<Latency> {
     let mut groups = BTreeMap::<SocketAddr, Series>::new();
     for part in t.rows::<TcpInfo>() {
         let c = &part.cols;
@@ -28,8 +27,7 @@ pub(crate) fn latencies(t: &Timeline, axis: &Axis, scope: &Options, bundle: &str
                 (CLOSED, SYN_SENT) => (c.age[i], true),
                 _ => continue,
             };
-            let comm = || crate::flame::comm(t, c.pid[i], Boottime(c.time[i]));
-            if !scope.has_process(c.pid[i], comm) {
+            if !scope.has_process(t, c.pid[i], Boottime(c.time[i])) {
                 continue;
             }
             let to = SocketAddr::new(c.remote_addr[i].addr(), c.remote_port[i]);
@@ -38,10 +36,8 @@ pub(crate) fn latencies(t: &Timeline, axis: &Axis, scope: &Options, bundle: &str
             series.outcome(failed);
         }
     }
-    let mut out: Vec<Latency> = groups
-        .into_iter()
-        .map(|(to, s)| s.finish(axis, "connect", to.to_string(), bundle, "kernel.tcp_info"))
-        .collect();
+    let mut out: Vec<Latency> =
+        groups.iter().map(|(to, s)| s.finish(axis, "connect", to.to_string(), bundle, "kernel.tcp_info")).collect();
     out.sort_by(|x, y| y.total.cmp(&x.total).then_with(|| x.name.cmp(&y.name)));
     out
 }

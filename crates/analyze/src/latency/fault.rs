@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use coldcase_model::analysis::Latency;
 use coldcase_model::events::{MajorFault, OffCpu};
-use coldcase_timeline::{IntoBoot, Timeline};
+use coldcase_timeline::{IntoBoot, Selection, Timeline};
 
 use crate::axis::Axis;
-use crate::scope::Options;
 use crate::series::Series;
 
 /// Task state in which no signal wakes.
@@ -34,11 +33,11 @@ struct Wait {
 }
 
 /// The waits for pages of each process, largest total first. Faults for which no wait was recorded are left out.
-pub(crate) fn latencies(t: &Timeline, axis: &Axis, scope: &Options, bundle: &str) -> Vec<Latency> {
+pub(crate) fn latencies(t: &Timeline, axis: &Axis, selection: &Selection<'_>, bundle: &str) -> Vec<Latency> {
     let mut threads = BTreeMap::<u32, (Vec<Fault>, Vec<Wait>)>::new();
     for part in t.rows::<MajorFault>() {
         let c = &part.cols;
-        for i in (0..part.len()).filter(|&i| scope.has_process(c.pid[i], || Some(c.comm.text(i).into_owned()))) {
+        for i in (0..part.len()).filter(|&i| selection.has(c.pid[i], c.tid[i], c.time[i], 0)) {
             let (time, in_kernel) = (c.time[i], c.flags[i] & IN_KERNEL != 0);
             threads.entry(c.tid[i]).or_default().0.push(Fault { time, in_kernel, pid: c.pid[i], row: part.row(i) });
         }

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use coldcase_model::analysis::Latency;
 use coldcase_model::events::FileCall;
 use coldcase_model::{file, text};
-use coldcase_timeline::Timeline;
+use coldcase_timeline::{Selection, Timeline};
 
 use crate::axis::Axis;
-use crate::scope::Options;
 use crate::series::Series;
 
 /// Paths that have a line of their own: a program can sync a new file each second.
@@ -17,12 +16,12 @@ const MOST: usize = 200;
 const END_UNSEEN: u32 = 1;
 
 /// The latency of each call and path, largest total first. Only what took at least the file threshold was recorded.
-pub(crate) fn latencies(t: &Timeline, axis: &Axis, scope: &Options, bundle: &str) -> Vec<Latency> {
+pub(crate) fn latencies(t: &Timeline, axis: &Axis, selection: &Selection<'_>, bundle: &str) -> Vec<Latency> {
     let mut groups = BTreeMap::<(u32, String), Series>::new();
     for part in t.rows::<FileCall>() {
         let c = &part.cols;
         for i in (0..part.len()).filter(|&i| c.flags[i] & END_UNSEEN == 0) {
-            if !scope.has_process(c.pid[i], || Some(c.comm.text(i).into_owned())) {
+            if !selection.has(c.pid[i], c.tid[i], c.time[i], c.duration[i]) {
                 continue;
             }
             let path = match c.path.get(i) {

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use coldcase_model::Evidence;
 use coldcase_model::analysis::{Latency, Wait};
 use coldcase_model::events::OffCpu;
 use coldcase_model::syscall;
-use coldcase_timeline::{IntoBoot, Rows, Timeline};
-use rayon::prelude::*;
+use coldcase_model::{Boottime, Evidence};
+use coldcase_timeline::{IntoBoot, Rows, Selection, Timeline};
 
 use crate::axis::{Axis, COLUMNS};
-use crate::scope::Options;
+use crate::kernel::{Names, add_columns};
 use crate::series::Series;
 use crate::throttle::Throttling;
 
@@ -112,11 +111,10 @@ impl Default for Group {
 }
 
 impl Group {
-    fn merge(&mut self, other: Group) {
+    /// Adds another group of the same process and reason.
+    pub(crate) fn merge(&mut self, other: Group) {
         self.series.merge(other.series);
-        for (mine, theirs) in self.columns.iter_mut().zip(other.columns) {
-            *mine += theirs;
-        }
+        add_columns(&mut self.columns, &other.columns);
         self.uninterruptible += other.uninterruptible;
     }
 }
@@ -124,59 +122,48 @@ impl Group {
 /// Waits by process and reason.
 pub(crate) type Groups = BTreeMap<(String, Reason), Group>;
 
-/// All waits: by process, then reason. Each nanosecond off the CPU is in one of them.
-pub(crate) fn waits(t: &Timeline, axis: &Axis, scope: &Options, throttling: &Throttling) -> Groups {
-    let parts: Vec<Rows<'_, OffCpu>> = t.rows::<OffCpu>().collect();
-    parts.par_iter().map(|part| of_part(t, axis, scope, throttling, part)).reduce(Groups::new, |mut all, more| {
-        for (key, group) in more {
-            all.entry(key).or_default().merge(group);
-        }
-        all
-    })
-}
-
-fn of_part(t: &Timeline, axis: &Axis, scope: &Options, throttling: &Throttling, part: &Rows<'_, OffCpu>) -> Groups {
-    let c = &part.cols;
-    let mut names = HashMap::<u32, Option<String>>::new();
+/// Adds waits: each nanosecond off the CPU goes into one group.
+pub(crate) fn take(
+    waits: &mut Groups,
+    t: &Timeline,
+    axis: &Axis,
+    selection: &Selection<'_>,
+    throttling: &Throttling,
+    rows: &Rows<'_, OffCpu>,
+) {
+    let c = &rows.cols;
+    let mut names = Names::new(t);
     let mut groups = HashMap::<(u32, Reason), Group>::new();
-    for i in 0..part.len() {
+    for i in 0..rows.len() {
         let pid = c.pid[i];
-        let boot = c.time[i].into_boot();
-        let name = names.entry(pid).or_insert_with(|| {
-            let comm = || t.processes().get(pid, boot).map(|p| p.comm(boot).to_owned());
-            scope.has_process(pid, comm).then(|| crate::process_name(t, pid, boot))
-        });
-        if name.is_none() {
+        if !selection.has(pid, c.tid[i], c.time[i], c.duration[i]) {
             continue;
         }
+        names.of(pid, c.time[i].into_boot());
         let time = t.utc_of(c.time[i]).0;
         let queued = queued(c.flags[i], c.duration[i], c.run_queue[i]);
         let waited = c.duration[i] - queued;
         if waited > 0 {
             let group = groups.entry((pid, Reason::of(c.syscall[i]))).or_default();
-            group.series.push(axis, time, waited, part.row(i), None);
+            group.series.push(axis, time, waited, rows.row(i), None);
             axis.spread(time, waited, &mut group.columns);
             group.uninterruptible += if blocked(c.state[i]) { waited } else { 0 };
         }
         // Throttled first, until its cgroup may run again; then it queues.
-        let throttled = throttling.of_row(part.row(i)).min(queued);
+        let throttled = throttling.of_row(rows.row(i)).min(queued);
         let mut began = time.saturating_add(i64::try_from(waited).unwrap_or(i64::MAX));
         for (reason, long) in [(Reason::Throttled, throttled), (Reason::RunQueue, queued - throttled)] {
             if long > 0 {
                 let group = groups.entry((pid, reason)).or_default();
-                group.series.push(axis, began, long, part.row(i), None);
+                group.series.push(axis, began, long, rows.row(i), None);
                 axis.spread(began, long, &mut group.columns);
                 began = began.saturating_add(i64::try_from(long).unwrap_or(i64::MAX));
             }
         }
     }
-    let mut out = Groups::new();
     for ((pid, reason), group) in groups {
-        if let Some(Some(name)) = names.get(&pid) {
-            out.entry((name.clone(), reason)).or_default().merge(group);
-        }
+        waits.entry((names.of(pid, Boottime(0)).to_owned(), reason)).or_default().merge(group);
     }
-    out
 }
 
 /// The waits as plain rows, largest total first. `grew` tells whether the waits of a process for a reason grew with
@@ -185,8 +172,7 @@ pub(crate) fn rows(groups: &Groups, arch: &str, bundle: &str, grew: impl Fn(&str
     let mut out: Vec<Wait> = groups
         .iter()
         .map(|((process, reason), group)| {
-            let latency =
-                group.series.clone().finish(&Axis::new(0, 0), "off_cpu", String::new(), bundle, "kernel.offcpu");
+            let latency = group.series.finish(&Axis::new(0, 0), "off_cpu", String::new(), bundle, "kernel.offcpu");
             let asleep = group.uninterruptible < group.series.total() / 2;
             Wait {
                 process: process.clone(),
@@ -209,12 +195,12 @@ const SHOWN: usize = 20;
 
 /// Latencies: the run queue of all and of the processes that queued longest, and the largest waits by reason.
 pub(crate) fn latencies(groups: &Groups, axis: &Axis, arch: &str, bundle: &str) -> Vec<Latency> {
-    let finish = |series: Series, kind: &str, name: String| series.finish(axis, kind, name, bundle, "kernel.offcpu");
+    let finish = |series: &Series, kind: &str, name: String| series.finish(axis, kind, name, bundle, "kernel.offcpu");
     let mut all = Series::default();
     let (mut queues, mut waits) = (Vec::new(), Vec::new());
     for ((process, reason), group) in groups {
         if *reason == Reason::RunQueue {
-            all.merge(group.series.clone());
+            all.add(&group.series);
             queues.push((group.series.total(), process, *reason));
         } else {
             waits.push((group.series.total(), process, *reason));
@@ -222,7 +208,7 @@ pub(crate) fn latencies(groups: &Groups, axis: &Axis, arch: &str, bundle: &str) 
     }
     let mut out = Vec::new();
     if all.count() > 0 {
-        out.push(finish(all, "run_queue", "all".to_owned()));
+        out.push(finish(&all, "run_queue", "all".to_owned()));
     }
     for (kind, list) in [("run_queue", &mut queues), ("off_cpu", &mut waits)] {
         list.sort_by(|x, y| y.0.cmp(&x.0).then_with(|| (x.1, x.2).cmp(&(y.1, y.2))));
@@ -232,7 +218,7 @@ pub(crate) fn latencies(groups: &Groups, axis: &Axis, arch: &str, bundle: &str) 
                 Reason::RunQueue => (*process).clone(),
                 _ => format!("{process} {}", reason.name(arch)),
             };
-            out.push(finish(group.series.clone(), kind, name));
+            out.push(finish(&group.series, kind, name));
         }
     }
     out

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use coldcase_decode::otlp::{Span, SpanStatus};
 use coldcase_model::analysis::Latency;
-use coldcase_timeline::SpanRow;
+use coldcase_timeline::{Scope, Timeline};
 
 use crate::axis::Axis;
 use crate::change::{self, Change};
-use crate::scope::Options;
 use crate::series::Series;
 
 /// All spans of one name and service.
@@ -29,13 +28,23 @@ fn called(name: &str, service: &str) -> String {
     if service.is_empty() { name.to_owned() } else { format!("{name} ({service})") }
 }
 
+/// A span without a start has no place in time; one that ends before it starts, or never, has no duration.
+fn has_duration(span: &Span) -> bool {
+    span.start > 0 && span.end >= span.start
+}
+
+/// How many spans in scope are in no group for want of a duration.
+pub(crate) fn left_out(t: &Timeline, scope: &Scope) -> u64 {
+    let flawed = t.spans().iter().map(|s| &s.span).filter(|s| !has_duration(s));
+    flawed.filter(|s| scope.has_span(t, s)).count() as u64
+}
+
 /// Groups spans, largest 99th percentile first.
-pub(crate) fn group(axis: &Axis, spans: &[SpanRow], scope: &Options, bundle: &str) -> Vec<Spans> {
+pub(crate) fn group(t: &Timeline, axis: &Axis, scope: &Scope, bundle: &str) -> Vec<Spans> {
     let mut groups = BTreeMap::<(&str, &str), (Series, Vec<(i64, u64)>)>::new();
-    for row in spans {
+    for row in t.spans() {
         let span = &row.span;
-        // A span without a start has no place in time; one that never ended has no duration.
-        if span.start <= 0 || span.end < span.start || !scope.has_span(span) {
+        if !has_duration(span) || !scope.has_span(t, span) {
             continue;
         }
         let (series, points) = groups.entry((&span.name, span.service())).or_default();

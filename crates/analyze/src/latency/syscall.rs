@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use coldcase_model::analysis::{Exemplar, Latency};
 use coldcase_model::events::{SlowSyscall, SyscallSum};
 use coldcase_model::{Event, Evidence, syscall};
-use coldcase_timeline::{IntoBoot, Timeline};
+use coldcase_timeline::{IntoBoot, Scope, Timeline};
 
 use crate::axis::Axis;
 use crate::heat::HeatCells;
-use crate::scope::Options;
 
 /// How many calls are shown.
 const SHOWN: usize = 40;
@@ -64,12 +63,15 @@ impl Histogram {
     }
 }
 
-/// The latency of each process and call, largest total first.
-pub(crate) fn latencies(t: &Timeline, axis: &Axis, scope: &Options, arch: &str, bundle: &str) -> Vec<Latency> {
+/// The latency of each process and call, largest total first. Of which traces the calls were is not known.
+pub(crate) fn latencies(t: &Timeline, axis: &Axis, scope: &Scope, arch: &str, bundle: &str) -> Vec<Latency> {
+    if !scope.traces.is_empty() {
+        return Vec::new();
+    }
     let mut groups = BTreeMap::<(u32, i32, u32), Histogram>::new();
     for part in t.rows::<SyscallSum>() {
         let c = &part.cols;
-        for i in (0..part.len()).filter(|&i| c.count[i] > 0 && has(t, scope, c.pid[i], c.time[i])) {
+        for i in (0..part.len()).filter(|&i| c.count[i] > 0 && scope.has_process(t, c.pid[i], c.time[i].into_boot())) {
             let h = groups.entry((c.pid[i], c.syscall[i], c.flags[i] & COMPAT)).or_default();
             let mean = c.total[i] / c.count[i];
             h.count += c.count[i];
@@ -108,11 +110,6 @@ pub(crate) fn latencies(t: &Timeline, axis: &Axis, scope: &Options, arch: &str, 
             h.finish(axis, name)
         })
         .collect()
-}
-
-fn has(t: &Timeline, scope: &Options, pid: u32, time: u64) -> bool {
-    let at = time.into_boot();
-    scope.has_process(pid, || t.processes().get(pid, at).map(|p| p.comm(at).to_owned()))
 }
 
 fn name(arch: &str, number: i32, compat: u32) -> String {

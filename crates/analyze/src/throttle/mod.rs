@@ -4,13 +4,12 @@ mod infer;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use coldcase_model::Evidence;
 use coldcase_model::analysis::CpuCgroup;
 use coldcase_model::events::{HostMetric, OffCpu, Task};
-use coldcase_model::{Boottime, Evidence};
-use coldcase_timeline::{CpuGroup, IntoBoot, ROOT, Timeline};
+use coldcase_timeline::{CpuGroup, IntoBoot, ROOT, Selection, Timeline};
 
 use crate::latency::offcpu::queued;
-use crate::scope::Options;
 use infer::{Bandwidth, Ran, Waited};
 
 /// Flag bits of `kernel.offcpu`.
@@ -50,7 +49,7 @@ struct Off {
 }
 
 /// Looks at all cgroups. Threads out of scope count too: they use the quota of those that are in it.
-pub(crate) fn of(t: &Timeline, scope: &Options, bundle: &str) -> Throttling {
+pub(crate) fn of(t: &Timeline, selection: &Selection<'_>, bundle: &str) -> Throttling {
     if t.cpu_groups().all().next().is_none() {
         return Throttling::default();
     }
@@ -65,8 +64,7 @@ pub(crate) fn of(t: &Timeline, scope: &Options, bundle: &str) -> Throttling {
             (first, last) = (first.min(start), last.max(end));
             let group = t.cpu_groups().of_thread(c.tid[i], start.into_boot());
             let queued = queued(c.flags[i], c.duration[i], c.run_queue[i]);
-            let comm = || t.processes().get(c.pid[i], start.into_boot()).map(|p| p.comm(Boottime(start)).to_owned());
-            if scope.has_process(c.pid[i], comm) {
+            if selection.has(c.pid[i], c.tid[i], start, c.duration[i]) {
                 let sum = groups.entry(group).or_default();
                 sum.run_queue += queued;
                 sum.migrations += u64::from(c.cpu_in[i] != c.cpu_out[i] && c.flags[i] & CENSORED == 0);

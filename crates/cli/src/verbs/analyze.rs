@@ -2,15 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use coldcase_analyze::{AnalyzeError, Options, Part};
 use coldcase_model::analysis::Analysis;
-use coldcase_timeline::{TimelineError, When};
 use serde::Serialize;
 
-use crate::args::{Moment, Scope};
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
-use crate::progress;
+use crate::reading::{Document, Reading, documents};
 
 /// Explain a bundle: a report with flame graphs, latencies, connections, metrics and findings
 ///
@@ -22,13 +19,15 @@ Examples:
   coldcase analyze incident.case -o /tmp/report
   coldcase analyze incident.case --from +8s --to +12s --comm orders
   coldcase analyze incident.case --json | jq .summary
+  coldcase analyze gateway.case orders.case          a report of each; with --json an array
 
 Exit codes: 0 fine, 1 failed, 2 usage or unreadable input, 3 evidence was lost (only with --strict).")]
 pub(crate) struct Args {
-    /// The bundle
-    #[arg(value_name = "BUNDLE")]
-    bundle: PathBuf,
-    /// The folder to write to [default: BUNDLE.report; with --json nothing is written unless this is given]
+    /// Bundles, each with a report of its own
+    #[arg(value_name = "BUNDLE", required = true)]
+    bundles: Vec<PathBuf>,
+    /// The folder to write to, with several bundles one in it for each [default: BUNDLE.report; with --json nothing is
+    /// written unless this is given]
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Write into a folder that this command did not make
@@ -36,117 +35,6 @@ pub(crate) struct Args {
     force: bool,
     #[command(flatten)]
     reading: Reading,
-}
-
-/// How the verbs that analyze read a bundle.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct Reading {
-    #[command(flatten)]
-    scope: Scope,
-    /// Only spans of these services
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    service: Vec<String>,
-    /// Only spans of these traces
-    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = trace_id)]
-    trace: Vec<String>,
-    /// Threads to work with [default: one per CPU]; the result does not depend on it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
-    /// A folder of binaries or debug files, to name frames that the bundle has no names for
-    #[arg(long, value_name = "DIR")]
-    debug_dir: Option<PathBuf>,
-    /// Exit with 3 when the bundle is incomplete or evidence was lost
-    #[arg(long)]
-    strict: bool,
-}
-
-/// A trace id: 32 hex digits.
-fn trace_id(text: &str) -> Result<String, String> {
-    let fits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    fits.then(|| text.to_owned()).ok_or_else(|| format!("'{text}' is not a trace id: those are 32 hex digits"))
-}
-
-impl Reading {
-    /// Analyses these parts of a bundle (all, when none is named), with a sign of life on a terminal.
-    pub(super) fn analyze(&self, bundle: &Path, parts: &[Part], out: &Out) -> Result<Analysis, Failure> {
-        let when = |m: Moment| match m {
-            Moment::At(utc) => When::At(utc),
-            Moment::After(ns) => When::After(ns),
-        };
-        let options = Options {
-            threads: self.threads.map(usize::from),
-            from: self.scope.from.map(when),
-            to: self.scope.to.map(when),
-            pids: self.scope.pid.clone(),
-            comms: self.scope.comm.clone(),
-            services: self.service.clone(),
-            traces: self.trace.clone(),
-            parts: parts.to_vec(),
-            debug_dir: self.debug_dir.clone(),
-        };
-        let line = progress::line(out);
-        line.set_message(format!("reading {}", bundle.display()));
-        let analysis = coldcase_analyze::analyze(bundle, &options);
-        line.finish_and_clear();
-        analysis.map_err(failure)
-    }
-
-    /// The same, and what could not be read is told on stderr: for verbs whose page has no place for it.
-    pub(super) fn analyze_and_warn(&self, bundle: &Path, parts: &[Part], out: &Out) -> Result<Analysis, Failure> {
-        let analysis = self.analyze(bundle, parts, out)?;
-        for problem in &analysis.quality.problems {
-            out.warning(&format!("{}: {problem}", bundle.display()));
-        }
-        Ok(analysis)
-    }
-
-    /// Refuses a scope where there is nothing that it could narrow.
-    pub(super) fn refuse_scope(&self, what: &str) -> Result<(), Failure> {
-        let s = &self.scope;
-        let narrow = s.from.is_some() || s.to.is_some() || !s.pid.is_empty() || !s.comm.is_empty();
-        if narrow || !self.service.is_empty() || !self.trace.is_empty() {
-            return Err(Failure::usage(format!("{what} is read whole: no --from, --to, --pid, --comm, --service, --trace")));
-        }
-        Ok(())
-    }
-
-    /// How to exit: 3 when evidence was lost, or may have been for want of a seal, and it was asked to be strict.
-    pub(super) fn exit(&self, a: &Analysis) -> Exit {
-        let lost = a.quality.losses.iter().any(|l| l.count > 0 || l.bytes > 0) || !a.quality.problems.is_empty();
-        if self.strict && (lost || !a.bundle.complete) { Exit::Lost } else { Exit::Fine }
-    }
-}
-
-/// An error of the analysis, as a failure of the verb.
-pub(super) fn failure(e: AnalyzeError) -> Failure {
-    match e {
-        AnalyzeError::Timeline(TimelineError::Open(open)) => open.into(),
-        AnalyzeError::Timeline(e @ TimelineError::Window { .. }) => {
-            Failure::usage(e.to_string()).hint("--from must be before --to")
-        }
-        e => Failure::usage(e.to_string()),
-    }
-}
-
-/// A document with the name and version of its schema.
-#[derive(Serialize)]
-pub(super) struct Document<'a, T: Serialize> {
-    schema: Schema<'a>,
-    #[serde(flatten)]
-    body: T,
-}
-
-#[derive(Serialize)]
-struct Schema<'a> {
-    name: &'a str,
-    version: u32,
-}
-
-impl<'a, T: Serialize> Document<'a, T> {
-    /// Version 1 of a document.
-    pub(super) fn new(name: &'a str, body: T) -> Self {
-        Document { schema: Schema { name, version: 1 }, body }
-    }
 }
 
 #[derive(Serialize)]
@@ -157,32 +45,62 @@ struct Body<'a> {
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
-    let dir = match (&args.output, out.json) {
-        (Some(dir), _) => Some(dir.clone()),
-        (None, true) => None,
-        (None, false) => Some(beside(&args.bundle)),
-    };
-    if let Some(dir) = &dir
-        && !args.force
-    {
-        refuse_others(dir)?;
+    let dirs = folders(&args, out.json)?;
+    if !args.force {
+        dirs.iter().flatten().try_for_each(|dir| refuse_others(dir))?;
     }
-    let analysis = args.reading.analyze(&args.bundle, &[], out)?;
-    let written = match &dir {
-        Some(dir) => Some(coldcase_report::render_all(&analysis, dir).map_err(|e| Failure::failed(e.to_string()))?),
-        None => None,
-    };
+    let (mut all, mut written) = (Vec::new(), Vec::new());
+    for (bundle, dir) in args.bundles.iter().zip(&dirs) {
+        let analysis = args.reading.analyze(bundle, &[], out)?;
+        written.push(match dir {
+            Some(dir) => Some(coldcase_report::render_all(&analysis, dir).map_err(|e| Failure::failed(e.to_string()))?),
+            None => None,
+        });
+        all.push(analysis);
+    }
     if out.json {
-        let files = written.iter().flat_map(|w| &w.files).map(|f| f.display().to_string()).collect();
-        out.document(&Document::new("coldcase.analysis", Body { files, analysis: &analysis }))?;
+        let document = |(analysis, written): (_, &Option<coldcase_report::Written>)| {
+            let files = written.iter().flat_map(|w| &w.files).map(|f| f.display().to_string()).collect();
+            Document::new("coldcase.analysis", Body { files, analysis })
+        };
+        documents(out, &all.iter().zip(&written).map(document).collect::<Vec<_>>())?;
     } else {
         let (width, colour) = out.page();
-        let mut text = coldcase_report::terminal::summary(&analysis, width, colour);
-        text.push('\n');
-        text.extend(written.iter().map(|w| coldcase_report::terminal::files(w, colour)));
-        out.text(&text)?;
+        let pages: Vec<String> = all
+            .iter()
+            .zip(&written)
+            .map(|(analysis, written)| {
+                let mut text = coldcase_report::terminal::summary(analysis, width, colour);
+                text.push('\n');
+                text.extend(written.iter().map(|w| coldcase_report::terminal::files(w, colour)));
+                text
+            })
+            .collect();
+        out.text(&pages.join("\n"))?;
     }
-    Ok(args.reading.exit(&analysis))
+    Ok(args.reading.exit(&all))
+}
+
+/// Where each bundle's report goes; nowhere with `--json` alone.
+fn folders(args: &Args, json: bool) -> Result<Vec<Option<PathBuf>>, Failure> {
+    let Some(output) = &args.output else {
+        return Ok(args.bundles.iter().map(|b| (!json).then(|| beside(b))).collect());
+    };
+    if let [_] = args.bundles.as_slice() {
+        return Ok(vec![Some(output.clone())]);
+    }
+    let mut names = std::collections::BTreeSet::new();
+    args.bundles
+        .iter()
+        .map(|bundle| {
+            let name = bundle.file_name().unwrap_or(bundle.as_os_str());
+            match names.insert(name.to_owned()) {
+                true => Ok(Some(output.join(beside(Path::new(name))))),
+                false => Err(Failure::usage(format!("{}: another bundle has the same name", bundle.display()))
+                    .hint("without -o each report is written beside its bundle")),
+            }
+        })
+        .collect()
 }
 
 /// `incident.case.report` beside `incident.case`.
@@ -190,14 +108,6 @@ fn beside(bundle: &Path) -> PathBuf {
     let mut name = bundle.as_os_str().to_owned();
     name.push(".report");
     name.into()
-}
-
-/// Writes a file, and refuses to replace one unless forced.
-pub(super) fn write_new(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
-    if file.exists() && !force {
-        return Err(Failure::usage(format!("{}: exists", file.display())).hint("choose another name, or --force to replace it"));
-    }
-    std::fs::write(file, text).map_err(|e| Failure::failed(format!("{}: {e}", file.display())))
 }
 
 /// Refuses a folder that holds anything but what this verb writes.

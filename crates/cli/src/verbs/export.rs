@@ -10,7 +10,7 @@ use coldcase_tables::{TableError, Tables};
 use coldcase_timeline::{Options, Timeline};
 use serde_json::json;
 
-use super::timeline::{failure, when};
+use super::timeline::failure;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use crate::progress;
@@ -36,12 +36,8 @@ pub(crate) struct Args {
     /// Only these tables
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
     table: Vec<String>,
-    /// From this time on: +2s after the start, or RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = crate::args::moment, allow_hyphen_values = true)]
-    from: Option<crate::args::Moment>,
-    /// Up to this time
-    #[arg(long, value_name = "TIME", value_parser = crate::args::moment, allow_hyphen_values = true)]
-    to: Option<crate::args::Moment>,
+    #[command(flatten)]
+    window: crate::args::Window,
     /// Name frames by the binaries or debug files in this folder, matched by build-id
     #[arg(long, value_name = "DIR")]
     debug_dir: Option<PathBuf>,
@@ -54,12 +50,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
-    let options = Options {
-        from: args.from.map(when),
-        to: args.to.map(when),
-        debug_dir: args.debug_dir.clone(),
-        ..Options::default()
-    };
+    let [from, to] = args.window.ends();
+    let options = Options { from, to, debug_dir: args.debug_dir.clone(), ..Options::default() };
     let wanted: Vec<&str> = args.table.iter().map(String::as_str).collect();
     let tables = match wanted.as_slice() {
         [] => Tables::of(Arc::new(Timeline::open(&args.bundle, &options).map_err(failure)?)),

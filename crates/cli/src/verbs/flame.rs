@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use coldcase_analyze::Part;
 use coldcase_model::Nanos;
-use coldcase_model::analysis::Flame;
+use coldcase_model::analysis::{Analysis, Flame};
 use serde_json::json;
 
-use super::analyze::{Document, Reading, write_new};
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
+use crate::reading::{Document, Reading, documents, name, pages, picture};
 
 /// Show where CPU time went and where threads waited, by function
 #[derive(Debug, clap::Args)]
@@ -22,9 +22,9 @@ Examples:
   coldcase flame incident.case --folded > on-cpu.txt             for other tools: frame;frame;frame weight
   coldcase flame incident.case --folded off-cpu > off-cpu.txt    the same of waiting, weighed in nanoseconds")]
 pub(crate) struct Args {
-    /// The bundle
-    #[arg(value_name = "BUNDLE")]
-    bundle: PathBuf,
+    /// Bundles, each shown by itself
+    #[arg(value_name = "BUNDLE", required = true)]
+    bundles: Vec<PathBuf>,
     /// Write the flame graphs as SVG to this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -68,29 +68,37 @@ impl Kind {
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
-    let analysis = args.reading.analyze_and_warn(&args.bundle, &[Part::Flame], out)?;
-    if let Some(file) = &args.svg {
-        let svg = coldcase_report::flame_svg(&analysis).map_err(|e| Failure::failed(e.to_string()))?;
-        write_new(file, &svg, args.force)?;
-    }
+    let all = args.reading.each(&args.bundles, &[Part::Flame], out)?;
+    picture(args.svg.as_ref(), args.force, &all, coldcase_report::flame_svg)?;
     if out.json {
-        let quality = &analysis.quality;
-        let body = json!({
-            "flames": analysis.flames,
-            "frames_named": quality.frames_named,
-            "frames_bogus": quality.frames_bogus,
-        });
-        out.document(&Document::new("coldcase.flame", body))?;
+        let body = |a: &Analysis| {
+            let body = json!({
+                "bundle": name(a),
+                "flames": a.flames,
+                "frames_named": a.quality.frames_named,
+                "frames_bogus": a.quality.frames_bogus,
+            });
+            Document::new("coldcase.flame", body)
+        };
+        documents(out, &all.iter().map(body).collect::<Vec<_>>())?;
     } else if let Some(kind) = args.folded {
-        let lines = analysis.flames.iter().filter(|f| f.kind == kind.name()).flat_map(|f| &f.stacks);
-        out.text(&lines.map(|(stack, weight)| format!("{stack} {weight}\n")).collect::<String>())?;
-    } else if analysis.flames.is_empty() {
-        out.text("no CPU samples and no waits were recorded in this scope\n")?;
+        out.text(&all.iter().map(|a| folded(a, kind, all.len() > 1)).collect::<String>())?;
     } else {
-        let text: Vec<String> = analysis.flames.iter().map(|f| table(f, args.top, out)).collect();
-        out.text(&text.join("\n"))?;
+        pages(out, &all, |a| {
+            if a.flames.is_empty() {
+                return "no CPU samples and no waits were recorded in this scope\n".to_owned();
+            }
+            a.flames.iter().map(|f| table(f, args.top, out)).collect::<Vec<_>>().join("\n")
+        })?;
     }
-    Ok(args.reading.exit(&analysis))
+    Ok(args.reading.exit(&all))
+}
+
+/// The stacks of one kind; below the bundle's name, where there are several.
+fn folded(a: &Analysis, kind: Kind, several: bool) -> String {
+    let root = if several { format!("{};", a.bundle.file.replace([';', '\n'], ":")) } else { String::new() };
+    let lines = a.flames.iter().filter(|f| f.kind == kind.name()).flat_map(|f| &f.stacks);
+    lines.map(|(stack, weight)| format!("{root}{stack} {weight}\n")).collect()
 }
 
 /// Processes and innermost functions by weight.

@@ -1,17 +1,17 @@
 //! `coldcase flow`: connections and services.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use coldcase_analyze::Part;
 use coldcase_model::Nanos;
-use coldcase_model::analysis::{Connection, Edge, Flow, SocketFacts};
+use coldcase_model::analysis::{Analysis, Connection, Edge, Flow, SocketFacts};
 use coldcase_model::quantity::format_size;
 use serde_json::json;
 
-use super::analyze::{Document, Reading, failure, write_new};
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
+use crate::reading::{Document, Reading, documents, failure, name, pages, picture};
 
 /// Show connections and services: packets, bytes, retransmissions, round trips, resets
 ///
@@ -23,9 +23,9 @@ Examples:
   coldcase flow incident.case --svg flow.svg
   coldcase flow capture.pcapng --json | jq '.connections[] | select(.tcp.retransmissions > 0)'")]
 pub(crate) struct Args {
-    /// The bundle or capture file
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// Bundles or capture files, each shown by itself
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
     /// Write the map of services as SVG to this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -40,38 +40,46 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
-    let analysis = if coldcase_analyze::flow::capture::is_capture(&args.file) {
-        args.reading.refuse_scope("a capture file")?;
-        coldcase_analyze::analyze_capture(&args.file).map_err(failure)?
-    } else {
-        args.reading.analyze(&args.file, &[Part::Flow], out)?
-    };
-    if let Some(file) = &args.svg {
-        let svg = coldcase_report::flow_svg(&analysis).map_err(|e| Failure::failed(e.to_string()))?;
-        write_new(file, &svg, args.force)?;
+    let mut all = Vec::with_capacity(args.files.len());
+    for file in &args.files {
+        let analysis = read(file, &args.reading, out)?;
+        for problem in &analysis.quality.problems {
+            out.warning(&format!("{}: {problem}", file.display()));
+        }
+        all.push(analysis);
     }
-    for problem in &analysis.quality.problems {
-        out.warning(problem);
-    }
-    let flow = &analysis.flow;
+    picture(args.svg.as_ref(), args.force, &all, coldcase_report::flow_svg)?;
     if out.json {
-        let body = json!({
-            "packets": flow.packets,
-            "bytes": flow.bytes,
-            "malformed": flow.malformed,
-            "connections": flow.connections,
-            "edges": flow.edges,
-            "drops": flow.drops,
-            "failed_connects": flow.failed_connects,
-            "requests": [],
-            "requests_note": "requests are not decoded yet: an empty list says nothing of the traffic",
-            "problems": analysis.quality.problems,
-        });
-        out.document(&Document::new("coldcase.flow", body))?;
+        documents(out, &all.iter().map(document).collect::<Vec<_>>())?;
     } else {
-        out.text(&text(flow, args.top, out))?;
+        pages(out, &all, |a| text(&a.flow, args.top, out))?;
     }
-    Ok(args.reading.exit(&analysis))
+    Ok(args.reading.exit(&all))
+}
+
+fn read(file: &Path, reading: &Reading, out: &Out) -> Result<Analysis, Failure> {
+    if !coldcase_analyze::flow::capture::is_capture(file) {
+        return reading.analyze(file, &[Part::Flow], out);
+    }
+    reading.refuse_scope("a capture file")?;
+    coldcase_analyze::analyze_capture(file).map_err(failure)
+}
+
+fn document(a: &Analysis) -> Document<'_, serde_json::Value> {
+    let body = json!({
+        "bundle": name(a),
+        "packets": a.flow.packets,
+        "bytes": a.flow.bytes,
+        "malformed": a.flow.malformed,
+        "connections": a.flow.connections,
+        "edges": a.flow.edges,
+        "drops": a.flow.drops,
+        "failed_connects": a.flow.failed_connects,
+        "requests": [],
+        "requests_note": "requests are not decoded yet: an empty list says nothing of the traffic",
+        "problems": a.quality.problems,
+    });
+    Document::new("coldcase.flow", body)
 }
 
 fn text(flow: &Flow, top: usize, out: &Out) -> String {

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use coldcase_analyze::Part;
 use coldcase_model::Nanos;
-use coldcase_model::analysis::{CpuCgroup, Latency};
+use coldcase_model::analysis::{Analysis, CpuCgroup, Latency};
 use coldcase_model::text::visible;
 use serde_json::json;
 
-use super::analyze::{Document, Reading, write_new};
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
+use crate::reading::{Document, Reading, documents, name, pages, picture};
 
 /// Show how long spans, block I/O, connects, the run queue and waits took
 #[derive(Debug, clap::Args)]
@@ -21,9 +21,9 @@ Examples:
   coldcase latency incident.case --service orders --from +10s
   coldcase latency incident.case --json | jq '.latencies[] | select(.group == \"span\")'")]
 pub(crate) struct Args {
-    /// The bundle
-    #[arg(value_name = "BUNDLE")]
-    bundle: PathBuf,
+    /// Bundles, each shown by itself
+    #[arg(value_name = "BUNDLE", required = true)]
+    bundles: Vec<PathBuf>,
     /// Write the heat maps as SVG to this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -50,30 +50,36 @@ const GROUPS: [(&str, &str); 8] = [
 ];
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
-    let analysis = args.reading.analyze_and_warn(&args.bundle, &[Part::Latency], out)?;
-    if let Some(file) = &args.svg {
-        let svg = coldcase_report::latency_svg(&analysis).map_err(|e| Failure::failed(e.to_string()))?;
-        write_new(file, &svg, args.force)?;
-    }
+    let all = args.reading.each(&args.bundles, &[Part::Latency], out)?;
+    picture(args.svg.as_ref(), args.force, &all, coldcase_report::latency_svg)?;
     if out.json {
-        let body = json!({
-            "latencies": analysis.latencies,
-            "waits": analysis.waits,
-            "cpu_cgroups": analysis.cpu_cgroups,
-        });
-        out.document(&Document::new("coldcase.latency", body))?;
-    } else if analysis.latencies.is_empty() {
-        out.text("no spans, block I/O, connects or waits were recorded in this scope\n")?;
+        let body = |a: &Analysis| {
+            let body = json!({
+                "bundle": name(a),
+                "latencies": a.latencies,
+                "waits": a.waits,
+                "cpu_cgroups": a.cpu_cgroups,
+            });
+            Document::new("coldcase.latency", body)
+        };
+        documents(out, &all.iter().map(body).collect::<Vec<_>>())?;
     } else {
-        let tables = GROUPS.iter().filter_map(|(group, title)| {
-            let of: Vec<&Latency> = analysis.latencies.iter().filter(|l| l.group == *group).collect();
-            (!of.is_empty()).then(|| table(&of, title, args.top, out))
-        });
-        let mut tables: Vec<String> = tables.collect();
-        tables.extend(cgroups(&analysis.cpu_cgroups, args.top, out));
-        out.text(&tables.join("\n"))?;
+        pages(out, &all, |a| page(a, args.top, out))?;
     }
-    Ok(args.reading.exit(&analysis))
+    Ok(args.reading.exit(&all))
+}
+
+fn page(a: &Analysis, top: usize, out: &Out) -> String {
+    if a.latencies.is_empty() {
+        return "no spans, block I/O, connects or waits were recorded in this scope\n".to_owned();
+    }
+    let tables = GROUPS.iter().filter_map(|(group, title)| {
+        let of: Vec<&Latency> = a.latencies.iter().filter(|l| l.group == *group).collect();
+        (!of.is_empty()).then(|| table(&of, title, top, out))
+    });
+    let mut tables: Vec<String> = tables.collect();
+    tables.extend(cgroups(&a.cpu_cgroups, top, out));
+    tables.join("\n")
 }
 
 fn table(latencies: &[&Latency], title: &str, top: usize, out: &Out) -> String {

@@ -4,7 +4,7 @@ use coldcase_model::analysis::Analysis;
 use coldcase_model::manifest::SourceStatus;
 
 use super::table::{code, fault, figure, table, tally, words};
-use crate::text::{bytes, count, duration, escape, offset, share, shorten};
+use crate::text::{bytes, count, duration, escape, offset, plural, share, shorten};
 
 /// Lines of problems shown.
 const PROBLEMS: usize = 40;
@@ -90,6 +90,10 @@ fn facts(a: &Analysis) -> String {
             n => format!("; {n} addresses outside of executable mappings left out"),
         };
         rows.push(("Stack frames with a name", share(named) + &bogus));
+    }
+    if q.spans_left_out > 0 {
+        let spans = plural(q.spans_left_out, "span", "spans");
+        rows.push(("In no figure", format!("<b class=\"bad\">{spans} without a start, or with an end before it</b>")));
     }
     let mut cost = format!("{:.2} CPU s", q.recorder_cpu);
     if seconds > 0.0 {

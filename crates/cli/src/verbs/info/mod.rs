@@ -18,7 +18,7 @@ Examples:
   coldcase info --json incident.case | jq '.streams[] | {name, events, lost}'
   coldcase info before.case after.case
 
-With several bundles, --json prints an array. Exit codes: 0 fine, 2 not readable as a bundle, and with --strict
+With several bundles, --json prints an array of those that could be read. Exit codes: 0 fine, 2 not readable as a bundle, and with --strict
 3 when the bundle is incomplete or evidence was lost.")]
 pub(crate) struct Args {
     /// Bundles
@@ -30,17 +30,26 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
-    let mut all = Vec::with_capacity(args.bundles.len());
+    let (mut all, mut unreadable) = (Vec::new(), Vec::new());
     for path in &args.bundles {
-        all.push(facts::gather(&Bundle::open(path)?));
+        match Bundle::open(path) {
+            Ok(bundle) => all.push(facts::gather(&bundle)),
+            Err(e) => unreadable.push(Failure::from(e)),
+        }
     }
     match all.as_slice() {
-        [one] if out.json => out.document(one)?,
-        several if out.json => out.document(&several)?,
+        [one] if out.json && args.bundles.len() == 1 => out.document(one)?,
+        several if out.json && args.bundles.len() > 1 => out.document(&several)?,
+        _ if out.json => {}
         several => {
             let texts: Vec<String> = several.iter().map(|f| text::render(f, out)).collect();
             out.text(&texts.join("\n"))?;
         }
+    }
+    // The last failure is told by the caller.
+    if let Some(last) = unreadable.pop() {
+        unreadable.iter().for_each(|failure| out.failure(failure));
+        return Err(last);
     }
     let flawed = |f: &facts::Facts| !f.complete || !f.problems.is_empty() || f.losses.iter().any(|l| l.count > 0);
     Ok(if args.strict && all.iter().any(flawed) { Exit::Lost } else { Exit::Fine })

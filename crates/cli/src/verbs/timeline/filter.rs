@@ -1,104 +1,57 @@
-//! Which entries are shown: by process, task name, service, trace.
-
-use std::sync::Arc;
+//! Which entries are shown: those of the processes, services and traces in scope.
 
 use coldcase_model::Boottime;
-use coldcase_timeline::{Body, Entry, Packet, Timeline};
-
-/// A trace id, 32 hex digits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TraceId(String);
-
-/// Reads a trace id.
-pub(crate) fn trace(text: &str) -> Result<TraceId, String> {
-    match text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        true => Ok(TraceId(text.to_ascii_lowercase())),
-        false => Err("a trace id has 32 hex digits".into()),
-    }
-}
+use coldcase_timeline::decode::otlp::{Resource, TraceId};
+use coldcase_timeline::{Body, Entry, Packet, Scope, Selection, Timeline};
 
 /// What must be true of an entry. What an entry does not tell is not true of it.
-pub(super) struct Filter {
-    pids: Vec<u32>,
-    comms: Vec<String>,
-    services: Vec<String>,
-    trace: Option<TraceId>,
+pub(super) struct Filter<'a> {
+    timeline: &'a Timeline,
+    scope: &'a Scope,
+    selection: Selection<'a>,
 }
 
-/// Who an entry is about.
-#[derive(Default)]
-struct Who {
-    pids: Vec<u32>,
-    tid: Option<u32>,
-    service: Option<String>,
-    trace: Option<String>,
-}
-
-impl Filter {
-    pub(super) fn new(
-        pids: Vec<u32>,
-        comms: Vec<String>,
-        services: Vec<String>,
-        trace: Option<TraceId>,
-    ) -> Filter {
-        Filter { pids, comms, services, trace }
+impl<'a> Filter<'a> {
+    pub(super) fn new(timeline: &'a Timeline, scope: &'a Scope) -> Filter<'a> {
+        Filter { timeline, scope, selection: Selection::new(timeline, scope) }
     }
 
-    pub(super) fn passes(&self, t: &Timeline, entry: &Entry) -> bool {
-        if self.pids.is_empty() && self.comms.is_empty() && self.services.is_empty() && self.trace.is_none() {
+    pub(super) fn passes(&self, entry: &Entry) -> bool {
+        if self.scope.is_all() {
             return true;
         }
-        let at = t.boot(entry.utc);
-        let who = who(t, entry, at);
-        let p = t.processes();
-        (self.pids.is_empty() || who.pids.iter().any(|pid| self.pids.contains(pid)))
-            && (self.comms.is_empty() || {
-                let named = |name: &str| self.comms.iter().any(|c| c == name);
-                who.tid.is_some_and(|tid| named(p.thread(tid, at)))
-                    || who.pids.iter().any(|&pid| p.get(pid, at).is_some_and(|p| named(p.comm(at))))
-            })
-            && (self.services.is_empty() || {
-                let named = |name: &str| self.services.iter().any(|s| s == name);
-                who.service.as_deref().is_some_and(named)
-                    || who.pids.iter().any(|&pid| {
-                        p.get(pid, at).and_then(|p| p.service.clone()).is_some_and(|s: Arc<str>| named(&s))
-                    })
-            })
-            && self.trace.as_ref().is_none_or(|TraceId(id)| who.trace.as_ref() == Some(id))
-    }
-}
-
-fn who(t: &Timeline, entry: &Entry, at: Boottime) -> Who {
-    match &entry.body {
-        Body::Row { columns, at: row } => {
-            let number = |name: &str| {
-                let value = columns.get(name).and_then(|c| c.int(*row))?;
-                u32::try_from(value).ok().filter(|&n| n != 0)
-            };
-            let tid = number("tid");
-            let pid = number("pid").or_else(|| t.processes().pid_of(tid?, at));
-            Who { pids: pid.into_iter().collect(), tid, ..Who::default() }
+        let (t, at) = (self.timeline, self.timeline.boot(entry.utc));
+        match &entry.body {
+            Body::Row { columns, at: row } => {
+                let number = |name: &str| {
+                    let value = columns.get(name).and_then(|c| c.int(*row))?;
+                    u32::try_from(value).ok().filter(|&n| n != 0)
+                };
+                let tid = number("tid");
+                let pid = number("pid").or_else(|| t.processes().pid_of(tid?, at));
+                let long = u64::try_from(entry.end.0.saturating_sub(entry.utc.0)).unwrap_or(0);
+                match (pid, tid) {
+                    (Some(pid), Some(tid)) => self.selection.has(pid, tid, at.0, long),
+                    (Some(pid), None) => self.scope.traces.is_empty() && self.scope.has_process(t, pid, at),
+                    (None, _) => false,
+                }
+            }
+            Body::Span(s) => self.sent(&s.span.resource, s.span.thread, s.span.trace, at),
+            Body::Record(r) => self.sent(&r.record.resource, None, r.record.trace, at),
+            Body::Metric(m) => self.sent(&m.point.resource, None, None, at),
+            Body::Packet(p) => {
+                let mut ends = owners(t, p, at).into_iter().flatten();
+                self.scope.traces.is_empty() && ends.any(|pid| self.scope.has_process(t, pid, at))
+            }
+            // Whose lines a file holds is not known.
+            Body::Line(l) => !self.scope.narrows_processes() && self.scope.has_trace(l.fields.trace),
+            Body::Page { .. } => false,
         }
-        Body::Span(s) => Who {
-            pids: s.span.resource.pid.into_iter().collect(),
-            tid: s.span.thread,
-            service: Some(s.span.service().to_owned()),
-            trace: s.span.trace.map(|t| t.to_string()),
-        },
-        Body::Record(r) => Who {
-            pids: r.record.resource.pid.into_iter().collect(),
-            service: Some(r.record.resource.service.clone()),
-            trace: r.record.trace.map(|t| t.to_string()),
-            tid: None,
-        },
-        Body::Metric(m) => Who {
-            pids: m.point.resource.pid.into_iter().collect(),
-            service: Some(m.point.resource.service.clone()),
-            ..Who::default()
-        },
-        Body::Packet(p) => Who { pids: owners(t, p, at).into_iter().flatten().collect(), ..Who::default() },
-        Body::Line(l) => Who { trace: l.fields.trace.map(|t| t.to_string()), ..Who::default() },
-        Body::Page { .. } => Who::default(),
+    }
+
+    /// What arrived by OTLP, maybe with the thread that it is of.
+    fn sent(&self, sender: &Resource, thread: Option<u32>, trace: Option<TraceId>, at: Boottime) -> bool {
+        self.scope.has_trace(trace) && self.scope.has_sender(self.timeline, sender, thread, at)
     }
 }
 

@@ -14,10 +14,10 @@ use std::path::PathBuf;
 
 use coldcase_bundle::Bundle;
 use coldcase_model::{CATALOGUE, Utc, catalogue};
-use coldcase_timeline::{Entry, Merge, Options, StreamSet, Timeline, TimelineError, When};
+use coldcase_timeline::{Entry, Merge, Options, StreamSet, Timeline, TimelineError};
 use regex::Regex;
 
-use crate::args::{Moment, Scope};
+use crate::args::Scope;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use filter::Filter;
@@ -47,12 +47,6 @@ pub(crate) struct Args {
     /// Only these streams, or streams whose names begin so
     #[arg(long, value_name = "STREAM", value_delimiter = ',')]
     stream: Vec<String>,
-    /// Only spans, logs and metrics of these services, and what their processes did
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    service: Vec<String>,
-    /// Only spans and log lines of this trace
-    #[arg(long, value_name = "TRACE-ID", value_parser = filter::trace)]
-    trace: Option<filter::TraceId>,
     /// Only lines in which this regular expression is found
     #[arg(long, value_name = "REGEX")]
     grep: Option<Regex>,
@@ -87,11 +81,15 @@ const QUIET: [&str; 12] = [
 ];
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
+    let who = args.scope.who();
+    let [from, to] = args.scope.window.ends();
+    // What threads did for a trace is found by its spans.
+    let streams_held = if who.traces.is_empty() { StreamSet::None } else { StreamSet::named(["otlp.traces"]) };
     let options = Options {
         threads: args.threads,
-        from: args.scope.from.map(when),
-        to: args.scope.to.map(when),
-        streams: StreamSet::None,
+        from,
+        to,
+        streams: streams_held,
         debug_dir: args.debug_dir.clone(),
     };
     let mut timelines = Vec::with_capacity(args.bundles.len());
@@ -99,7 +97,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         timelines.push(Timeline::of(Bundle::open(path)?, &options).map_err(failure)?);
     }
     check_streams(&args.stream, &timelines)?;
-    let filter = Filter::new(args.scope.pid, args.scope.comm, args.service, args.trace);
+    let filters: Vec<Filter<'_>> = timelines.iter().map(|t| Filter::new(t, &who)).collect();
     let mut merges: Vec<Head<'_>> =
         timelines.iter().map(|t| Head::new(Merge::new(t, &streams(&args.stream, t)))).collect();
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
@@ -111,7 +109,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         let Some((i, entry)) = next.and_then(|(_, i)| merges[i].take().map(|e| (i, e))) else { break };
         let t = &timelines[i];
         // A loss counter that stayed at zero is proof, not news; it is shown where its stream is asked for.
-        if !filter.passes(t, &entry) || (args.stream.is_empty() && line::is_no_news(&entry)) {
+        if !filters[i].passes(&entry) || (args.stream.is_empty() && line::is_no_news(&entry)) {
             continue;
         }
         text.clear();
@@ -168,13 +166,6 @@ fn head(entry: &Entry, start: Utc, bundle: Option<&str>) -> String {
     let micros = after.unsigned_abs() / 1000;
     let bundle = bundle.map(|b| format!("{b} ")).unwrap_or_default();
     format!("{sign}{}.{:06}s {bundle}{:<20}", micros / 1_000_000, micros % 1_000_000, entry.stream)
-}
-
-pub(crate) fn when(m: Moment) -> When {
-    match m {
-        Moment::At(utc) => When::At(utc),
-        Moment::After(ns) => When::After(ns),
-    }
 }
 
 pub(crate) fn failure(e: TimelineError) -> Failure {

@@ -1,0 +1,159 @@
+//! How the verbs that analyze read bundles, one or several, and print what came of it.
+
+use std::path::{Path, PathBuf};
+
+use coldcase_analyze::{AnalyzeError, Options, Part};
+use coldcase_model::analysis::Analysis;
+use coldcase_model::text::visible;
+use coldcase_timeline::TimelineError;
+use serde::Serialize;
+
+use crate::args::Scope;
+use crate::exit::{Exit, Failure};
+use crate::out::{Out, Style};
+use crate::progress;
+
+/// How the verbs that analyze read a bundle.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Reading {
+    #[command(flatten)]
+    scope: Scope,
+    /// Threads to work with [default: one per CPU]; the result does not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// A folder of binaries or debug files, to name frames that the bundle has no names for
+    #[arg(long, value_name = "DIR")]
+    debug_dir: Option<PathBuf>,
+    /// Exit with 3 when the bundle is incomplete or evidence was lost
+    #[arg(long)]
+    strict: bool,
+}
+
+impl Reading {
+    /// Analyses these parts of a bundle (all, when none is named), with a sign of life on a terminal.
+    pub(crate) fn analyze(&self, bundle: &Path, parts: &[Part], out: &Out) -> Result<Analysis, Failure> {
+        let [from, to] = self.scope.window.ends();
+        let options = Options {
+            threads: self.threads.map(usize::from),
+            from,
+            to,
+            scope: self.scope.who(),
+            parts: parts.to_vec(),
+            debug_dir: self.debug_dir.clone(),
+        };
+        let line = progress::line(out);
+        line.set_message(format!("reading {}", bundle.display()));
+        let analysis = coldcase_analyze::analyze(bundle, &options);
+        line.finish_and_clear();
+        analysis.map_err(failure)
+    }
+
+    /// The same of each bundle in turn, and what could not be read is told on stderr: for verbs whose page has no
+    /// place for it.
+    pub(crate) fn each(&self, bundles: &[PathBuf], parts: &[Part], out: &Out) -> Result<Vec<Analysis>, Failure> {
+        let mut all = Vec::with_capacity(bundles.len());
+        for bundle in bundles {
+            let analysis = self.analyze(bundle, parts, out)?;
+            for problem in &analysis.quality.problems {
+                out.warning(&format!("{}: {problem}", bundle.display()));
+            }
+            all.push(analysis);
+        }
+        Ok(all)
+    }
+
+    /// Refuses a scope where there is nothing that it could narrow.
+    pub(crate) fn refuse_scope(&self, what: &str) -> Result<(), Failure> {
+        match self.scope.narrows() {
+            true => Err(Failure::usage(format!("{what} is read whole: it takes no --from, --to, --pid and the like"))),
+            false => Ok(()),
+        }
+    }
+
+    /// How to exit: 3 when evidence was lost, or may have been for want of a seal, and it was asked to be strict.
+    pub(crate) fn exit(&self, all: &[Analysis]) -> Exit {
+        let flawed = |a: &Analysis| {
+            let lost = a.quality.losses.iter().any(|l| l.count > 0 || l.bytes > 0);
+            lost || !a.quality.problems.is_empty() || !a.bundle.complete
+        };
+        if self.strict && all.iter().any(flawed) { Exit::Lost } else { Exit::Fine }
+    }
+}
+
+/// Prints documents: one as it is, several as an array.
+pub(crate) fn documents<T: Serialize>(out: &Out, all: &[T]) -> Result<(), Failure> {
+    match all {
+        [one] => out.document(one),
+        several => out.document(&several),
+    }
+}
+
+/// Prints pages one after another, each below the name of its bundle where there are several.
+pub(crate) fn pages(out: &Out, all: &[Analysis], page: impl Fn(&Analysis) -> String) -> Result<(), Failure> {
+    let named = |a: &Analysis| match all.len() {
+        1 => page(a),
+        _ => format!("{}\n{}", out.style(Style::Bold, &format!("== {}", visible(&a.bundle.file))), page(a)),
+    };
+    out.text(&all.iter().map(named).collect::<Vec<_>>().join("\n"))
+}
+
+/// Which bundle a document is of.
+pub(crate) fn name(a: &Analysis) -> serde_json::Value {
+    serde_json::json!({"id": a.bundle.id, "file": a.bundle.file})
+}
+
+/// Writes a picture of the one bundle, if one was asked for.
+pub(crate) fn picture<E: std::fmt::Display>(
+    file: Option<&PathBuf>,
+    force: bool,
+    all: &[Analysis],
+    draw: impl Fn(&Analysis) -> Result<String, E>,
+) -> Result<(), Failure> {
+    match (file, all) {
+        (None, _) => Ok(()),
+        (Some(file), [one]) => write_new(file, &draw(one).map_err(|e| Failure::failed(e.to_string()))?, force),
+        (Some(_), _) => Err(Failure::usage("--svg: a picture is of one bundle")),
+    }
+}
+
+/// An error of the analysis, as a failure of the verb.
+pub(crate) fn failure(e: AnalyzeError) -> Failure {
+    match e {
+        AnalyzeError::Timeline(TimelineError::Open(open)) => open.into(),
+        AnalyzeError::Timeline(e @ TimelineError::Window { .. }) => {
+            Failure::usage(e.to_string()).hint("--from must be before --to")
+        }
+        e => Failure::usage(e.to_string()),
+    }
+}
+
+/// A document with the name and version of its schema.
+#[derive(Serialize)]
+pub(crate) struct Document<'a, T: Serialize> {
+    schema: Schema<'a>,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Serialize)]
+struct Schema<'a> {
+    name: &'a str,
+    version: u32,
+}
+
+impl<'a, T: Serialize> Document<'a, T> {
+    /// Version 1 of a document.
+    pub(crate) fn new(name: &'a str, body: T) -> Self {
+        Document { schema: Schema { name, version: 1 }, body }
+    }
+}
+
+/// Writes a file, and refuses to replace one unless forced.
+fn write_new(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
+    if file.exists() && !force {
+        return Err(
+            Failure::usage(format!("{}: exists", file.display())).hint("choose another name, or --force to replace it")
+        );
+    }
+    std::fs::write(file, text).map_err(|e| Failure::failed(format!("{}: {e}", file.display())))
+}
