@@ -194,7 +194,7 @@ def main():
         if "rust" in programs:
             started["rust"] = subprocess.Popen([programs["rust"], str(SECONDS)])
         if node:
-            started["node"] = subprocess.Popen([node, "--perf-basic-prof", HERE / "work.js", str(SECONDS)], cwd=folder)
+            started["node"] = subprocess.Popen([node, "--perf-basic-prof", "--no-turbo-inlining", HERE / "work.js", str(SECONDS)], cwd=folder)
         started["made"] = subprocess.Popen([programs["made"], str(SECONDS)])
         if python:
             started["python"] = subprocess.Popen([python, "-X", "perf", HERE / "work.py", str(SECONDS)])

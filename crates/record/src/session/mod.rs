@@ -260,7 +260,10 @@ impl Session<'_> {
                 scope: scope.clone(),
                 own: self.own.clone(),
             };
-            let refused = names.iter().all(|n| self.config.kernel.refuse.iter().any(|r| r == n));
+            let is_refused = |n: &&str| self.config.kernel.refuse.iter().any(|r| r == n);
+            // What stands beside a source (host.cpufreq, dns) goes with it; kernel sources are refused one by one.
+            let whole = names.first().is_some_and(|n| !n.contains('.') && is_refused(n));
+            let refused = whole || names.iter().all(is_refused);
             let started = match refused {
                 true => Err(Skip::new("refused, as asked", "")),
                 false => start(source, context),
