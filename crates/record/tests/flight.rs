@@ -340,7 +340,7 @@ fn a_process_that_ended_within_the_window_keeps_its_name_its_arguments_and_its_f
         _ => (0, Vec::new()),
     });
     let leaves: Vec<u64> = stacks.iter().filter(|s| s.0 == pid).filter_map(|s| s.1.first().copied()).collect();
-    assert!(leaves.len() > 5, "{} samples", leaves.len());
+    assert!(leaves.len() > 20, "{} samples", leaves.len());
     let name = |address: u64| {
         let map = maps.iter().find(|m| m.0 == pid && m.1 <= address && address < m.2)?;
         let offset = address - map.1 + map.3;
