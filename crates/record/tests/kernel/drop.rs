@@ -98,7 +98,7 @@ fn a_full_accept_queue_shows_in_no_more_drops_than_the_kernel_counts() {
             (0..rows).filter(|&i| Some(c.reason[i]) == overflow && c.destination_port[i] == 7996).count() as u64;
     });
     eprintln!("{overflowed} drops for a full queue, ListenOverflows {counted}");
-    // A SYN that a full queue turns away is freed as consumed, not as dropped (tcp_rcv_state_process): it is counted only. The last
-    // ACK of a handshake is a drop.
+    // Seen on 6.18: none of four overflows was a drop. Presumably the kernel frees a SYN that it turns away as consumed; that was not
+    // checked against its source, so only the bound is held.
     assert!(counted > 0 && overflowed <= counted);
 }
