@@ -60,10 +60,8 @@ static __always_inline int drop(struct sk_buff *skb, __u64 location, __u32 reaso
 	struct sock *sk = receiver ? receiver : BPF_CORE_READ(skb, sk);
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct packet packet;
-	struct cc_head head;
 	struct cc_run run;
 	struct drop *d;
-	void *ring;
 
 	if (!cc_begin(&run))
 		return 0;
@@ -72,14 +70,9 @@ static __always_inline int drop(struct sk_buff *skb, __u64 location, __u32 reaso
 		return cc_end(&run);
 	}
 	read_packet(&packet, skb);
-	cc_head(&run, &head, CC_KIND_PACKET_DROP);
-	ring = cc_ring();
-	d = ring ? bpf_ringbuf_reserve(ring, sizeof(*d), 0) : 0;
-	if (!d) {
-		cc_refused(&run, sizeof(*d));
+	d = cc_reserve(&run, CC_KIND_PACKET_DROP, sizeof(*d));
+	if (!d)
 		return cc_end(&run);
-	}
-	d->e.head = head;
 	d->e.time = now;
 	/* One that was read from the buffer is a mere number to the verifier, which allows no subtraction from it. */
 	d->e.socket = receiver ? cc_identity(receiver) : sk ? cc_mixed((__u64)sk) : 0;
@@ -101,7 +94,7 @@ static __always_inline int drop(struct sk_buff *skb, __u64 location, __u32 reaso
 	d->e.reserved2 = 0;
 	__builtin_memcpy(d->e.source_addr, packet.source, 16);
 	__builtin_memcpy(d->e.destination_addr, packet.destination, 16);
-	bpf_ringbuf_submit(d, cc_wake(ring, sizeof(*d)));
+	cc_submit(&run, d, sizeof(*d));
 	return cc_end(&run);
 }
 

@@ -187,42 +187,28 @@ static __always_inline void emit_without_stacks(struct cc_run *run, struct threa
 						__u64 now)
 {
 	struct cc_off_cpu *e;
-	struct cc_head head;
-	void *ring;
 
-	cc_head(run, &head, CC_KIND_OFF_CPU);
-	ring = cc_ring();
-	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
-	if (!e) {
-		cc_refused(run, sizeof(*e));
+	e = cc_reserve(run, CC_KIND_OFF_CPU, sizeof(*e));
+	if (!e)
 		return;
-	}
-	e->head = head;
 	fill(e, t, task, now);
-	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+	cc_submit(run, e, sizeof(*e));
 }
 
 static __always_inline void take_sum(struct cc_run *run, struct thread *t, struct sum *s, struct task_struct *task,
 				     __u64 now, bool tells)
 {
 	struct cc_off_cpu_sum *e;
-	struct cc_head head;
 	__u64 key, off_cpu, run_queue;
-	void *ring;
 
 	if (!s->key)
 		return;
 	key = __sync_lock_test_and_set(&s->key, 0);
 	off_cpu = __sync_lock_test_and_set(&s->off_cpu, 0);
 	run_queue = __sync_lock_test_and_set(&s->run_queue, 0);
-	cc_head_preemptible(run, &head, CC_KIND_OFF_CPU_SUM);
-	ring = cc_ring();
-	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
-	if (!e) {
-		cc_refused(run, sizeof(*e));
+	e = cc_reserve_preemptible(run, CC_KIND_OFF_CPU_SUM, sizeof(*e));
+	if (!e)
 		return;
-	}
-	e->head = head;
 	e->time = t->summed;
 	e->duration = now - t->summed;
 	e->off_cpu = off_cpu;
@@ -237,7 +223,7 @@ static __always_inline void take_sum(struct cc_run *run, struct thread *t, struc
 	e->state = (__u16)(key >> 32);
 	e->syscall = (__s16)(key >> 48);
 	e->reserved = 0;
-	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+	cc_submit(run, e, sizeof(*e));
 }
 
 /* Takes the sums of a thread, and its CPU time with them unless it is just adding to it. */

@@ -75,20 +75,13 @@ static __always_inline void tell_owner(struct cc_run *run, struct sock *sk, stru
 				       __u64 inode, __u8 state)
 {
 	struct cc_socket_owner *e;
-	struct cc_head head;
-	void *ring;
 
 	if (!note->owner || note->told || note->owner == cc_self_tgid)
 		return;
 	note->told = 1;
-	cc_head(run, &head, CC_KIND_SOCKET_OWNER);
-	ring = cc_ring();
-	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
-	if (!e) {
-		cc_refused(run, sizeof(*e));
+	e = cc_reserve(run, CC_KIND_SOCKET_OWNER, sizeof(*e));
+	if (!e)
 		return;
-	}
-	e->head = head;
 	e->time = now;
 	e->socket = cc_identity(sk);
 	e->inode = inode;
@@ -100,7 +93,7 @@ static __always_inline void tell_owner(struct cc_run *run, struct sock *sk, stru
 	e->reserved = 0;
 	e->reserved2 = 0;
 	read_ends_of_full(e, sk);
-	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+	cc_submit(run, e, sizeof(*e));
 }
 
 static __always_inline void read_figures(struct cc_tcp_info *e, struct sock *sk, struct tcp_sock *tp)
@@ -155,19 +148,12 @@ static __always_inline void tell_info(struct cc_run *run, struct sock *sk, struc
 				      __u64 now, __u8 why, __u8 state)
 {
 	struct cc_tcp_info *e;
-	struct cc_head head;
-	void *ring;
 
 	if (note->owner && note->owner == cc_self_tgid)
 		return;
-	cc_head(run, &head, CC_KIND_TCP_INFO);
-	ring = cc_ring();
-	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
-	if (!e) {
-		cc_refused(run, sizeof(*e));
+	e = cc_reserve(run, CC_KIND_TCP_INFO, sizeof(*e));
+	if (!e)
 		return;
-	}
-	e->head = head;
 	e->time = now;
 	e->socket = cc_identity(sk);
 	e->age = now - note->since;
@@ -183,7 +169,7 @@ static __always_inline void tell_info(struct cc_run *run, struct sock *sk, struc
 	read_figures(e, sk, tp);
 	read_queues(e, sk, tp, state == TCP_LISTEN);
 	read_ends_of_full(e, sk);
-	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+	cc_submit(run, e, sizeof(*e));
 }
 
 SEC("tp_btf/inet_sock_set_state")

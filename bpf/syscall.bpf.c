@@ -5,6 +5,7 @@
  * twice or lost.
  */
 #include "coldcase.bpf.h"
+#include "sums.bpf.h"
 
 CC_SENDS(cc_syscall_sum);
 CC_SENDS(cc_slow_syscall);
@@ -241,19 +242,4 @@ static long flush(struct bpf_map *map, struct key *key, struct sum *sum, void *u
 	return 0;
 }
 
-/* An iterator over what is short: its first step writes all sums. */
-SEC("iter/bpf_map")
-int flush_sums(struct bpf_iter__bpf_map *ctx)
-{
-	if (ctx->meta->seq_num == 0)
-		bpf_for_each_map_elem(&sums, flush, 0, 0);
-	return 0;
-}
-
-SEC("iter/bpf_map")
-int end_sums(struct bpf_iter__bpf_map *ctx)
-{
-	if (ctx->meta->seq_num == 0)
-		bpf_for_each_map_elem(&sums, flush, 0, 0);
-	return 0;
-}
+CC_FLUSHES(sums, flush)

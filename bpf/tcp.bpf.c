@@ -15,24 +15,17 @@ int inet_sock_set_state(__u64 *ctx)
 	struct sock *sk = (struct sock *)ctx[0];
 	__u64 id = bpf_get_current_pid_tgid();
 	struct cc_tcp_state *e;
-	struct cc_head head;
 	struct cc_run run;
 	bool interrupted;
-	void *ring;
 
 	if (sk->sk_protocol != IPPROTO_TCP || !cc_begin(&run))
 		return 0;
 	interrupted = cc_interrupted(ctx);
 	if (!interrupted && id >> 32 == cc_self_tgid)
 		return cc_end(&run);
-	cc_head(&run, &head, CC_KIND_TCP_STATE);
-	ring = cc_ring();
-	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
-	if (!e) {
-		cc_refused(&run, sizeof(*e));
+	e = cc_reserve(&run, CC_KIND_TCP_STATE, sizeof(*e));
+	if (!e)
 		return cc_end(&run);
-	}
-	e->head = head;
 	e->time = bpf_ktime_get_boot_ns();
 	e->socket = cc_identity(sk);
 	e->pid = id >> 32;
@@ -41,7 +34,7 @@ int inet_sock_set_state(__u64 *ctx)
 	e->new_state = ctx[2];
 	e->on_behalf = !interrupted;
 	read_ends_of_full(e, sk);
-	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+	cc_submit(&run, e, sizeof(*e));
 	return cc_end(&run);
 }
 
@@ -49,20 +42,13 @@ static __always_inline int retransmit(struct sock_common *common, const void *so
 				      __u32 seq, __u32 segments, __s32 error, bool synack)
 {
 	struct cc_tcp_retransmit *e;
-	struct cc_head head;
 	struct cc_run run;
-	void *ring;
 
 	if (!cc_begin(&run))
 		return 0;
-	cc_head(&run, &head, CC_KIND_TCP_RETRANSMIT);
-	ring = cc_ring();
-	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
-	if (!e) {
-		cc_refused(&run, sizeof(*e));
+	e = cc_reserve(&run, CC_KIND_TCP_RETRANSMIT, sizeof(*e));
+	if (!e)
 		return cc_end(&run);
-	}
-	e->head = head;
 	e->time = bpf_ktime_get_boot_ns();
 	e->socket = socket ? cc_identity(socket) : 0;
 	e->seq = seq;
@@ -73,7 +59,7 @@ static __always_inline int retransmit(struct sock_common *common, const void *so
 	read_ends(e, common);
 	if (netns_of_listener)
 		e->netns = netns_of_listener;
-	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+	cc_submit(&run, e, sizeof(*e));
 	return cc_end(&run);
 }
 
@@ -123,21 +109,14 @@ static __always_inline int reset(void *ctx, struct sock *sk, struct sk_buff *skb
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct cc_tcp_reset *e;
-	struct cc_head head;
 	struct cc_run run;
-	void *ring;
 
 	if (!cc_begin(&run))
 		return 0;
-	cc_head(&run, &head, CC_KIND_TCP_RESET);
-	ring = cc_ring();
-	e = ring ? bpf_ringbuf_reserve(ring, sizeof(*e), 0) : 0;
-	if (!e) {
-		cc_refused(&run, sizeof(*e));
+	e = cc_reserve(&run, CC_KIND_TCP_RESET, sizeof(*e));
+	if (!e)
 		return cc_end(&run);
-	}
-	__builtin_memset(e, 0, sizeof(*e));
-	e->head = head;
+	__builtin_memset((void *)e + sizeof(e->head), 0, sizeof(*e) - sizeof(e->head));
 	e->time = bpf_ktime_get_boot_ns();
 	e->pid = id >> 32;
 	e->tid = (__u32)id;
@@ -157,7 +136,7 @@ static __always_inline int reset(void *ctx, struct sock *sk, struct sk_buff *skb
 	/* A listener is at one end only. */
 	if (skb && (!sk || !e->remote_port))
 		ends_from_packet(e, skb);
-	bpf_ringbuf_submit(e, cc_wake(ring, sizeof(*e)));
+	cc_submit(&run, e, sizeof(*e));
 	return cc_end(&run);
 }
 

@@ -136,19 +136,35 @@ static __always_inline __u64 cc_wake(void *ring, __u64 size)
 	return waiting >> cc_wake_shift != (waiting + size) >> cc_wake_shift ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-/* Room in the ring for an event of `size` bytes, its head filled. Null, and counted, when there is none. */
-static __always_inline void *cc_reserve(struct cc_run *run, __u16 kind, __u64 size)
+static __always_inline void *cc_room(struct cc_run *run, const struct cc_head *head, __u64 size)
 {
-	struct cc_head head, *e;
+	struct cc_head *e;
 
-	cc_head(run, &head, kind);
 	run->ring = cc_ring();
 	e = run->ring ? bpf_ringbuf_reserve(run->ring, size, 0) : 0;
 	if (e)
-		*e = head;
+		*e = *head;
 	else
 		cc_refused(run, size);
 	return e;
+}
+
+/* Room in the ring for an event of `size` bytes, its head filled. Null, and counted, when there is none. */
+static __always_inline void *cc_reserve(struct cc_run *run, __u16 kind, __u64 size)
+{
+	struct cc_head head;
+
+	cc_head(run, &head, kind);
+	return cc_room(run, &head, size);
+}
+
+/* The same where the CPU may be taken away in between, as in an iterator. */
+static __always_inline void *cc_reserve_preemptible(struct cc_run *run, __u16 kind, __u64 size)
+{
+	struct cc_head head;
+
+	cc_head_preemptible(run, &head, kind);
+	return cc_room(run, &head, size);
 }
 
 /* Hands over what was reserved. */

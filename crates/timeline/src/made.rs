@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use coldcase_model::Boottime;
 
+use crate::space::is_nearer;
+
 /// A function that a runtime made.
 #[derive(Debug)]
 struct Made {
@@ -51,12 +53,7 @@ impl MadeCode {
             if addr >= m.end || m.time < life.0 || m.time >= life.1 {
                 continue;
             }
-            let better = match best {
-                None => true,
-                Some(b) if m.time <= at => b.time > at || b.time < m.time,
-                Some(b) => b.time > at && m.time < b.time,
-            };
-            if better {
+            if is_nearer(m.time, best.map(|b| b.time), at) {
                 best = Some(m);
             }
         }

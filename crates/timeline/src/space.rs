@@ -24,6 +24,15 @@ pub(crate) struct Space {
     pub(crate) reach: Vec<u64>,
 }
 
+/// Whether what was seen at `time` tells more about `at` than the `best` so far: the latest before, else the earliest after.
+pub(crate) fn is_nearer(time: Boottime, best: Option<Boottime>, at: Boottime) -> bool {
+    match best {
+        None => true,
+        Some(best) if time <= at => best > at || best < time,
+        Some(best) => best > at && time < best,
+    }
+}
+
 impl Space {
     /// The mapping of an address: the latest before `at`, else the earliest after.
     pub(crate) fn find(&self, addr: u64, at: Boottime) -> Option<&Map> {
@@ -35,12 +44,7 @@ impl Space {
             if addr >= m.end {
                 continue;
             }
-            let better = match best {
-                None => true,
-                Some(b) if m.time <= at => b.time > at || b.time < m.time,
-                Some(b) => b.time > at && m.time < b.time,
-            };
-            if better {
+            if is_nearer(m.time, best.map(|b| b.time), at) {
                 best = Some(m);
             }
         }

@@ -172,14 +172,7 @@ fn stat(text: &str, version: u32, label: &str, out: &mut dyn Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Default)]
-    struct Seen(Vec<(String, String, f64)>);
-    impl Out for Seen {
-        fn sample(&mut self, name: &str, labels: &str, value: f64) {
-            self.0.push((name.into(), labels.into(), value));
-        }
-    }
+    use crate::metrics::seen::Seen;
 
     #[test]
     fn both_versions_tell_throttling_in_seconds() {

@@ -7,6 +7,8 @@ mod frequency;
 mod host;
 mod proc;
 mod scrape;
+#[cfg(test)]
+mod seen;
 
 pub use config::{MetricsConfig, ScrapeTarget, TargetError};
 pub use host::HostMetrics;

@@ -243,19 +243,7 @@ fn file_nr(text: &str, out: &mut dyn Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Default)]
-    struct Seen(Vec<(String, String, f64)>);
-    impl Out for Seen {
-        fn sample(&mut self, name: &str, labels: &str, value: f64) {
-            self.0.push((name.into(), labels.into(), value));
-        }
-    }
-    impl Seen {
-        fn value(&self, name: &str, labels: &str) -> Option<f64> {
-            self.0.iter().find(|s| s.0 == name && s.1 == labels).map(|s| s.2)
-        }
-    }
+    use crate::metrics::seen::Seen;
 
     #[test]
     fn samples_have_node_exporters_names_and_units() {

@@ -6,7 +6,7 @@ mod config;
 mod grpc;
 mod http;
 mod intake;
-mod protobuf;
+pub(crate) mod protobuf;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

@@ -54,8 +54,8 @@ fn level(bytes: &[u8], base: usize, levels: u32) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Any encoding of up to ten bytes: senders may pad them.
-fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+/// The number at `at`, which is moved behind it. Any encoding of up to ten bytes: senders may pad them.
+pub(crate) fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let mut value = 0u64;
     for shift in (0..70).step_by(7) {
         let byte = *bytes.get(*at)?;

@@ -1,6 +1,7 @@
 //! OTel spans that took too long, or whose status is an error. The request is walked, nothing is built of it.
 
 use super::{Condition, Met, Rule, Seen, cut};
+use crate::otlp::protobuf;
 
 /// See the module.
 pub(super) struct Spans {
@@ -119,15 +120,10 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..70).step_by(7) {
-            let byte = *self.take(1)?.first()?;
-            value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
+        let mut at = 0;
+        let value = protobuf::varint(self.bytes, &mut at)?;
+        self.take(at)?;
+        Some(value)
     }
 }
 
