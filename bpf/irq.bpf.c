@@ -144,7 +144,7 @@ static long flush(struct bpf_map *map, struct key *key, struct sum *sum, void *u
 
 	if (!sum->count || !cc_begin(&run))
 		return 0;
-	e = cc_reserve(&run, CC_KIND_INTERRUPT_SUM, sizeof(*e));
+	e = cc_reserve_preemptible(&run, CC_KIND_INTERRUPT_SUM, sizeof(*e));
 	if (!e) {
 		/* The sum stays for the next flush. */
 		cc_end(&run);

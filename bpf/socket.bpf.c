@@ -79,7 +79,7 @@ static __always_inline void tell_owner(struct cc_run *run, struct sock *sk, stru
 	if (!note->owner || note->told || note->owner == cc_self_tgid)
 		return;
 	note->told = 1;
-	e = cc_reserve(run, CC_KIND_SOCKET_OWNER, sizeof(*e));
+	e = cc_reserve_preemptible(run, CC_KIND_SOCKET_OWNER, sizeof(*e));
 	if (!e)
 		return;
 	e->time = now;
@@ -151,7 +151,7 @@ static __always_inline void tell_info(struct cc_run *run, struct sock *sk, struc
 
 	if (note->owner && note->owner == cc_self_tgid)
 		return;
-	e = cc_reserve(run, CC_KIND_TCP_INFO, sizeof(*e));
+	e = cc_reserve_preemptible(run, CC_KIND_TCP_INFO, sizeof(*e));
 	if (!e)
 		return;
 	e->time = now;

@@ -220,7 +220,7 @@ static long flush(struct bpf_map *map, struct key *key, struct sum *sum, void *u
 	}
 	if (!cc_begin(&run))
 		return 0;
-	e = cc_reserve(&run, CC_KIND_SYSCALL_SUM, sizeof(*e));
+	e = cc_reserve_preemptible(&run, CC_KIND_SYSCALL_SUM, sizeof(*e));
 	if (!e) {
 		/* The sum stays for the next flush. */
 		cc_end(&run);
