@@ -20,9 +20,9 @@ part untraced python3 tests/truth/untraced.py
 part hostile python3 tests/hostile/hostile.py long storms
 # Sets the clock of this host by an hour for some seconds.
 part clock-step python3 tests/hostile/hostile.py clock
-part otlp-sdk env COLDCASE_OTLP_SPANS=50000 cargo test -p coldcase-record --test otlp
+part otlp-sdk env COLDCASE_OTLP_SPANS=50000 cargo test --workspace --test otlp
 part fuzz tests/fuzz.sh "${FUZZ_SECONDS:-600}"
-part flips env COLDCASE_FLIPS=10000 cargo test -p coldcase-bundle --test damage
+part flips env COLDCASE_FLIPS=10000 cargo test --workspace --test damage
 for fault in cpu lock fsync slow-query downstream-sleep reset; do
 	part "demo with $fault" env FAULT="$fault" DEMO_OUT="target/long/$fault" tests/demo.sh
 done

@@ -14,7 +14,9 @@ use crate::gate::Identity;
 use crate::mark::Mark;
 use crate::reader::{self, Batch, BatchBody, ChunkInfo, Found, Problem, chunk, index, scan};
 use crate::wire;
-use crate::writer::{Assembler, Body, Item, Job, Packed, Sink, StreamDef, pack, random_id, repack, system_now};
+use crate::writer::{
+    Assembler, Body, Compressor, Item, Job, Packed, Sink, StreamDef, pack, random_id, received, repack, system_now,
+};
 
 /// What [`recover`] kept and lost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -228,7 +230,8 @@ impl<'a> Work<'a> {
         let def = StreamDef::beside(stream, &self.found.definitions)?;
         let item = Item { def: def.into(), first_row, log_time: system_now(), body: Body::Rows(rows) };
         let job = Job { number: 0, class: Loss::DEF.class, offset: None, items: vec![item] };
-        match pack(job, &Identity, 3) {
+        let packed = Compressor::new(3).map_err(|e| e.to_string()).and_then(|mut zstd| pack(job, &Identity, &mut zstd));
+        match packed {
             Ok(packed) => Ok(self.out.append(packed)?),
             Err(reason) => Err(crate::WriteError::Columns { stream: stream.to_owned(), reason }.into()),
         }
@@ -252,7 +255,14 @@ fn read_one(
     if mark.is_some() && sure.is_none() {
         info.streams = chunk::survey(&record, &found.definitions)?.streams;
     }
-    let packed = repack(bytes, &record, &info, sure, &found.definitions)?;
+    let mut packed = repack(bytes, &record, &info, sure, &found.definitions)?;
+    for batch in &batches {
+        if let BatchBody::Columns(rows) = &batch.body
+            && let Some((stream, items)) = received(&batch.stream, rows)
+        {
+            *packed.items.entry(stream.to_owned()).or_default() += items;
+        }
+    }
     Ok((info, batches, packed))
 }
 

@@ -1,9 +1,8 @@
 //! Columns: the rows of one stream, field by field. The same type is filled by the recorder and read by the reader.
 
-use std::collections::HashMap;
-
 use crate::event::{EventDef, Layout};
 use crate::field::{FieldType, Ip};
+use crate::intern::Index;
 
 /// The values of one field for a run of rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,7 +95,7 @@ pub struct TextColumn {
     pub ids: Vec<u32>,
     /// The distinct values, in order of first appearance.
     pub entries: Vec<Box<[u8]>>,
-    seen: HashMap<Box<[u8]>, u32>,
+    index: Index,
 }
 
 impl PartialEq for TextColumn {
@@ -108,7 +107,7 @@ impl PartialEq for TextColumn {
 impl TextColumn {
     /// A column as a reader gets it. Every id must index an entry: the caller checked.
     pub fn from_parts(ids: Vec<u32>, entries: Vec<Box<[u8]>>) -> Self {
-        TextColumn { ids, entries, seen: HashMap::new() }
+        TextColumn { ids, entries, index: Index::default() }
     }
 
     /// Appends a row.
@@ -119,13 +118,7 @@ impl TextColumn {
 
     /// The id of a value, which becomes an entry if it is none yet.
     fn intern(&mut self, value: &[u8]) -> u32 {
-        if let Some(&id) = self.seen.get(value) {
-            return id;
-        }
-        let id = self.entries.len() as u32;
-        self.entries.push(value.into());
-        self.seen.insert(value.into(), id);
-        id
+        self.index.intern(&mut self.entries, value)
     }
 
     /// The bytes of a row; empty where the row does not exist.
@@ -146,7 +139,7 @@ pub struct StackColumn {
     pub ids: Vec<u32>,
     /// The distinct stacks, in order of first appearance; raw addresses, leaf first.
     pub entries: Vec<Box<[u64]>>,
-    seen: HashMap<Box<[u64]>, u32>,
+    index: Index,
 }
 
 impl PartialEq for StackColumn {
@@ -158,7 +151,7 @@ impl PartialEq for StackColumn {
 impl StackColumn {
     /// A column as a reader gets it. Every id must index an entry: the caller checked.
     pub fn from_parts(ids: Vec<u32>, entries: Vec<Box<[u64]>>) -> Self {
-        StackColumn { ids, entries, seen: HashMap::new() }
+        StackColumn { ids, entries, index: Index::default() }
     }
 
     /// Appends a row.
@@ -169,13 +162,7 @@ impl StackColumn {
 
     /// The id of a stack, which becomes an entry if it is none yet.
     fn intern(&mut self, frames: &[u64]) -> u32 {
-        if let Some(&id) = self.seen.get(frames) {
-            return id;
-        }
-        let id = self.entries.len() as u32;
-        self.entries.push(frames.into());
-        self.seen.insert(frames.into(), id);
-        id
+        self.index.intern(&mut self.entries, frames)
     }
 
     /// The frames of a row; empty where there are none.

@@ -17,6 +17,7 @@ pub mod field;
 pub mod file;
 pub mod finding;
 pub mod header;
+mod intern;
 pub mod loss;
 pub mod manifest;
 pub mod quantity;

@@ -40,6 +40,10 @@ pub struct StreamEntry {
     pub kind: u16,
     /// Rows (events) or, for raw streams, messages.
     pub events: u64,
+    /// Of a raw stream: the items in its messages (packets), by its receipts; absent where the recorder does not look into them, and
+    /// where chunks were taken over from other bundles unread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<u64>,
     /// Bytes before compression.
     pub bytes: u64,
     /// Smallest time of a row, BOOTTIME.

@@ -173,15 +173,20 @@ impl Assembler {
         let (start, end) = self.times.unwrap_or((u64::MAX, 0));
         self.times = Some((start.min(index.message_start_time), end.max(index.message_end_time)));
         self.indexes.push(index);
-        self.count(&mark.streams, &packed.kinds);
+        self.count(&mark.streams, &packed.kinds, &packed.items);
         Ok(())
     }
 
-    fn count(&mut self, streams: &[MarkStream], kinds: &BTreeMap<String, u16>) {
+    fn count(&mut self, streams: &[MarkStream], kinds: &BTreeMap<String, u16>, items: &BTreeMap<String, u64>) {
         for s in streams {
             let entry = self.streams.entry(s.name.clone()).or_default();
             entry.name.clone_from(&s.name);
             entry.kind = kinds.get(&s.name).copied().unwrap_or(0);
+            if entry.kind == 0 {
+                // Once a part is not known, the sum is not.
+                let before = if entry.events == 0 { Some(0) } else { entry.items };
+                entry.items = before.zip(items.get(&s.name)).map(|(sum, n)| sum.saturating_add(*n));
+            }
             entry.events += s.rows;
             entry.bytes += s.bytes;
             entry.first = Some(entry.first.map_or(s.start, |f| f.min(s.start)));

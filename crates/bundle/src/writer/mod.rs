@@ -19,7 +19,7 @@ pub(crate) use appender::{Assembler, META_BUNDLE, META_DOCS, META_MANIFEST};
 pub use handle::Writer;
 pub use options::{ClassBacklog, RawMessage, WriterOptions, WriterStats};
 pub(crate) use options::{random_id, system_now};
-pub(crate) use pack::{Body, Item, Job, Packed, pack, span};
+pub(crate) use pack::{Body, Compressor, Item, Job, Packed, pack, received, span};
 pub(crate) use registry::{StreamDef, channel_bytes, class_of};
 pub(crate) use repack::{carry, repack};
 pub use rotate::{NextFile, Rotation};

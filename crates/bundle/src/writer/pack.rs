@@ -68,10 +68,30 @@ pub(crate) struct Packed {
     pub(crate) streams: Vec<MarkStream>,
     /// Kinds by stream.
     pub(crate) kinds: BTreeMap<String, u16>,
+    /// Items in the messages of each raw stream, by its receipts.
+    pub(crate) items: BTreeMap<String, u64>,
+}
+
+/// Compresses chunk after chunk with one context: a new one for each would clear its tables each time.
+pub(crate) struct Compressor {
+    zstd: zstd::bulk::Compressor<'static>,
+    level: i32,
+}
+
+impl Compressor {
+    pub(crate) fn new(level: i32) -> std::io::Result<Compressor> {
+        Ok(Compressor { zstd: zstd::bulk::Compressor::new(level)?, level })
+    }
+
+    fn compress(&mut self, class: Class, content: &[u8]) -> std::io::Result<Vec<u8>> {
+        // Headers of packets repeat in short steps: level 1 takes a third of the time of level 3 and leaves fewer bytes.
+        self.zstd.set_compression_level(if class == Class::Packet { self.level.min(1) } else { self.level })?;
+        self.zstd.compress(content)
+    }
 }
 
 /// Encodes and compresses a cut chunk.
-pub(crate) fn pack(job: Job, gate: &dyn Gate, level: i32) -> Result<Packed, String> {
+pub(crate) fn pack(job: Job, gate: &dyn Gate, compressor: &mut Compressor) -> Result<Packed, String> {
     let mut content = Vec::with_capacity(1 << 20);
     let mut packed = Draft::default();
     let mut defined = BTreeSet::new();
@@ -88,9 +108,7 @@ pub(crate) fn pack(job: Job, gate: &dyn Gate, level: i32) -> Result<Packed, Stri
     for item in job.items {
         packed.message(item, job.offset, gate, &mut content)?;
     }
-    // Headers of packets repeat in short steps: level 1 takes a third of the time of level 3 and leaves fewer bytes.
-    let level = if job.class == Class::Packet { level.min(1) } else { level };
-    packed.finish(job.class.name().to_owned(), &content, level)
+    packed.finish(job.class, &content, compressor)
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +118,7 @@ struct Draft {
     entries: BTreeMap<u16, Vec<records::MessageIndexEntry>>,
     streams: Vec<MarkStream>,
     kinds: BTreeMap<String, u16>,
+    items: BTreeMap<String, u64>,
     times: Option<(u64, u64)>,
 }
 
@@ -109,6 +128,9 @@ impl Draft {
         let log_time = unsigned(item.log_time);
         let (rows, start, end, publish_time, sequence, body) = match item.body {
             Body::Rows(rows) => {
+                if let Some((stream, items)) = received(&def.name, &rows) {
+                    *self.items.entry(stream.to_owned()).or_default() += items;
+                }
                 let (start, end) = def.event.map_or((0, u64::MAX), |event| span(event, &rows));
                 let publish = offset.map_or(log_time, |o| unsigned(Utc((start as i64).saturating_add(o))));
                 let bytes = encode_batch(&def.name, item.first_row, &rows, gate).map_err(|e| e.to_string())?;
@@ -149,11 +171,11 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(self, class: String, content: &[u8], level: i32) -> Result<Packed, String> {
+    fn finish(self, class: Class, content: &[u8], compressor: &mut Compressor) -> Result<Packed, String> {
         if content.len() as u64 > crate::limits::CHUNK_DECOMPRESSED {
             return Err(format!("a chunk of {} bytes is larger than a reader accepts", content.len()));
         }
-        let compressed = zstd::bulk::compress(content, level).map_err(|e| e.to_string())?;
+        let compressed = compressor.compress(class, content).map_err(|e| e.to_string())?;
         let (start, end) = self.times.unwrap_or_default();
         let header = records::ChunkHeader {
             message_start_time: start,
@@ -185,7 +207,7 @@ impl Draft {
             uncompressed_size: content.len() as u64,
         };
         Ok(Packed {
-            class,
+            class: class.name().to_owned(),
             chunk,
             indexes,
             index,
@@ -194,8 +216,16 @@ impl Draft {
             messages,
             streams: self.streams,
             kinds: self.kinds,
+            items: self.items,
         })
     }
+}
+
+/// Of the receipts of a raw stream: that stream, and the items in its messages; nothing where they were not all counted.
+pub(crate) fn received<'a>(stream: &'a str, rows: &Columns) -> Option<(&'a str, u64)> {
+    let raw = stream.strip_suffix(".receipts")?;
+    let Some(Column::U64(items)) = rows.get("items") else { return None };
+    (!items.contains(&0)).then(|| (raw, items.iter().fold(0, |sum: u64, &n| sum.saturating_add(n))))
 }
 
 /// MCAP times are unsigned; a clock before 1970 is told as 1970.

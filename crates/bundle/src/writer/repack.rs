@@ -71,6 +71,7 @@ pub(crate) fn repack(
         messages,
         streams: mark.map_or_else(|| streams(info), |m| m.streams.clone()),
         kinds,
+        items: BTreeMap::new(),
     })
 }
 
@@ -139,5 +140,6 @@ pub(crate) fn carry(bytes: &[u8], info: &ChunkInfo, mark: &Mark, definitions: &D
         messages,
         streams: mark.streams.clone(),
         kinds,
+        items: BTreeMap::new(),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::appender::Assembler;
 use super::options::WriterOptions;
-use super::pack::{Job, Packed, pack};
+use super::pack::{Compressor, Job, Packed, pack};
 use super::shared::Shared;
 use super::sink::to_write_error;
 use crate::error::WriteError;
@@ -55,12 +55,13 @@ pub(crate) fn worker(
     appender: Sender<Message>,
     options: &WriterOptions,
 ) -> Result<JoinHandle<()>, WriteError> {
-    let (gate, level) = (options.gate.clone(), options.level);
+    let gate = options.gate.clone();
+    let mut compressor = Compressor::new(options.level).map_err(|e| to_write_error(Path::new("zstd"), &e))?;
     spawn("pack", move || {
         for job in jobs {
             let (number, class) = (job.number, job.class.name());
             let rows = job.items.iter().map(super::pack::Item::rows).sum();
-            let packed = pack(job, gate.as_ref(), level).map(Box::new);
+            let packed = pack(job, gate.as_ref(), &mut compressor).map(Box::new);
             if appender.send(Message::Packed { number, class, rows, packed }).is_err() {
                 return;
             }

@@ -14,12 +14,72 @@ pub(crate) fn are_told() -> bool {
     lines.find_map(|l| parse(&l).map(|f| f.0)).is_some_and(|address| address != 0)
 }
 
-/// The functions that hold these addresses, and how many they hold. Empty when the kernel does not tell addresses.
-pub(crate) fn names(addresses: &BTreeSet<u64>) -> (BTreeSet<Named>, usize) {
-    if addresses.is_empty() {
-        return Default::default();
+/// The kernel's own functions, kept after the first look: its list takes a twentieth of a second of CPU to read, and they stay where they
+/// are. Those of modules and of BPF programs come and go, and are read again each time.
+#[derive(Debug, Default)]
+pub(crate) struct Kallsyms {
+    own: Option<Own>,
+}
+
+/// In order of address, each start once.
+#[derive(Debug, Default)]
+struct Own {
+    starts: Vec<u64>,
+    /// Where the name of each begins in `names`; one more for the end of the last.
+    at: Vec<usize>,
+    names: String,
+}
+
+impl Kallsyms {
+    /// The functions that hold these addresses, and how many they hold. Empty when the kernel does not tell addresses.
+    pub(crate) fn names(&mut self, addresses: &BTreeSet<u64>) -> (BTreeSet<Named>, usize) {
+        if addresses.is_empty() {
+            return Default::default();
+        }
+        let read = || std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+        self.names_from(addresses, read)
     }
-    within(&std::fs::read_to_string("/proc/kallsyms").unwrap_or_default(), addresses)
+
+    fn names_from(&mut self, addresses: &BTreeSet<u64>, read: impl Fn() -> String) -> (BTreeSet<Named>, usize) {
+        let mut text = None;
+        let own = self.own.get_or_insert_with(|| Own::parse(text.insert(read())));
+        let found: Vec<(u64, Option<Named>)> = addresses.iter().map(|&a| (a, own.find(a))).collect();
+        let others: BTreeSet<u64> = found.iter().filter(|(_, named)| named.is_none()).map(|&(a, _)| a).collect();
+        let mut named: BTreeSet<Named> = found.into_iter().filter_map(|(_, named)| named).collect();
+        let mut held = addresses.len() - others.len();
+        if !others.is_empty() {
+            let (more, among) = within(&text.unwrap_or_else(read), &others);
+            named.extend(more);
+            held += among;
+        }
+        (named, held)
+    }
+}
+
+impl Own {
+    fn parse(text: &str) -> Own {
+        let is_own = |line: &&str| !line.ends_with(']');
+        let mut functions: Vec<_> = text.lines().filter(is_own).filter_map(parse).filter(|f| f.0 != 0).collect();
+        functions.sort_by_key(|f| f.0);
+        functions.dedup_by_key(|f| f.0);
+        let mut own = Own::default();
+        for (start, name) in functions {
+            own.starts.push(start);
+            own.at.push(own.names.len());
+            own.names.push_str(name);
+        }
+        own.at.push(own.names.len());
+        own.names.shrink_to_fit();
+        own
+    }
+
+    /// The function that holds an address and ends where the next of the kernel's own begins.
+    fn find(&self, address: u64) -> Option<Named> {
+        let i = self.starts.partition_point(|&s| s <= address).checked_sub(1)?;
+        let (start, next) = (self.starts[i], *self.starts.get(i + 1)?);
+        let name = self.names.get(self.at[i]..self.at[i + 1])?;
+        Some(Named { start, size: next - start, name: name.to_owned() })
+    }
 }
 
 fn within(text: &str, addresses: &BTreeSet<u64>) -> (BTreeSet<Named>, usize) {
@@ -44,6 +104,22 @@ fn parse(line: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernels_own_functions_are_read_once_and_those_of_modules_each_time() {
+        let own =
+            "0000000000000100 T first\n0000000000000200 t second\n0000000000000200 T alias\n0000000000000300 T last\n";
+        let mut kallsyms = Kallsyms::default();
+        let name = |found: (BTreeSet<Named>, usize)| (found.0.into_iter().map(|n| n.name).collect::<Vec<_>>(), found.1);
+        let text = format!("{own}0000000000000800 t before\t[module]\n");
+        let found = kallsyms.names_from(&BTreeSet::from([0x110, 0x210, 0x810]), || text.clone());
+        assert_eq!(name(found), (vec!["first".into(), "second".into(), "before".into()], 3));
+        let found = kallsyms.names_from(&BTreeSet::from([0x1f0, 0x2ff]), String::new);
+        assert_eq!(name(found), (vec!["first".into(), "second".into()], 2));
+        let text = format!("{own}0000000000000800 t after\t[module]\n");
+        let found = kallsyms.names_from(&BTreeSet::from([0x50, 0x310, 0x810]), || text.clone());
+        assert_eq!(name(found), (vec!["last".into(), "after".into()], 2));
+    }
 
     #[test]
     fn an_address_belongs_to_the_function_before_it() {

@@ -12,9 +12,10 @@ use coldcase_model::events::{SourceState, Symbol, SymbolModule};
 use coldcase_model::loss::Reason;
 
 use super::elf::{self, State};
+use super::kernel::Kallsyms;
 use super::module::{Look, ModuleNames};
 use super::seen::{Batch, Seen};
-use super::{Named, SYMBOLS, jit, kernel, vdso};
+use super::{Named, SYMBOLS, jit, vdso};
 use crate::clock;
 use crate::host::known::Known;
 use crate::host::maps::Module;
@@ -38,6 +39,7 @@ pub(crate) struct Namer {
     seen: Seen,
     known: Known,
     kernel: ModuleNames,
+    kallsyms: Kallsyms,
     files: HashMap<Arc<Module>, ModuleNames>,
     /// By pid and the beginning of its program: pids are reused.
     made: HashMap<(u32, u64), ModuleNames>,
@@ -66,6 +68,7 @@ impl Namer {
             seen,
             known,
             kernel: ModuleNames::new("kernel".into(), String::new()),
+            kallsyms: Kallsyms::default(),
             files: HashMap::new(),
             made: HashMap::new(),
             unmapped: Vec::new(),
@@ -171,7 +174,7 @@ impl Namer {
         if wanted.is_empty() {
             return;
         }
-        let (named, held) = kernel::names(&wanted);
+        let (named, held) = self.kallsyms.names(&wanted);
         let state = if held == 0 { "no-symbols" } else { "kallsyms" };
         self.kernel.found(look(named, held, state, began), &mut self.rows);
     }

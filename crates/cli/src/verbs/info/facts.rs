@@ -8,7 +8,7 @@ use coldcase_model::clock::ClockMap;
 use coldcase_model::analysis::Reduction;
 use coldcase_model::events::{Anchor, Loss, Mark, SourceState, Step as LadderStep, Trigger};
 use coldcase_model::loss::{LossTotal, Reason};
-use coldcase_model::manifest::{ChildEntry, FlightEntry, HostEntry, SourceEntry, SourceStatus};
+use coldcase_model::manifest::{ChildEntry, FlightEntry, HostEntry, SourceEntry, SourceStatus, StreamEntry};
 use coldcase_model::time::{AnchorPoint, Boottime, Nanos, Utc};
 use coldcase_model::{Class, Columns, Event};
 use serde::Serialize;
@@ -70,7 +70,11 @@ pub(super) struct Span {
 pub(super) struct Stream {
     pub(super) name: String,
     pub(super) kind: u16,
+    /// Rows, or messages of a raw stream.
     pub(super) events: u64,
+    /// Packets in the messages of a raw stream, where the bundle says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) items: Option<u64>,
     /// Before compression.
     pub(super) bytes: u64,
     pub(super) first: Option<i64>,
@@ -198,7 +202,7 @@ pub(super) fn gather(bundle: &Bundle) -> Facts {
     let m = manifest.or_else(|| bundle.preface().cloned()).unwrap_or_default();
     let map = ClockMap::new(std::mem::take(&mut own.anchors));
     let losses = if sealed { m.losses.clone() } else { own.loss_totals() };
-    let streams = streams(bundle, &map, &losses);
+    let streams = streams(bundle, &map, &m.streams, &losses);
     let mut problems: Vec<Gap> = bundle.problems().iter().map(|p| gap(p.range.start, p.range.end, &p.what)).collect();
     problems.append(&mut own.problems);
     Facts {
@@ -353,7 +357,7 @@ fn ntp_words(state: Option<i32>) -> &'static str {
     }
 }
 
-fn streams(bundle: &Bundle, map: &ClockMap, losses: &[LossTotal]) -> Vec<Stream> {
+fn streams(bundle: &Bundle, map: &ClockMap, told: &[StreamEntry], losses: &[LossTotal]) -> Vec<Stream> {
     let utc = |at: Boottime| map.utc(at).0;
     bundle
         .streams()
@@ -365,6 +369,7 @@ fn streams(bundle: &Bundle, map: &ClockMap, losses: &[LossTotal]) -> Vec<Stream>
                 lost: class.map_or(0, |class| lost(losses, class)),
                 kind: s.kind,
                 events: s.events,
+                items: told.iter().find(|t| t.name == *s.name).and_then(|t| t.items),
                 bytes: s.bytes,
                 first: any.then(|| utc(s.first)),
                 last: any.then(|| utc(s.last)),

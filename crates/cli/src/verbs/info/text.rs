@@ -1,5 +1,6 @@
 //! `info` for people. Everything that comes from the bundle is made visible: it may come from a stranger.
 
+use coldcase_model::catalogue::raw_stream;
 use coldcase_model::manifest::SourceStatus;
 use coldcase_model::quantity::format_size;
 use coldcase_model::text::visible;
@@ -146,13 +147,16 @@ fn streams(f: &Facts, out: &Out, t: &mut String) {
         t.push_str(&table_row(row, &widths));
         t.push('\n');
     }
-    let note = "bytes are before compression; packets, otlp and pages count messages; lost counts what a class lost\n";
+    let note = "bytes are before compression; msgs: whole messages, stored as they came; lost counts what a class lost\n";
     t.push_str(&out.style(Style::Dim, note));
 }
 
 fn stream(s: &Stream, seconds: f64) -> [String; 5] {
-    let rate = if seconds > 0.0 { format!("{:.1}", s.events as f64 / seconds) } else { String::new() };
-    [visible(&s.name).into_owned(), s.events.to_string(), rate, format_size(s.bytes), s.lost.to_string()]
+    let count = s.items.unwrap_or(s.events);
+    let rate = if seconds > 0.0 { format!("{:.1}", count as f64 / seconds) } else { String::new() };
+    let uncounted = s.items.is_none() && raw_stream(&s.name).is_some();
+    let count = if uncounted { format!("{count} msgs") } else { count.to_string() };
+    [visible(&s.name).into_owned(), count, rate, format_size(s.bytes), s.lost.to_string()]
 }
 
 fn table_row(cells: &[String; 5], widths: &[usize; 5]) -> String {
