@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# `make test-long`: what takes hours. Prints the same kind of verdict as `make test`.
-# KILLS (50) is the number of kill -9 runs.
+# `make test-long`: what takes an hour or more. Prints the same kind of verdict as `make test`; usage: long.sh [PART...]
+# KILLS (50) is the number of kill -9 runs, FUZZ_SECONDS (600) the time of each fuzz target.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 [ -x .venv/bin/python ] && export PATH="$PWD/.venv/bin:$PATH"
 export COLDCASE="$PWD/target/debug/coldcase"
 passed=0 failed=0
+wanted=" $* "
 part() {
 	local name=$1 start=$SECONDS
 	shift
+	[[ $wanted == "  " || $wanted == *" $name "* ]] || return 0
 	echo "=== $name"
 	if "$@" < /dev/null; then passed=$((passed + 1)); verdict=ok; else failed=$((failed + 1)); verdict=FAILED; fi
 	echo "=== $name: $verdict after $((SECONDS - start)) s"
@@ -24,7 +26,7 @@ part otlp-sdk env COLDCASE_OTLP_SPANS=50000 cargo test --workspace --test otlp
 part fuzz tests/fuzz.sh "${FUZZ_SECONDS:-600}"
 part flips env COLDCASE_FLIPS=10000 cargo test --workspace --test damage
 for fault in cpu lock fsync slow-query downstream-sleep reset; do
-	part "demo with $fault" env FAULT="$fault" DEMO_OUT="target/long/$fault" tests/demo.sh
+	part "demo-$fault" env FAULT="$fault" DEMO_OUT="target/long/$fault" tests/demo.sh
 done
 part ignored-tests cargo test --workspace --no-fail-fast -- --ignored
 echo "$passed passed, $failed failed"
