@@ -24,6 +24,7 @@ struct note {
 	__u32 written;
 	__u32 read;
 	__u32 queued;
+	__u32 drops; /* of a listener: connections that it turned away */
 	__u8 state;
 	__u8 unaccepted;
 	__u8 how;  /* it is known */
@@ -172,6 +173,28 @@ static __always_inline void tell_info(struct cc_run *run, struct sock *sk, struc
 	cc_submit(run, e, sizeof(*e));
 }
 
+/* Whether something happened since the last row; remembers what is now. */
+static __always_inline bool changed(struct note *note, struct sock *sk, struct tcp_sock *tp, __u8 state)
+{
+	__u8 unaccepted = is_unaccepted(sk, state);
+	__u32 queued = state == TCP_LISTEN ? sk->sk_ack_backlog : 0;
+	__u32 drops = state == TCP_LISTEN ? BPF_CORE_READ(sk, sk_drops.counter) : 0;
+
+	if (note->state == state && note->segments_in == tp->segs_in && note->segments_out == tp->segs_out &&
+	    note->written == tp->write_seq && note->read == tp->copied_seq && note->queued == queued &&
+	    note->drops == drops && note->unaccepted == unaccepted)
+		return false;
+	note->state = state;
+	note->segments_in = tp->segs_in;
+	note->segments_out = tp->segs_out;
+	note->written = tp->write_seq;
+	note->read = tp->copied_seq;
+	note->queued = queued;
+	note->drops = drops;
+	note->unaccepted = unaccepted;
+	return true;
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int socket_state(__u64 *ctx)
 {
@@ -206,6 +229,10 @@ int socket_state(__u64 *ctx)
 	if (after == TCP_ESTABLISHED) {
 		if (before == TCP_SYN_SENT)
 			note->connect = now - note->since;
+		tell_info(&run, sk, tp, note, now, ESTABLISHED, after);
+	} else if (after == TCP_LISTEN) {
+		/* What it turns away counts from here. */
+		changed(note, sk, tp, after);
 		tell_info(&run, sk, tp, note, now, ESTABLISHED, after);
 	} else if (after == TCP_CLOSE && before != TCP_CLOSE) {
 		tell_info(&run, sk, tp, note, now, CLOSED, before);
@@ -274,26 +301,6 @@ SEC("iter/task_file")
 int when_asked_sockets(struct bpf_iter__task_file *ctx)
 {
 	return held(ctx);
-}
-
-/* Whether something happened since the last row; remembers what is now. */
-static __always_inline bool changed(struct note *note, struct sock *sk, struct tcp_sock *tp, __u8 state)
-{
-	__u8 unaccepted = is_unaccepted(sk, state);
-	__u32 queued = state == TCP_LISTEN ? sk->sk_ack_backlog : 0;
-
-	if (note->state == state && note->segments_in == tp->segs_in && note->segments_out == tp->segs_out &&
-	    note->written == tp->write_seq && note->read == tp->copied_seq && note->queued == queued &&
-	    note->unaccepted == unaccepted)
-		return false;
-	note->state = state;
-	note->segments_in = tp->segs_in;
-	note->segments_out = tp->segs_out;
-	note->written = tp->write_seq;
-	note->read = tp->copied_seq;
-	note->queued = queued;
-	note->unaccepted = unaccepted;
-	return true;
 }
 
 /* Writes a byte for each row: a read of n bytes by the recorder makes it pause after n rows, so that it sets the pace. */

@@ -224,8 +224,8 @@ _Static_assert(__builtin_offsetof(struct cc_tcp_reset, local_addr) == 64, "cc_tc
 _Static_assert(__builtin_offsetof(struct cc_tcp_reset, remote_addr) == 80, "cc_tcp_reset.remote_addr");
 
 /* What TCP knows of a socket, as `ss -ti` shows it: each second for the sockets that changed since the second
- * before, when a connection is established, and once more when it closes, so that short ones have their figures.
- * Sockets of all network namespaces; a socket is known from its first change of state on, or from the start of
+ * before, when a connection is established or a socket begins to listen, and once more when it closes, so that
+ * short ones have their figures. Sockets of all network namespaces; a socket is known from its first change of state on, or from the start of
  * the capture when a process held it then. Read without the socket's lock: figures of one row can be a segment
  * apart (iterator `bpf_sk_storage_map`, tracepoint `sock/inet_sock_set_state`). */
 #define CC_KIND_TCP_INFO 28
@@ -264,12 +264,12 @@ struct cc_tcp_info {
 	__u32 accept_queue; /* Of a listener: connections that wait to be accepted. */
 	__u32 accept_limit; /* Of a listener: how many may wait (the backlog). */
 	__u32 syn_queue; /* Of a listener: handshakes under way. */
-	__u32 drops; /* Packets that the socket dropped. */
+	__u32 drops; /* Packets that the socket dropped; of a listener: SYNs and handshakes that it turned away (`tcp_listendrop`, of which ListenDrops is the sum). */
 	__u32 error; /* Pending error as an errno: why it closed (111 refused, 110 timed out, 104 reset); 0 for none. */
 	__u16 local_port; /* Local port. */
 	__u16 remote_port; /* Remote port. */
 	__u16 family; /* Address family: 2 IPv4, 10 IPv6. */
-	__u8 why; /* Why this row: 1 a second passed, 2 established, 3 closed. */
+	__u8 why; /* Why this row: 1 a second passed, 2 established or listening, 3 closed. */
 	__u8 state; /* State (`include/net/tcp_states.h`); for a row of the close, the state before it. */
 	__u8 congestion; /* State of congestion control: 0 open, 1 disorder, 2 window reduced, 3 recovery, 4 loss (after a timeout). */
 	__u8 timeouts; /* Retransmission timeouts in a row. */

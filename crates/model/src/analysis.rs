@@ -333,6 +333,9 @@ pub struct Flow {
     /// Connections that could not be established, most first.
     #[serde(default)]
     pub failed_connects: Vec<FailedConnects>,
+    /// Listeners that turned connections away, most first.
+    #[serde(default)]
+    pub full_listeners: Vec<FullListener>,
 }
 
 /// One connection: `a` opened it (or, unseen, is the side with the higher port).
@@ -440,6 +443,24 @@ pub struct FailedConnects {
     /// The longest time until it failed.
     pub longest: u64,
     /// The first of them.
+    pub evidence: Vec<crate::finding::Evidence>,
+}
+
+/// A listener that turned connections away while it was recorded.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FullListener {
+    /// Where it listens, `ip:port`.
+    pub listener: String,
+    /// The process that listens.
+    pub process: String,
+    /// SYNs and finished handshakes that it dropped: the growth of the socket's own counter, of which the kernel's `ListenDrops` is the
+    /// sum. A client sends its SYN again and is counted again.
+    pub turned_away: u64,
+    /// Most connections that waited to be accepted, seen once a second.
+    pub queue_max: u32,
+    /// How many may wait (the backlog of `listen`); one more than that fit.
+    pub limit: u32,
+    /// Its last row.
     pub evidence: Vec<crate::finding::Evidence>,
 }
 

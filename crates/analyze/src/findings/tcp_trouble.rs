@@ -1,4 +1,4 @@
-//! Connections that were reset, not answered, or sent again.
+//! Connections that were reset, not answered, sent again, or turned away by a listener whose queue was full.
 
 use coldcase_model::analysis::{Edge, TcpFacts};
 use coldcase_model::quantity::format_count;
@@ -52,7 +52,30 @@ pub(super) fn find(seen: &Seen<'_>) -> Vec<Finding> {
             evidence: evidence(seen, kind, edge),
         }));
     }
+    out.extend(turned_away(seen));
     out
+}
+
+/// Listeners that turned connections away. That the queue was full is claimed where a row saw it full.
+fn turned_away<'a>(seen: &Seen<'a>) -> impl Iterator<Item = Finding> + use<'a> {
+    seen.flow.full_listeners.iter().take(MOST).map(|l| Finding {
+        detector: "tcp_trouble".to_owned(),
+        claim: format!(
+            "{} of {} turned connections away {}{}",
+            l.listener,
+            l.process,
+            counted(l.turned_away, "time"),
+            if l.queue_max > l.limit {
+                format!(": its accept queue was full, {} waited where {} may", format_count(l.queue_max.into()), l.limit)
+            } else {
+                String::new()
+            }
+        ),
+        size: l.turned_away as f64,
+        unit: "count".to_owned(),
+        confidence: 1.0,
+        evidence: l.evidence.clone(),
+    })
 }
 
 /// The packets of the troubled connections: of the trouble where it has packets of its own, else the first ones.

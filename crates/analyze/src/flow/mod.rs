@@ -1,6 +1,7 @@
 //! Flow: connections and services, from packets, sockets and the kernel's TCP events.
 
 pub mod capture;
+mod listener;
 pub(crate) mod recorded;
 mod socket;
 mod tap;

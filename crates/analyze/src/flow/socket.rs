@@ -148,6 +148,6 @@ fn at(ip: Ip, port: u16) -> SocketAddr {
     SocketAddr::new(ip.addr(), port)
 }
 
-fn evidence(t: &Timeline, stream: &str, row: u64) -> Evidence {
+pub(super) fn evidence(t: &Timeline, stream: &str, row: u64) -> Evidence {
     Evidence { bundle: t.bundle().id().to_owned(), stream: stream.to_owned(), row }
 }

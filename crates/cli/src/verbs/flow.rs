@@ -75,6 +75,7 @@ fn document(a: &Analysis) -> Document<'_, serde_json::Value> {
         "edges": a.flow.edges,
         "drops": a.flow.drops,
         "failed_connects": a.flow.failed_connects,
+        "full_listeners": a.flow.full_listeners,
         "requests": [],
         "requests_note": "requests are not decoded yet: an empty list says nothing of the traffic",
         "problems": a.quality.problems,
@@ -133,6 +134,11 @@ fn kernel(flow: &Flow, top: usize, out: &Out) -> String {
         vec![format!("{} → {}", f.process, f.to), f.error.clone(), f.count.to_string(), Nanos(f.longest).to_string()]
     });
     table("connects that failed", &["from → to", "error", "times", "longest"], failed.collect());
+    let full = flow.full_listeners.iter().map(|l| {
+        let queue = format!("{} of {}", l.queue_max, l.limit);
+        vec![format!("{} ({})", l.listener, l.process), l.turned_away.to_string(), queue]
+    });
+    table("listeners that turned connections away", &["listener", "times", "waited at most"], full.collect());
     let drops = flow.drops.iter().map(|d| {
         let dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
         vec![d.reason.clone(), dash(&d.location), d.packets.to_string(), format_size(d.bytes), dash(&d.to)]

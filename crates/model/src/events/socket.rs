@@ -4,8 +4,8 @@ use crate::Ip;
 
 crate::event! {
     /// What TCP knows of a socket, as `ss -ti` shows it: each second for the sockets that changed since the second
-    /// before, when a connection is established, and once more when it closes, so that short ones have their figures.
-    /// Sockets of all network namespaces; a socket is known from its first change of state on, or from the start of
+    /// before, when a connection is established or a socket begins to listen, and once more when it closes, so that
+    /// short ones have their figures. Sockets of all network namespaces; a socket is known from its first change of state on, or from the start of
     /// the capture when a process held it then. Read without the socket's lock: figures of one row can be a segment
     /// apart (iterator `bpf_sk_storage_map`, tracepoint `sock/inet_sock_set_state`).
     kernel TcpInfo: kind 28, stream "kernel.tcp_info", class Socket {
@@ -75,7 +75,8 @@ crate::event! {
         accept_limit: u32 [Count],
         /// Of a listener: handshakes under way.
         syn_queue: u32 [Count],
-        /// Packets that the socket dropped.
+        /// Packets that the socket dropped; of a listener: SYNs and handshakes that it turned away (`tcp_listendrop`, of
+        /// which ListenDrops is the sum).
         drops: u32 [Count],
         /// Pending error as an errno: why it closed (111 refused, 110 timed out, 104 reset); 0 for none.
         error: u32 [Flags],
@@ -85,7 +86,7 @@ crate::event! {
         remote_port: u16 [Id],
         /// Address family: 2 IPv4, 10 IPv6.
         family: u16 [Flags],
-        /// Why this row: 1 a second passed, 2 established, 3 closed.
+        /// Why this row: 1 a second passed, 2 established or listening, 3 closed.
         why: u8 [Flags],
         /// State (`include/net/tcp_states.h`); for a row of the close, the state before it.
         state: u8 [Flags],

@@ -7,6 +7,7 @@ use std::time::Duration;
 use coldcase_model::events::{SocketOwner, TcpInfo};
 
 use crate::captured::{Captured, capture, only};
+use crate::netns::{self, counter, in_own_namespace};
 
 const SECOND: u8 = 1;
 const ESTABLISHED: u8 = 2;
@@ -29,6 +30,7 @@ struct Row {
     age: u64,
     queue: [u32; 4],
     error: u32,
+    drops: u32,
 }
 
 /// The rows between two ports, in order of time; remote 0 for a listener.
@@ -49,6 +51,7 @@ fn rows(captured: &Captured, local: u16, remote: u16) -> Vec<Row> {
                 age: c.age[i],
                 queue: [c.send_queue[i], c.receive_queue[i], c.accept_queue[i], c.accept_limit[i]],
                 error: c.error[i],
+                drops: c.drops[i],
             });
         }
     });
@@ -158,4 +161,39 @@ fn a_refused_connection_closes_with_its_error() {
         closed.extend((0..rows).filter(mine).map(|i| (c.state[i], c.error[i])));
     });
     assert_eq!(closed, [(2, 111)], "from SYN_SENT, ECONNREFUSED");
+}
+
+#[test]
+fn a_full_accept_queue_is_counted_by_its_listener() {
+    if !in_own_namespace("socket::a_full_accept_queue_is_counted_by_its_listener") {
+        return;
+    }
+    if !netns::up() {
+        eprintln!("skipped: ip is missing");
+        return;
+    }
+    let dropped = || counter("netstat", "TcpExt", "ListenDrops");
+    let before = dropped();
+    let Some((captured, ())) = capture(&only("socket"), || {
+        let listener = TcpListener::bind("127.0.0.1:7995").unwrap();
+        // A second listen(2) sets the backlog.
+        rustix::net::listen(&listener, 1).unwrap();
+        let connect = || TcpStream::connect_timeout(&"127.0.0.1:7995".parse().unwrap(), Duration::from_millis(200));
+        let kept: Vec<_> = (0..6).map(|_| connect()).collect();
+        assert!(kept.iter().any(Result::is_err), "the queue holds two");
+        // A queue that stays full is told of again only because more was turned away.
+        std::thread::sleep(Duration::from_millis(1500));
+        let late = connect();
+        assert!(late.is_err());
+        std::thread::sleep(Duration::from_millis(1500));
+    }) else {
+        return;
+    };
+    let counted = dropped() - before;
+    let told = rows(&captured, 7995, 0);
+    assert_eq!(told.first().map(|r| (r.state, r.drops)), Some((LISTEN, 0)), "{told:?}");
+    let seconds: Vec<u32> = told.iter().filter(|r| r.why == SECOND).map(|r| r.drops).collect();
+    assert!(seconds.len() >= 2 && seconds.is_sorted(), "{told:?}");
+    assert!(counted > 0 && told.last().is_some_and(|r| u64::from(r.drops) == counted), "{counted}: {told:?}");
+    assert!(told.iter().any(|r| r.queue[2] == 2 && r.queue[3] == 1), "{told:?}");
 }
