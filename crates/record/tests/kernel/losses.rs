@@ -6,8 +6,8 @@ use coldcase_model::events::{OffCpu, OffCpuSum, ThreadCgroup};
 
 use crate::captured::{Captured, capture, only};
 
-/// Two threads that hand a byte to and fro.
-fn ping_pong(time: Duration) {
+/// Two threads that hand a byte to and fro for some time, and at most so many times.
+fn ping_pong(time: Duration, times: u32) {
     let (mut a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
     let other = std::thread::spawn(move || {
         use std::io::{Read, Write};
@@ -16,10 +16,11 @@ fn ping_pong(time: Duration) {
     });
     {
         use std::io::{Read, Write};
-        let (began, mut byte) = (Instant::now(), [0]);
-        while began.elapsed() < time {
+        let (began, mut byte, mut n) = (Instant::now(), [0], 0);
+        while began.elapsed() < time && n < times {
             a.write_all(&byte).unwrap();
             a.read_exact(&mut byte).unwrap();
+            n += 1;
         }
     }
     drop(a);
@@ -36,7 +37,7 @@ fn sums(captured: &Captured) -> (u64, u64, u64) {
 fn with_a_ring_of_one_page_losses_are_counted_to_the_event() {
     let mut options = only("sched");
     options.ring_bytes = 1;
-    let Some((captured, ())) = capture(&options, || ping_pong(Duration::from_millis(700))) else { return };
+    let Some((captured, ())) = capture(&options, || ping_pong(Duration::from_millis(700), u32::MAX)) else { return };
     let (emitted, lost, read) = sums(&captured);
     assert!(lost > 0, "{emitted} events fitted into one page");
     assert_eq!(emitted, read + lost);
@@ -64,7 +65,7 @@ fn in_a_storm_of_forks_every_event_is_stored_or_counted_as_lost_by_its_number() 
         for _ in 0..150 {
             assert!(std::process::Command::new("true").status().unwrap().success());
         }
-        ping_pong(Duration::from_millis(100));
+        ping_pong(Duration::from_millis(100), u32::MAX);
     }) else {
         return;
     };
@@ -75,7 +76,9 @@ fn in_a_storm_of_forks_every_event_is_stored_or_counted_as_lost_by_its_number() 
 fn with_a_group_for_each_cpu_nothing_is_lost_in_a_flood() {
     let mut options = only("sched");
     options.ring_cpus = 1;
-    let Some((captured, ())) = capture(&options, || ping_pong(Duration::from_millis(700))) else { return };
+    // Room for all of it, as a loaded machine may not let the reader run meanwhile.
+    options.ring_bytes = 64 << 20;
+    let Some((captured, ())) = capture(&options, || ping_pong(Duration::from_millis(700), 20_000)) else { return };
     let (emitted, lost, read) = sums(&captured);
     assert!(emitted > 1000, "{emitted}");
     assert_eq!((lost, emitted), (0, read));

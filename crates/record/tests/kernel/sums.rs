@@ -26,28 +26,31 @@ fn totals(captured: &Captured, tid: u32) -> [(u64, u64, u64); 2] {
     totals
 }
 
-/// Sleeps often and shortly; says how many times and for how long in all, with the work between them.
-fn naps(time: Duration) -> (u32, u64, Duration) {
+/// Sleeps often and shortly; says which thread did, and how many times.
+fn naps(time: Duration) -> (u32, u64) {
     let (began, mut n) = (Instant::now(), 0);
     while began.elapsed() < time {
         std::thread::sleep(Duration::from_micros(200));
         n += 1;
     }
-    (tid(), n, began.elapsed())
+    (tid(), n)
 }
 
 #[test]
 fn sums_and_rows_together_hold_every_interval_and_all_of_the_time() {
     let mut options = only("sched");
     options.thresholds.row = 50_000_000;
-    let Some((captured, (tid, n, wall))) =
-        capture(&options, || std::thread::spawn(|| naps(Duration::from_millis(1500))).join().unwrap())
-    else {
+    // With the start and the end of the thread, which wait for a CPU too.
+    let Some((captured, (tid, n, wall))) = capture(&options, || {
+        let began = Instant::now();
+        let (tid, n) = std::thread::spawn(|| naps(Duration::from_millis(1500))).join().unwrap();
+        (tid, n, began.elapsed())
+    }) else {
         return;
     };
     let [rows, sums] = totals(&captured, tid);
-    // The kernel does not trace some switches in a thousand.
-    assert!(sums.1 + n / 50 >= n && sums.1 < n + n / 5 + 200, "{n} naps, sums of {}", sums.1);
+    // The kernel does not trace up to 20 switches in a thousand.
+    assert!(sums.1 + n / 30 >= n && sums.1 < n + n / 5 + 200, "{n} naps, sums of {}", sums.1);
     assert!(rows.1 < 20, "{} rows in spite of the threshold", rows.1);
     let (off, wall) = (rows.0 + sums.0, wall.as_nanos() as u64);
     assert!(off < wall + wall / 50 && off > wall / 3, "{off} of {wall} ns off the CPU");
@@ -75,10 +78,10 @@ fn the_row_threshold_can_be_raised_and_lowered_while_it_runs() {
     }) else {
         return;
     };
-    for (tid, n, _) in [before, after] {
+    for (tid, n) in [before, after] {
         let [rows, sums] = totals(&captured, tid);
-        assert!(rows.1 + n / 50 + 2 >= n && sums.1 == 0, "{n} naps: {rows:?} {sums:?}");
+        assert!(rows.1 + n / 30 + 2 >= n && sums.1 == 0, "{n} naps: {rows:?} {sums:?}");
     }
     let [rows, sums] = totals(&captured, between.0);
-    assert!(rows.1 < 10 && sums.1 + between.1 / 50 + 2 >= between.1, "{between:?}: {rows:?} {sums:?}");
+    assert!(rows.1 < 10 && sums.1 + between.1 / 30 + 2 >= between.1, "{between:?}: {rows:?} {sums:?}");
 }
