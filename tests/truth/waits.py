@@ -135,7 +135,7 @@ def losses(folder, v, recording):
                 r["emitted"] == r["received"] + r["refused"] and r["missing"] == r["refused"],
                 f"{r['emitted']} = {r['received']} + {r['refused']}, {r['missing']} missing")
     info = json.loads(run("info", case, "--json", ok=(0, 3)))
-    stored = sum(s["events"] for s in info["streams"] if s["name"] in ("kernel.offcpu", "kernel.offcpu_sum"))
+    stored = sum(s["events"] for s in info["streams"] if s["name"] in ("kernel.offcpu", "kernel.offcpu_sum", "kernel.thread_cgroup"))
     lost = sum(r["count"] for r in rows(case, "recorder.loss") if r["source"] == "kernel.sched" and r["reason"] == "ring-full")
     emitted, refused = sum(r["emitted"] for r in rings), sum(r["refused"] for r in rings)
     v.check("a stopped recorder with a ring of a page lost something", refused > 0, f"{refused} of {emitted}")
