@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.." || exit
 export COLDCASE="$PWD/target/debug/coldcase" RECORDER="$PWD/target/recorder/coldcase" DEMO="$PWD/target/debug/coldcase-demo"
 wanted=("$@")
 names=() verdicts=() times=() failed=0
+said=$(mktemp) failures=$(mktemp)
+trap 'rm -f "$said" "$failures"' EXIT
 
 # part NAME COMMAND...: runs one part and notes how it ended.
 part() {
@@ -15,7 +17,8 @@ part() {
 	shift
 	if [ ${#wanted[@]} != 0 ] && [[ " ${wanted[*]} " != *" $name "* ]]; then return; fi
 	echo "=== $name"
-	"$@" < /dev/null || { verdict=FAILED; failed=$((failed + 1)); }
+	"$@" < /dev/null 2>&1 | tee "$said" || { verdict=FAILED; failed=$((failed + 1)); }
+	grep -E '^FAILED |^test .* FAILED$' "$said" | sed "s/^/$name: /" >> "$failures"
 	names+=("$name") verdicts+=("$verdict") times+=($((SECONDS - start)))
 }
 
@@ -59,4 +62,5 @@ part vm tests/vm/run.sh "$RECORDER"
 echo "=== verdict"
 for i in "${!names[@]}"; do printf '%-18s %-7s %5d s\n' "${names[$i]}" "${verdicts[$i]}" "${times[$i]}"; done
 echo "$((${#names[@]} - failed)) passed, $failed failed"
+cat "$failures"
 [ "$failed" = 0 ]
