@@ -215,9 +215,9 @@ def block(folder, v):
     v.check("the device has the host's name", any(r["dev"] == dev and r["name"] == name for r in rows(case, "host.device")), name)
     if bio:
         theirs = histogram_count((folder / "biolatency").read_text())
-        # it attaches within about half a second of its start, and its window is 8 s
+        # it attaches within about half a second of its start, on a loaded machine within three, and its window is 8 s
         whole = [r["time"] + r["duration"] for r in got if r["op"] & 0xFF in (0, 1, 2, 3)]
-        best = min((abs(sum(watched + s <= t <= watched + s + 8_000_000_000 for t in whole) - theirs) for s in range(0, 1_000_000_000, 50_000_000)))
+        best = min((abs(sum(watched + s <= t <= watched + s + 8_000_000_000 for t in whole) - theirs) for s in range(0, 3_000_000_000, 50_000_000)))
         v.check("block I/O completions as biolatency", best <= max(2, 0.02 * theirs) + requests, f"off by {best} of {theirs}, {requests} of the recorder's own")
     else:
         v.skip("block I/O against biolatency", "libbpf-tools is not installed")
