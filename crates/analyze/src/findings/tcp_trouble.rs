@@ -66,7 +66,11 @@ fn turned_away<'a>(seen: &Seen<'a>) -> impl Iterator<Item = Finding> + use<'a> {
             l.process,
             counted(l.turned_away, "time"),
             if l.queue_max > l.limit {
-                format!(": its accept queue was full, {} waited where {} may", format_count(l.queue_max.into()), l.limit)
+                format!(
+                    ": its accept queue was full, {} waited where {} may",
+                    format_count(l.queue_max.into()),
+                    l.limit
+                )
             } else {
                 String::new()
             }
