@@ -4,7 +4,7 @@
  * The sums of a CPU are changed by that CPU alone. The flush takes them with atomic exchanges, so that none is counted
  * twice or lost.
  */
-#include "coldcase.bpf.h"
+#include "path.bpf.h"
 #include "sums.bpf.h"
 
 CC_SENDS(cc_syscall_sum);
@@ -12,7 +12,15 @@ CC_SENDS(cc_slow_syscall);
 
 const volatile __u64 cc_syscall_threshold = 10000000; /* from this length on a call is a row of its own, in ns */
 
+/* By number, what tells the file that a call is about (record/src/kernel/call_files.rs): bits 0 and 1 how, 2 and 3 the index of
+ * the argument, 4 to 6 one more than the index of a second path. */
+#define CALLS 512
+const volatile __u8 cc_call_files[CALLS];
+enum { NO_FILE, BY_PATH, BY_DESCRIPTOR, OPENED };
+
 #define COMPAT 1
+#define PATH_CUT 2
+#define TO_CUT 4
 #define USER32_CS 0x23
 /* Errors by which the kernel makes a call begin anew, or lets a signal handler run first: no result of the call. */
 #define FIRST_RESTART 512
@@ -23,7 +31,7 @@ struct call {
 	__u64 start; /* 0 when in none */
 	__s32 number;
 	__u32 flags;
-	__u64 args[3];
+	__u64 args[4];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -55,7 +63,10 @@ struct {
 
 struct slow {
 	struct cc_slow_syscall e;
-	__u64 frames[CC_MAX_FRAMES];
+	/* Behind the frames that there are. */
+	__u64 frames[CC_MAX_FRAMES + 2 * CC_PATH_BYTES / 8];
+	struct cc_path path;
+	struct cc_path to;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -119,6 +130,7 @@ int sys_enter(__u64 *ctx)
 	call->args[0] = regs->di;
 	call->args[1] = regs->si;
 	call->args[2] = regs->dx;
+	call->args[3] = regs->r10;
 	/* A 32-bit call has numbers and registers of its own. */
 	if (regs->cs == USER32_CS) {
 		call->flags = COMPAT;
@@ -129,9 +141,44 @@ int sys_enter(__u64 *ctx)
 	call->args[0] = regs->regs[0];
 	call->args[1] = regs->regs[1];
 	call->args[2] = regs->regs[2];
+	call->args[3] = regs->regs[3];
 #endif
 	call->start = bpf_ktime_get_boot_ns();
 	return cc_end(&run);
+}
+
+#define S_IFMT 0170000
+#define S_IFIFO 0010000
+#define S_IFSOCK 0140000
+
+/* The path of an open file; none for what has no name (sockets, pipes, event descriptors). */
+static __always_inline void path_of_descriptor(struct cc_path *path, struct task_struct *task, __u32 fd)
+{
+	struct file *file = cc_file(task, fd);
+	__u16 type = file ? BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT : 0;
+
+	if (type && type != S_IFIFO && type != S_IFSOCK)
+		cc_path_of(path, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt));
+}
+
+/* Puts the file of a call, and its second path, into `s`. */
+static __always_inline void find_files(struct slow *s, struct task_struct *task, struct call *call, __s64 result)
+{
+	__u32 number = call->number, how;
+
+	s->path.at = s->to.at = CC_PATH_BYTES;
+	s->path.cut = s->to.cut = false;
+	if (call->flags & COMPAT || number >= CALLS)
+		return;
+	how = cc_call_files[number];
+	if ((how & 3) == BY_DESCRIPTOR)
+		path_of_descriptor(&s->path, task, call->args[how >> 2 & 3]);
+	else if ((how & 3) == OPENED && result >= 0)
+		path_of_descriptor(&s->path, task, result);
+	else if (how & 3)
+		cc_path_user(&s->path, (const char *)call->args[how >> 2 & 3]);
+	if (how >> 4)
+		cc_path_user(&s->to, (const char *)call->args[((how >> 4) - 1) & 3]);
 }
 
 static __always_inline void tell_slow(struct cc_run *run, void *ctx, struct task_struct *task, struct call *call,
@@ -140,7 +187,8 @@ static __always_inline void tell_slow(struct cc_run *run, void *ctx, struct task
 	const __u64 room = CC_MAX_FRAMES * sizeof(__u64);
 	__u32 zero = 0;
 	struct slow *s = bpf_map_lookup_elem(&scratch, &zero);
-	__u64 user;
+	__u64 user, at;
+	__u32 length;
 
 	if (!s)
 		return;
@@ -155,12 +203,27 @@ static __always_inline void tell_slow(struct cc_run *run, void *ctx, struct task
 	s->e.pid = task->tgid;
 	s->e.syscall = call->number;
 	s->e.flags = call->flags;
-	s->e.reserved = 0;
+	find_files(s, task, call, result);
+	if (s->path.cut)
+		s->e.flags |= PATH_CUT;
+	if (s->to.cut)
+		s->e.flags |= TO_CUT;
 	user = cc_frames(run, bpf_get_stack(ctx, s->frames, room, BPF_F_USER_STACK));
 	if (user > room)
 		user = 0;
 	s->e.user_stack = user / 8;
-	cc_output(run, s, sizeof(s->e) + user);
+	at = user;
+	length = cc_path_copy((char *)s->frames + at, &s->path);
+	s->e.path = length;
+	at += length;
+	if (at > room + CC_PATH_BYTES)
+		at = 0;
+	length = cc_path_copy((char *)s->frames + at, &s->to);
+	s->e.to = length;
+	at += length;
+	if (at > room + 2 * CC_PATH_BYTES)
+		at = 0;
+	cc_output(run, s, sizeof(s->e) + at);
 }
 
 SEC("tp_btf/sys_exit")

@@ -187,6 +187,7 @@ struct worker {
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
+	long unsigned int r10;
 	long unsigned int bp;
 	long unsigned int bx;
 	long unsigned int cx;
@@ -251,6 +252,7 @@ struct super_block {
 };
 
 struct inode {
+	unsigned short i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	s64 i_size;

@@ -59,7 +59,9 @@ static __always_inline void cc_path_of(struct cc_path *path, struct dentry *dent
 /* A path as a program gave it to a system call. */
 static __always_inline void cc_path_user(struct cc_path *path, const char *user)
 {
-	long got = bpf_probe_read_user_str(path->text, CC_PATH_BYTES, user);
+	/* Behind the place of a path: source and destination of a copy must not overlap. */
+	char *whole = path->text + CC_PATH_BYTES;
+	long got = bpf_probe_read_user_str(whole, CC_PATH_BYTES, user);
 
 	path->at = CC_PATH_BYTES;
 	path->cut = got == CC_PATH_BYTES;
@@ -68,7 +70,7 @@ static __always_inline void cc_path_user(struct cc_path *path, const char *user)
 	got = (got - 1) & (CC_PATH_BYTES - 1);
 	path->at = CC_PATH_BYTES - got;
 	/* To where a path ends. */
-	bpf_probe_read_kernel(path->text + (path->at & (CC_PATH_BYTES - 1)), got, path->text);
+	bpf_probe_read_kernel(path->text + (path->at & (CC_PATH_BYTES - 1)), got, whole);
 }
 
 /* Copies the path to `to`, which has room for CC_PATH_BYTES; returns its length. */

@@ -1,6 +1,6 @@
 //! System calls: sums by length, and the slow ones.
 
-use crate::StackDepth;
+use crate::{StackDepth, TextLen};
 
 crate::event! {
     /// The calls of one process, number and length that returned since the row before it (raw tracepoints `sys_enter` and
@@ -51,10 +51,15 @@ crate::event! {
         pid: u32 [Id],
         /// System call number.
         syscall: i32 [Id],
-        /// Bit 0: a 32-bit call, whose numbers are others.
+        /// Bit 0: a 32-bit call, whose numbers are others. Bit 1: `path` is cut, bit 2: `to` is: of a descriptor the
+        /// beginning is missing, of an argument the end.
         flags: u32 [Flags],
-        /// Zero.
-        reserved: u32 [None],
+        /// The file that it was about: for a call that takes a path, as the program gave it (maybe relative); for one that takes a
+        /// descriptor, and one that opened the file, from the root. Empty where there is none (sockets, pipes), where it could
+        /// not be read when the call returned, and for 32-bit calls.
+        path: TextLen [None],
+        /// The second path of a call that takes two (`rename`, `link`).
+        to: TextLen [None],
         /// User stack.
         user_stack: StackDepth [None],
     }

@@ -1,6 +1,7 @@
 //! The kernel sources: loads every BPF object, attaches its programs, and drains its rings.
 
 pub mod bench;
+mod call_files;
 pub mod consume;
 pub mod counters;
 pub mod dials;

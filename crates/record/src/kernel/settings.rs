@@ -4,18 +4,20 @@ use libbpf_rs::btf::types::{DataSec, FuncProto, Ptr, Typedef, Var};
 use libbpf_rs::btf::{Btf, ReferencesType};
 use libbpf_rs::{OpenMapMut, OpenObject};
 
+use super::call_files;
 use super::objects::Object;
 
 /// What the programs are told.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     values: Vec<(&'static str, u64)>,
+    call_files: Vec<u8>,
 }
 
 impl Settings {
     /// Of these names and values. A name that an object does not have is no error: not every one uses all.
     pub(super) fn new(values: Vec<(&'static str, u64)>) -> Settings {
-        Settings { values }
+        Settings { values, call_files: call_files::table(std::env::consts::ARCH) }
     }
 
     /// Writes them into the object's `.rodata`.
@@ -26,8 +28,12 @@ impl Settings {
         for variable in section.iter() {
             let Some(named) = btf.type_by_id::<Var<'_>>(variable.ty) else { continue };
             let name = named.name().unwrap_or_default().to_string_lossy();
-            if let Some(value) = self.value(&name, kernel) {
-                put(&mut map, variable.offset as usize, variable.size, value);
+            let offset = variable.offset as usize;
+            if name == "cc_call_files" {
+                put(&mut map, offset, variable.size, &self.call_files);
+            } else if let Some(value) = self.value(&name, kernel) {
+                // Little endian, as everywhere BPF objects of ours run: the low bytes come first.
+                put(&mut map, offset, variable.size.min(8), &value.to_ne_bytes());
             }
         }
     }
@@ -41,11 +47,10 @@ impl Settings {
     }
 }
 
-fn put(map: &mut OpenMapMut<'_>, offset: usize, size: usize, value: u64) {
-    if let Some(slot) = map.initial_value_mut().and_then(|v| v.get_mut(offset..offset + size)) {
-        let bytes = value.to_ne_bytes();
-        // Little endian, as everywhere BPF objects of ours run: the low bytes come first.
-        slot.copy_from_slice(&bytes[..size.min(8)]);
+fn put(map: &mut OpenMapMut<'_>, offset: usize, size: usize, bytes: &[u8]) {
+    let slot = map.initial_value_mut().and_then(|v| v.get_mut(offset..offset + size));
+    if let (Some(slot), Some(bytes)) = (slot, bytes.get(..size)) {
+        slot.copy_from_slice(bytes);
     }
 }
 
