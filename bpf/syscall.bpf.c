@@ -203,6 +203,7 @@ static __always_inline void tell_slow(struct cc_run *run, void *ctx, struct task
 	s->e.pid = task->tgid;
 	s->e.syscall = call->number;
 	s->e.flags = call->flags;
+	s->e.reserved = 0;
 	find_files(s, task, call, result);
 	if (s->path.cut)
 		s->e.flags |= PATH_CUT;

@@ -796,6 +796,7 @@ struct cc_slow_syscall {
 	__u32 flags; /* Bit 0: a 32-bit call, whose numbers are others. Bit 1: `path` is cut, bit 2: `to` is: of a descriptor the beginning is missing, of an argument the end. */
 	__u32 path; /* The file that it was about: for a call that takes a path, as the program gave it (maybe relative); for one that takes a descriptor, and one that opened the file, from the root. Empty where there is none (sockets, pipes), where it could not be read when the call returned, and for 32-bit calls. (bytes; they follow the struct and its frames, in order) */
 	__u32 to; /* The second path of a call that takes two (`rename`, `link`). (bytes; they follow the struct and its frames, in order) */
+	__u32 reserved; /* Zero. */
 	__u32 user_stack; /* User stack. (frames; they follow the struct, in order) */
 };
 _Static_assert(sizeof(struct cc_slow_syscall) == 96, "cc_slow_syscall");
@@ -811,4 +812,5 @@ _Static_assert(__builtin_offsetof(struct cc_slow_syscall, syscall) == 72, "cc_sl
 _Static_assert(__builtin_offsetof(struct cc_slow_syscall, flags) == 76, "cc_slow_syscall.flags");
 _Static_assert(__builtin_offsetof(struct cc_slow_syscall, path) == 80, "cc_slow_syscall.path");
 _Static_assert(__builtin_offsetof(struct cc_slow_syscall, to) == 84, "cc_slow_syscall.to");
-_Static_assert(__builtin_offsetof(struct cc_slow_syscall, user_stack) == 88, "cc_slow_syscall.user_stack");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, reserved) == 88, "cc_slow_syscall.reserved");
+_Static_assert(__builtin_offsetof(struct cc_slow_syscall, user_stack) == 92, "cc_slow_syscall.user_stack");

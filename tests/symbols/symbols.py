@@ -14,6 +14,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -238,9 +239,50 @@ def main():
         v.check("rust, with its file: what was inlined is shown, and as inlined", any(re.search(r"mix_inlined_\[i\]$", f) for f in inside), list(inside)[:6])
     apart = separate_debug_file(root, debug / "work-c-full")
     judge(v, f"stripped, its separate debug file at {apart}", flame(root, case, "--debug-dir", "/apart"), of("c"), r"^spin_in_c$")
+    from_servers(v, folder, root, case, of("c"))
     killed(v, folder, root)
     shutil.rmtree(folder)
     v.end()
+
+
+@contextlib.contextmanager
+def debuginfod(folder, served):
+    """A server of the debug files in a folder. Yields its URL."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    log = open(folder / "debuginfod.log", "w")
+    server = subprocess.Popen(["debuginfod", "-d", ":memory:", "-p", str(port), "-F", served], stdout=log, stderr=log)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def from_servers(v, folder, root, case, which):
+    """--debuginfod, against a real server of the one debug file."""
+    what = "stripped, its debug file from a debuginfod server"
+    absent = [p for p in ("debuginfod", "debuginfod-find") if not shutil.which(p)]
+    if absent:
+        v.skip(what, f"{absent[0]} is not installed")
+        return
+    command = [COLDCASE, "flame", case, "--json", "--debuginfod"]
+    unset = {k: value for k, value in os.environ.items() if k != "DEBUGINFOD_URLS"}
+    no_servers = subprocess.run(command, capture_output=True, text=True, env=unset)
+    v.check("no debuginfod server is named: refused, with a hint", no_servers.returncode == 2 and "DEBUGINFOD_URLS=" in no_servers.stderr, no_servers.stderr)
+    with debuginfod(folder, root / "apart") as url:
+        env = {**os.environ, "DEBUGINFOD_URLS": url, "DEBUGINFOD_CACHE_PATH": str(folder / "cache")}
+        build_id = "".join((root / "apart").rglob("*.debug").__next__().parts[-2:]).removesuffix(".debug")
+        for _ in range(100):
+            # It scans its folder meanwhile. What it did not have is remembered in the cache.
+            shutil.rmtree(folder / "cache", ignore_errors=True)
+            if subprocess.run(["debuginfod-find", "debuginfo", build_id], env=env, capture_output=True).returncode == 0:
+                break
+            time.sleep(0.2)
+        done = subprocess.run(command, capture_output=True, text=True, env=env)
+    judge(v, what, json.loads(done.stdout), which, r"^spin_in_c$")
+    v.check("modules that no server has are named", "no debug file of " in done.stderr, done.stderr[-300:])
 
 
 def killed(v, folder, root):

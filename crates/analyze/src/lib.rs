@@ -108,7 +108,7 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Analysis, AnalyzeError>
             from: options.from,
             to: options.to,
             streams: streams(parts, &options.scope),
-            debug_dir: options.debug_dir.clone(),
+            debug_files: options.debug_files.clone(),
         },
     )?;
     Ok(t.install(|| of_timeline(&t, options, parts)))

@@ -1,8 +1,6 @@
 //! Which part of a bundle is analysed.
 
-use std::path::PathBuf;
-
-use coldcase_timeline::{Scope, When};
+use coldcase_timeline::{DebugFiles, Scope, When};
 
 /// A part of an analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +33,6 @@ pub struct Options {
     pub scope: Scope,
     /// Only these parts; empty for all.
     pub parts: Vec<Part>,
-    /// A folder of binaries or debug files, to name frames that the bundle has no names for.
-    pub debug_dir: Option<PathBuf>,
+    /// Binaries and debug files, to name frames that the bundle has no names for.
+    pub debug_files: DebugFiles,
 }

@@ -50,6 +50,26 @@ pub(crate) fn rfc3339(utc: Utc, decimals: u8) -> String {
     }
 }
 
+/// Where names that a bundle lacks are looked for.
+#[cfg(feature = "full")]
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct DebugFiles {
+    /// A folder of binaries or debug files, to name frames that the bundle has no names for, by build-id
+    #[arg(long, value_name = "DIR")]
+    debug_dir: Option<std::path::PathBuf>,
+    /// Ask the servers of DEBUGINFOD_URLS for the debug files of modules with frames that have no name
+    #[arg(long)]
+    debuginfod: bool,
+}
+
+#[cfg(feature = "full")]
+impl DebugFiles {
+    /// As the timeline takes it.
+    pub(crate) fn wanted(&self) -> coldcase_timeline::DebugFiles {
+        coldcase_timeline::DebugFiles { dir: self.debug_dir.clone(), debuginfod: self.debuginfod }
+    }
+}
+
 /// The stretch of time that is read.
 #[cfg(feature = "full")]
 #[derive(Debug, Clone, Default, clap::Args)]

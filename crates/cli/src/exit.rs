@@ -104,6 +104,28 @@ impl From<coldcase_bundle::OpenError> for Failure {
     }
 }
 
+#[cfg(feature = "full")]
+impl From<coldcase_timeline::TimelineError> for Failure {
+    fn from(e: coldcase_timeline::TimelineError) -> Failure {
+        use coldcase_timeline::{DebugFilesError, TimelineError as E};
+        match e {
+            E::Open(e) => e.into(),
+            e @ E::Window { .. } => Failure::usage(e.to_string()).hint("--from must be before --to"),
+            E::DebugFiles(e) => {
+                let hint = match &e {
+                    DebugFilesError::Folder { .. } => "",
+                    DebugFilesError::NoProgram { .. } => "apt-get install debuginfod",
+                    DebugFilesError::NoServers => {
+                        "for example DEBUGINFOD_URLS=https://debuginfod.elfutils.org, which asks those of the distributions"
+                    }
+                };
+                Failure::usage(e.to_string()).hint(hint)
+            }
+            e @ E::Threads { .. } => Failure::failed(e.to_string()),
+        }
+    }
+}
+
 impl From<coldcase_bundle::WriteError> for Failure {
     fn from(e: coldcase_bundle::WriteError) -> Failure {
         use coldcase_bundle::WriteError as E;

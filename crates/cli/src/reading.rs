@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use coldcase_analyze::{AnalyzeError, Options, Part};
 use coldcase_model::analysis::Analysis;
 use coldcase_model::text::visible;
-use coldcase_timeline::TimelineError;
 use serde::Serialize;
 
-use crate::args::Scope;
+use crate::args::{DebugFiles, Scope};
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::progress;
@@ -21,9 +20,8 @@ pub(crate) struct Reading {
     /// Threads to work with [default: one per CPU]; the result does not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// A folder of binaries or debug files, to name frames that the bundle has no names for
-    #[arg(long, value_name = "DIR")]
-    debug_dir: Option<PathBuf>,
+    #[command(flatten)]
+    debug_files: DebugFiles,
     /// Exit with 3 when the bundle is incomplete or evidence was lost
     #[arg(long)]
     strict: bool,
@@ -39,13 +37,17 @@ impl Reading {
             to,
             scope: self.scope.who(),
             parts: parts.to_vec(),
-            debug_dir: self.debug_dir.clone(),
+            debug_files: self.debug_files.wanted(),
         };
         let line = progress::line(out);
         line.set_message(format!("reading {}", bundle.display()));
         let analysis = coldcase_analyze::analyze(bundle, &options);
         line.finish_and_clear();
-        analysis.map_err(failure)
+        let analysis = analysis.map_err(failure)?;
+        for module in &analysis.quality.not_fetched {
+            out.warning(&format!("no debug file of {module}"));
+        }
+        Ok(analysis)
     }
 
     /// The same of each bundle in turn, and what could not be read is told on stderr: for verbs whose page has no
@@ -119,10 +121,7 @@ pub(crate) fn picture<E: std::fmt::Display>(
 /// An error of the analysis, as a failure of the verb.
 pub(crate) fn failure(e: AnalyzeError) -> Failure {
     match e {
-        AnalyzeError::Timeline(TimelineError::Open(open)) => open.into(),
-        AnalyzeError::Timeline(e @ TimelineError::Window { .. }) => {
-            Failure::usage(e.to_string()).hint("--from must be before --to")
-        }
+        AnalyzeError::Timeline(e) => e.into(),
         e => Failure::usage(e.to_string()),
     }
 }

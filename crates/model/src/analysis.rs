@@ -111,6 +111,9 @@ pub struct Quality {
     /// something else in their place), left out.
     #[serde(default)]
     pub frames_bogus: u64,
+    /// Modules whose debug file was asked of debuginfod servers in vain, with what they said, in one line each.
+    #[serde(default)]
+    pub not_fetched: Vec<String>,
     /// The recorder's own cost: CPU seconds, peak RSS in bytes, nanoseconds inside BPF programs.
     pub recorder_cpu: f64,
     /// Peak RSS in bytes.

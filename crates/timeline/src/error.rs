@@ -24,7 +24,7 @@ pub enum TimelineError {
         /// Its end.
         to: i64,
     },
-    /// The folder of debug files cannot be read.
+    /// Debug files cannot be looked for.
     #[error(transparent)]
-    Symbols(#[from] crate::symbols::SymbolsError),
+    DebugFiles(#[from] crate::debug_files::DebugFilesError),
 }

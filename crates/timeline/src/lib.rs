@@ -25,6 +25,7 @@
 
 mod container;
 mod cpu_groups;
+mod debug_files;
 mod decoded;
 mod devices;
 mod enums;
@@ -47,6 +48,7 @@ mod timeline;
 pub use coldcase_decode as decode;
 pub use container::{Container, ContainerNames};
 pub use cpu_groups::{CpuGroup, CpuGroups, Limit, ROOT};
+pub use debug_files::{DebugFiles, DebugFilesError};
 pub use decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
 pub use devices::Devices;
 pub use enums::EnumNames;
@@ -60,5 +62,5 @@ pub use processes::Processes;
 pub use scope::{Scope, Selection};
 pub use segment::{Rows, Segment};
 pub use sockets::{Owner, OwnerHow, Sockets};
-pub use symbols::{Frame, Symbols, SymbolsError};
+pub use symbols::{Frame, Symbols};
 pub use timeline::{IntoBoot, Timeline};

@@ -1,8 +1,8 @@
 //! What to load: streams, a window of time, how many threads.
 
-use std::path::PathBuf;
-
 use coldcase_model::Utc;
+
+use crate::debug_files::DebugFiles;
 
 /// What to load, and how.
 #[derive(Debug, Clone, Default)]
@@ -15,9 +15,8 @@ pub struct Options {
     pub to: Option<When>,
     /// Streams to hold in memory. Entities and symbols are resolved whatever is named here.
     pub streams: StreamSet,
-    /// A folder of binaries or debug files, to name frames that the bundle has no names for. Files are matched by
-    /// build-id.
-    pub debug_dir: Option<PathBuf>,
+    /// Binaries and debug files, to name frames that the bundle has no names for.
+    pub debug_files: DebugFiles,
 }
 
 /// Which streams.

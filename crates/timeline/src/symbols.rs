@@ -4,25 +4,16 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{Input, Symbolizer};
 use coldcase_model::{Boottime, Event, events};
 
+use crate::debug_files::{self, DebugFiles, DebugFilesError};
 use crate::made::MadeCode;
 use crate::segment::Segment;
 use crate::space::{Map, Space};
-
-/// Why a folder of debug files cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: cannot read the folder of debug files: {why}", path.display())]
-pub struct SymbolsError {
-    /// The folder.
-    pub path: PathBuf,
-    /// What the system said.
-    pub why: String,
-}
 
 /// One frame of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,10 +49,29 @@ struct Module {
     key: String,
     /// File name.
     short: Arc<str>,
-    /// A debug file of the same build-id.
+    /// A debug file of the same build-id, from a folder.
     debug: Option<PathBuf>,
+    /// The same from a server, which is asked at the first address that has no name.
+    fetched: OnceLock<Result<PathBuf, String>>,
     /// Address of its code minus file offset, where the recorder told it.
     bias: Option<u64>,
+}
+
+impl Module {
+    fn new(key: String, short: Arc<str>) -> Module {
+        Module { key, short, debug: None, fetched: OnceLock::new(), bias: None }
+    }
+
+    /// Lowercase hexadecimal; `None` where it has none.
+    fn build_id(&self) -> Option<&str> {
+        self.key.strip_prefix("build-id:")
+    }
+
+    /// Its debug file from a server, asked once.
+    fn fetch(&self) -> Option<&Path> {
+        let id = self.build_id()?;
+        self.fetched.get_or_init(|| debug_files::fetch(id)).as_deref().ok()
+    }
 }
 
 /// Names for addresses.
@@ -71,6 +81,8 @@ pub struct Symbols {
     made: MadeCode,
     modules: Vec<Module>,
     spaces: HashMap<u32, Vec<Space>>,
+    /// Whether servers are asked for debug files.
+    debuginfod: bool,
     /// Names from debug files, by module and offset.
     from_debug: Mutex<HashMap<(u32, u64), Functions>>,
 }
@@ -85,15 +97,16 @@ const ANCESTORS: usize = 16;
 const EXEC_TAKES: u64 = 10_000_000_000;
 
 impl Symbols {
-    /// Learns from segments of `symbols`, `symbols.modules`, `host.mapping` and `kernel.task`, and files in `debug_dir`.
+    /// Learns from segments of `symbols`, `symbols.modules`, `host.mapping` and `kernel.task`, and debug files.
     pub(crate) fn new(
         symbols: &[Segment],
         modules: &[Segment],
         mappings: &[Segment],
         tasks: &[Segment],
-        debug_dir: Option<&Path>,
-    ) -> Result<Symbols, SymbolsError> {
-        let mut out = Symbols::default();
+        files: &DebugFiles,
+    ) -> Result<Symbols, DebugFilesError> {
+        files.check()?;
+        let mut out = Symbols { debuginfod: files.debuginfod, ..Symbols::default() };
         for cols in symbols.iter().filter_map(|s| events::Symbol::cols(&s.columns).ok()) {
             for i in 0..cols.start.len() {
                 let module = cols.module.text(i).into_owned();
@@ -112,8 +125,11 @@ impl Symbols {
         out.learn_spaces(tasks);
         out.learn_mappings(mappings);
         out.learn_biases(modules);
-        if let Some(dir) = debug_dir {
-            out.offer(dir)?;
+        if let Some(dir) = &files.dir {
+            let mut found = debug_files::in_folder(dir)?;
+            for module in &mut out.modules {
+                module.debug = module.build_id().and_then(|id| found.remove(id));
+            }
         }
         Ok(out)
     }
@@ -155,7 +171,7 @@ impl Symbols {
                 let module = *known.entry(key).or_insert_with_key(|key| {
                     let short = path.rsplit('/').next().unwrap_or("");
                     let short = if short.is_empty() { "[anonymous]" } else { short };
-                    self.modules.push(Module { key: key.clone(), short: short.into(), debug: None, bias: None });
+                    self.modules.push(Module::new(key.clone(), short.into()));
                     next
                 });
                 let time = Boottime(cols.time[i]);
@@ -196,36 +212,6 @@ impl Symbols {
         for module in &mut self.modules {
             module.bias = biases.get(&module.key).copied();
         }
-    }
-
-    /// Offers the files of a folder, and of the folders in it, as sources of names by their build-id.
-    fn offer(&mut self, dir: &Path) -> Result<(), SymbolsError> {
-        let mut wanted: HashMap<String, u32> =
-            self.modules.iter().enumerate().map(|(i, m)| (m.key.clone(), i as u32)).collect();
-        let mut folders = vec![(dir.to_path_buf(), 0)];
-        while let Some((folder, depth)) = folders.pop() {
-            let entries = std::fs::read_dir(&folder);
-            let entries = match entries {
-                Ok(entries) => entries,
-                Err(e) if depth == 0 => return Err(SymbolsError { path: folder, why: e.to_string() }),
-                Err(_) => continue,
-            };
-            let mut paths: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
-            paths.sort();
-            for path in paths {
-                if path.is_dir() && depth < 8 && !path.is_symlink() {
-                    folders.push((path, depth + 1));
-                } else if path.is_file()
-                    && let Ok(Some(id)) = blazesym::helper::read_elf_build_id(&path)
-                {
-                    let key = format!("build-id:{}", id.iter().map(|b| format!("{b:02x}")).collect::<String>());
-                    if let Some(i) = wanted.remove(&key) {
-                        self.modules[i as usize].debug = Some(path);
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The frames of a whole stack, innermost first: kernel, then user. Addresses that no executable mapping holds
@@ -287,20 +273,20 @@ impl Symbols {
         let module = &self.modules[map.module as usize];
         // A bundle may claim any offset: what wraps around finds no name.
         let offset = (look - map.start).wrapping_add(map.offset);
-        if let Some(path) = &module.debug {
-            let functions = self.debug(map.module, path, offset, module.bias);
-            if let Some(last) = functions.len().checked_sub(1) {
-                out.extend(functions.iter().enumerate().map(|(i, f)| Frame {
-                    name: f.clone(),
-                    module: module.short.clone(),
-                    named: true,
-                    inlined: i < last,
-                }));
-                return;
-            }
+        if let Some(path) = &module.debug
+            && self.push_debug(map.module, path, offset, out)
+        {
+            return;
         }
         let found =
             self.names.get(&module.key).and_then(|n| n.find(offset)).cloned().or_else(|| self.jit(pid, at, look));
+        if found.is_none()
+            && self.debuginfod
+            && let Some(path) = module.fetch()
+            && self.push_debug(map.module, path, offset, out)
+        {
+            return;
+        }
         out.push(match found {
             Some(name) => Frame { name, module: module.short.clone(), named: true, inlined: false },
             None => {
@@ -313,6 +299,26 @@ impl Symbols {
                 }
             }
         });
+    }
+
+    /// The frames that a debug file gives for an offset; false when it names none.
+    fn push_debug(&self, module: u32, path: &Path, offset: u64, out: &mut Vec<Frame>) -> bool {
+        let Module { short, bias, .. } = &self.modules[module as usize];
+        let functions = self.debug(module, path, offset, *bias);
+        let inlined = functions.len().saturating_sub(1);
+        out.extend(functions.iter().enumerate().map(|(i, f)| Frame {
+            name: f.clone(),
+            module: short.clone(),
+            named: true,
+            inlined: i < inlined,
+        }));
+        !functions.is_empty()
+    }
+
+    /// The modules that no server had, and why, in the order in which mappings name them.
+    pub fn not_fetched(&self) -> Vec<(&str, String)> {
+        let failed = |m: &'_ Module| -> Option<String> { m.fetched.get()?.as_ref().err().cloned() };
+        self.modules.iter().filter_map(|m| Some((&*m.short, failed(m)?))).collect()
     }
 
     fn jit(&self, pid: u32, at: Boottime, addr: u64) -> Option<Arc<str>> {
@@ -419,7 +425,7 @@ mod tests {
                 (20, 7, 0x40_0000, 0x40_2000, 0x1000, "bb", "/lib/b.so"),
             ]),
             &[],
-            None,
+            &DebugFiles::default(),
         )
         .unwrap();
         let at = |t, user: &[u64]| s.stack(7, Boottime(t), &[0xffff_0010], user);
@@ -443,7 +449,7 @@ mod tests {
             &[],
             &mappings(&[(10, 7, 0x1000, 0x2000, 0, "", "/bin/parent"), (32, 9, 0x1000, 0x2000, 0, "", "/bin/child")]),
             &[Segment::new(0, tasks)],
-            None,
+            &DebugFiles::default(),
         )
         .unwrap();
         assert_eq!(names(&s.stack(9, Boottime(25), &[], &[0x1500])), ["parent"]);
@@ -481,11 +487,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(&exe, dir.path().join("any-name")).unwrap();
         let mapped = mappings(&[(1, 7, start, end, offset, &id, "/gone/program")]);
-        let named = |dir| Symbols::new(&[], &[], &mapped, &[], dir).unwrap().stack(7, Boottime(2), &[], &[addr]);
+        let by = |dir: Option<&Path>| {
+            let files = DebugFiles { dir: dir.map(Path::to_path_buf), debuginfod: false };
+            Symbols::new(&[], &[], &mapped, &[], &files)
+        };
+        let named = |dir| by(dir).unwrap().stack(7, Boottime(2), &[], &[addr]);
         assert!(!named(None)[0].named, "{:?}", named(None));
         let with = named(Some(dir.path()));
         assert!(with.iter().any(|f| f.named && f.name.contains("somewhere_in_this_test")), "{with:?}");
         assert_eq!(&*with[0].module, "program");
-        assert!(Symbols::new(&[], &[], &mapped, &[], Some(Path::new("/nowhere"))).is_err());
+        assert!(by(Some(Path::new("/nowhere"))).is_err());
     }
 }

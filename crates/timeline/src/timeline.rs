@@ -141,7 +141,7 @@ impl Timeline {
             of(&support, "symbols.modules"),
             of(&support, "host.mapping"),
             of(&support, "kernel.task"),
-            options.debug_dir.as_deref(),
+            &options.debug_files,
         )?;
         t.devices = Devices::new(of(&support, "host.device"));
         t.load(options, support);

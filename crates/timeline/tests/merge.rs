@@ -140,7 +140,7 @@ fn write(path: &Path, facts: &[Fact], batch: usize, chunk_bytes: usize, flush: b
 type Line = (i64, String, u64, u32, String);
 
 fn merged(path: &Path, threads: usize, from: Option<When>, to: Option<When>) -> Vec<Line> {
-    let options = Options { threads: Some(threads), from, to, streams: StreamSet::None, debug_dir: None };
+    let options = Options { threads: Some(threads), from, to, streams: StreamSet::None, ..Options::default() };
     let t = Timeline::open(path, &options).unwrap();
     let mut merge = Merge::new(&t, &StreamSet::named(["kernel", "log", "otlp"]));
     let lines = merge

@@ -10,7 +10,6 @@ use coldcase_tables::{TableError, Tables};
 use coldcase_timeline::{Options, Timeline};
 use serde_json::json;
 
-use super::timeline::failure;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use crate::progress;
@@ -38,9 +37,8 @@ pub(crate) struct Args {
     table: Vec<String>,
     #[command(flatten)]
     window: crate::args::Window,
-    /// Name frames by the binaries or debug files in this folder, matched by build-id
-    #[arg(long, value_name = "DIR")]
-    debug_dir: Option<PathBuf>,
+    #[command(flatten)]
+    debug_files: crate::args::DebugFiles,
     /// Replace files that exist
     #[arg(long)]
     force: bool,
@@ -51,10 +49,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     let [from, to] = args.window.ends();
-    let options = Options { from, to, debug_dir: args.debug_dir.clone(), ..Options::default() };
+    let options = Options { from, to, debug_files: args.debug_files.wanted(), ..Options::default() };
     let wanted: Vec<&str> = args.table.iter().map(String::as_str).collect();
     let tables = match wanted.as_slice() {
-        [] => Tables::of(Arc::new(Timeline::open(&args.bundle, &options).map_err(failure)?)),
+        [] => Tables::of(Arc::new(Timeline::open(&args.bundle, &options)?)),
         some => Tables::open_only(&args.bundle, some, &options).map_err(table_failure)?,
     };
     let names = if wanted.is_empty() { tables.names() } else { args.table.clone() };
@@ -74,6 +72,9 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     let problems = tables.timeline().problems();
     for problem in problems {
         out.warning(&format!("{}: {problem}", args.bundle.display()));
+    }
+    for (module, why) in tables.timeline().symbols().not_fetched() {
+        out.warning(&format!("no debug file of {module}: {why}"));
     }
     tell(out, &args, &tables, &written)?;
     Ok(if args.strict && !problems.is_empty() { Exit::Lost } else { Exit::Fine })
@@ -105,7 +106,7 @@ fn tell(out: &Out, args: &Args, tables: &Tables, written: &[Written]) -> Result<
 
 fn table_failure(e: TableError) -> Failure {
     match e {
-        TableError::Timeline(e) => failure(e),
+        TableError::Timeline(e) => e.into(),
         TableError::Unknown { name, known } => Failure::usage(format!("--table {name}: there is no such table"))
             .hint(format!("this bundle has {}", known.join(", "))),
         e @ TableError::Polars { .. } => Failure::failed(e.to_string()),

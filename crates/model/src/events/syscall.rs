@@ -60,6 +60,8 @@ crate::event! {
         path: TextLen [None],
         /// The second path of a call that takes two (`rename`, `link`).
         to: TextLen [None],
+        /// Zero.
+        reserved: u32 [None],
         /// User stack.
         user_stack: StackDepth [None],
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use coldcase_model::events::BlockIo;
 
-use crate::captured::{capture, only};
+use crate::captured::{capture, only, tid};
 
 const THREAD: u32 = 1;
 const WRITEBACK: u32 = 3;
@@ -42,7 +42,8 @@ fn direct_writes_are_requests_of_this_process_with_their_bytes() {
     let Some((captured, ())) = result else { return };
     let (mut bytes, mut requests) = (0, 0);
     captured.each::<BlockIo>(|c, rows| {
-        for i in (0..rows).filter(|&i| c.pid[i] == std::process::id() && c.op[i] & 0xff == 1) {
+        // Other threads of this process are other tests.
+        for i in (0..rows).filter(|&i| c.tid[i] == tid() && c.op[i] & 0xff == 1) {
             bytes += u64::from(c.bytes[i]);
             requests += 1;
             assert!(c.origin[i] == THREAD && c.bios[i] > 0, "origin {} of {} bios", c.origin[i], c.bios[i]);

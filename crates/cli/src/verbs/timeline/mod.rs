@@ -14,10 +14,10 @@ use std::path::PathBuf;
 
 use coldcase_bundle::Bundle;
 use coldcase_model::{CATALOGUE, Utc, catalogue};
-use coldcase_timeline::{Entry, Merge, Options, StreamSet, Timeline, TimelineError};
+use coldcase_timeline::{Entry, Merge, Options, StreamSet, Timeline};
 use regex::Regex;
 
-use crate::args::Scope;
+use crate::args::{DebugFiles, Scope};
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use filter::Filter;
@@ -53,9 +53,8 @@ pub(crate) struct Args {
     /// Stop after this many lines
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Name frames by the binaries or debug files in this folder, matched by build-id
-    #[arg(long, value_name = "DIR")]
-    debug_dir: Option<PathBuf>,
+    #[command(flatten)]
+    debug_files: DebugFiles,
     /// Threads to decode with [default: one a CPU]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -90,11 +89,11 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         from,
         to,
         streams: streams_held,
-        debug_dir: args.debug_dir.clone(),
+        debug_files: args.debug_files.wanted(),
     };
     let mut timelines = Vec::with_capacity(args.bundles.len());
     for path in &args.bundles {
-        timelines.push(Timeline::of(Bundle::open(path)?, &options).map_err(failure)?);
+        timelines.push(Timeline::of(Bundle::open(path)?, &options)?);
     }
     check_streams(&args.stream, &timelines)?;
     let filters: Vec<Filter<'_>> = timelines.iter().map(|t| Filter::new(t, &who)).collect();
@@ -138,6 +137,9 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
             out.warning(&format!("{}: {problem}", t.bundle().path().display()));
             flawed = true;
         }
+        for (module, why) in t.symbols().not_fetched() {
+            out.warning(&format!("no debug file of {module}: {why}"));
+        }
     }
     Ok(if args.strict && flawed { Exit::Lost } else { Exit::Fine })
 }
@@ -166,15 +168,6 @@ fn head(entry: &Entry, start: Utc, bundle: Option<&str>) -> String {
     let micros = after.unsigned_abs() / 1000;
     let bundle = bundle.map(|b| format!("{b} ")).unwrap_or_default();
     format!("{sign}{}.{:06}s {bundle}{:<20}", micros / 1_000_000, micros % 1_000_000, entry.stream)
-}
-
-pub(crate) fn failure(e: TimelineError) -> Failure {
-    match e {
-        TimelineError::Open(e) => e.into(),
-        TimelineError::Window { .. } => Failure::usage("--from is not before --to"),
-        TimelineError::Symbols(_) => Failure::usage(e.to_string()),
-        e @ TimelineError::Threads { .. } => Failure::failed(e.to_string()),
-    }
 }
 
 fn streams(patterns: &[String], t: &Timeline) -> StreamSet {
