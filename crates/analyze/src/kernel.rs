@@ -8,7 +8,7 @@ use coldcase_model::events::{BlockIo, CpuSample, OffCpu};
 use coldcase_timeline::{Piece, Selection, Timeline};
 
 use crate::axis::{Axis, COLUMNS};
-use crate::flame::{self, Weights};
+use crate::flame::{self, Making, Weights};
 use crate::functions::{self, Functions};
 use crate::latency::block;
 use crate::latency::offcpu::{self, Groups};
@@ -33,6 +33,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) selection: &'a Selection<'a>,
     pub(crate) throttling: &'a Throttling,
     pub(crate) parts: &'a [Part],
+    /// How stacks are told apart and weighed.
+    pub(crate) making: &'a Making<'a>,
     /// Whether the functions of a process are wanted; `None` when nobody's are.
     pub(crate) functions: Option<&'a (dyn Fn(&str) -> bool + Sync)>,
 }
@@ -63,7 +65,7 @@ impl Sums {
         if let Some(rows) = piece.rows::<OffCpu>() {
             offcpu::take(&mut self.waits, t, axis, selection, wanted.throttling, &rows);
             if flame {
-                flame::off_cpu(&mut self.off_cpu, selection, &rows);
+                flame::off_cpu(&mut self.off_cpu, wanted.making, selection, wanted.throttling, &rows);
             }
             if let Some(of) = wanted.functions {
                 functions::waiting(&mut self.functions, t, axis, of, &rows);
@@ -71,7 +73,7 @@ impl Sums {
         } else if let Some(rows) = piece.rows::<CpuSample>() {
             trend::take_samples(&mut self.samples, t, axis, selection, &rows);
             if flame {
-                flame::on_cpu(&mut self.on_cpu, selection, &rows);
+                flame::on_cpu(&mut self.on_cpu, wanted.making, selection, &rows);
             }
             if let Some(of) = wanted.functions {
                 functions::running(&mut self.functions, t, axis, of, &rows);

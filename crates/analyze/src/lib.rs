@@ -29,6 +29,7 @@ mod series;
 mod summary;
 mod throttle;
 mod trend;
+mod wait_class;
 mod wording;
 mod worst;
 
@@ -41,9 +42,24 @@ use coldcase_timeline::{Scope, Selection, StreamSet, Timeline, TimelineError};
 
 use axis::Axis;
 use findings::Seen;
+use flame::{Making, Window};
 use trend::Trouble;
 
-pub use scope::{Options, Part};
+pub use scope::{GroupBy, Options, Part};
+
+/// Why a window cannot be held against the rest of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DiffError {
+    /// Neither start nor end of a window was given.
+    #[error("a difference is of a window and the rest of the recording, and no window was given")]
+    NoWindow,
+    /// The window lies outside of the recording.
+    #[error("the window holds nothing of the recording")]
+    Outside,
+    /// The window is the recording.
+    #[error("the window covers the whole recording: nothing is left to hold it against")]
+    NoBase,
+}
 
 /// Why there is no analysis.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +67,9 @@ pub enum AnalyzeError {
     /// The bundle could not be loaded.
     #[error(transparent)]
     Timeline(#[from] TimelineError),
+    /// A difference was asked for, and there is no window, nothing in it, or nothing beside it.
+    #[error("{0}")]
+    Diff(DiffError),
     /// A capture file could not be read.
     #[error(transparent)]
     Capture(#[from] flow::capture::CaptureError),
@@ -61,7 +80,7 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
     let mut names = vec!["recorder"];
     for part in parts {
         names.extend(match part {
-            Part::Flame => &["kernel.cpu_sample", "kernel.offcpu"][..],
+            Part::Flame => &STACKS[..],
             Part::Latency => &[
                 "otlp.traces",
                 "host.metric",
@@ -72,6 +91,7 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
                 "kernel.tcp_info",
                 "kernel.file",
                 "kernel.major_fault",
+                "kernel.lock",
             ],
             Part::Flow => &["kernel.tcp_retransmit", "kernel.tcp_info", "kernel.drop"],
             Part::Rest => &[
@@ -101,17 +121,48 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
 /// [`coldcase_model::analysis::Quality::problems`].
 pub fn analyze(path: &Path, options: &Options) -> Result<Analysis, AnalyzeError> {
     let parts = if options.parts.is_empty() { &Part::ALL[..] } else { &options.parts };
+    // The rest of the recording is needed as well where the window is held against it.
+    let (from, to) = if options.diff { (None, None) } else { (options.from, options.to) };
     let t = Timeline::open(
         path,
         &coldcase_timeline::Options {
             threads: options.threads,
-            from: options.from,
-            to: options.to,
+            from,
+            to,
             streams: streams(parts, &options.scope),
             debug_files: options.debug_files.clone(),
         },
     )?;
-    Ok(t.install(|| of_timeline(&t, options, parts)))
+    let window = if options.diff { Some(window(&t, options)?) } else { None };
+    let making = Making { arch: arch(&t), by: options.by, window };
+    Ok(t.install(|| of_timeline(&t, options, parts, &making)))
+}
+
+/// The streams that flame graphs are made of.
+const STACKS: [&str; 2] = ["kernel.cpu_sample", "kernel.offcpu"];
+
+/// The window that is held against the rest of the recording.
+fn window(t: &Timeline, options: &Options) -> Result<Window, AnalyzeError> {
+    if options.from.is_none() && options.to.is_none() {
+        return Err(AnalyzeError::Diff(DiffError::NoWindow));
+    }
+    let [from, to] = [options.from, options.to].map(|end| end.map(|when| when.utc(t.start())));
+    if let (Some(from), Some(to)) = (from, to)
+        && from >= to
+    {
+        return Err(TimelineError::Window { from: from.0, to: to.0 }.into());
+    }
+    // Before its probes are live and after they are taken off, a recording holds no stacks: that would thin out the rest.
+    let streams = t.bundle().streams().into_iter().filter(|s| STACKS.contains(&&*s.name));
+    let (start, end) = streams.fold((u64::MAX, 0), |(start, end), s| (start.min(s.first.0), end.max(s.last.0)));
+    let (start, end) = if start < end { (start, end) } else { (t.boot(t.start()).0, t.boot(t.end()).0) };
+    let from = from.map_or(start, |utc| t.boot(utc).0).max(start);
+    let to = to.map_or(end, |utc| t.boot(utc).0).min(end);
+    match (to.saturating_sub(from), end.saturating_sub(start).saturating_sub(to.saturating_sub(from))) {
+        (0, _) => Err(AnalyzeError::Diff(DiffError::Outside)),
+        (_, 0) => Err(AnalyzeError::Diff(DiffError::NoBase)),
+        (_, base) => Ok(Window { from, to, base }),
+    }
 }
 
 /// Analyses a capture file of another tool: its flow is all that it tells.
@@ -136,10 +187,10 @@ pub fn analyze_capture(path: &Path) -> Result<Analysis, AnalyzeError> {
     Ok(a)
 }
 
-fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
+fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<'_>) -> Analysis {
     let has = |part| parts.contains(&part);
     let id = t.bundle().id().to_owned();
-    let arch = t.bundle().manifest().map_or("x86_64", |m| m.host.arch.as_str());
+    let arch = making.arch;
     let (from, to) = t.window();
     let axis = Axis::new(from.unwrap_or(t.start()).0, to.unwrap_or(t.end()).0);
     let scope = &options.scope;
@@ -151,11 +202,19 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
     let looked_at = |p: &str| services.is_empty() || services.contains(p);
     let functions: Option<&(dyn Fn(&str) -> bool + Sync)> = if trouble.is_some() { Some(&looked_at) } else { None };
     let throttling = throttle::of(t, &selection, &id);
-    let wanted =
-        kernel::Wanted { timeline: t, axis: &axis, selection: &selection, throttling: &throttling, parts, functions };
+    let wanted = kernel::Wanted {
+        timeline: t,
+        axis: &axis,
+        selection: &selection,
+        throttling: &throttling,
+        parts,
+        making,
+        functions,
+    };
     let (mut sums, mut problems) = kernel::sums(&wanted);
     let blocks = sums.block_latencies(t, &axis, &id);
-    let flames = flame::flames(t, &mut sums, arch);
+    let input = flame::Input { timeline: t, selection: &selection, throttling: &throttling, making };
+    let flames = flame::flames(&input, &mut sums);
     let functions = sums.functions(t, arch);
     let flow = if has(Part::Flow) {
         let (flow, unread) = flow::recorded::flow(t, scope);
@@ -201,11 +260,16 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
     }
     latencies.extend(latency::file::latencies(t, &axis, &selection, &id));
     latencies.extend(latency::fault::latencies(t, &axis, &selection, &id));
+    if has(Part::Latency) {
+        latencies.extend(latency::lock::latencies(t, &axis, &selection, arch, &id));
+        latencies.extend(latency::lock::kernel_latencies(t, &axis, &selection, &id));
+    }
     latencies.extend(latency::offcpu::latencies(&sums.waits, &axis, arch, &id));
     latencies.extend(latency::syscall::latencies(t, &axis, scope, arch, &id));
     Analysis {
         bundle: quality::bundle(t),
         flames: flames.flames,
+        flame_diffs: flames.diffs,
         latencies,
         metrics: if has(Part::Rest) { metrics::series(t) } else { Vec::new() },
         worst,
@@ -217,6 +281,11 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part]) -> Analysis {
         flow,
         quality,
     }
+}
+
+/// The architecture of a recorded host.
+fn arch(t: &Timeline) -> &str {
+    t.bundle().manifest().map_or("x86_64", |m| m.host.arch.as_str())
 }
 
 /// The processes that sent spans.

@@ -20,6 +20,29 @@ impl Part {
     pub const ALL: [Part; 4] = [Part::Flame, Part::Latency, Part::Flow, Part::Rest];
 }
 
+/// What the first frames of a flame graph's stacks say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupBy {
+    /// The process.
+    #[default]
+    Process,
+    /// The process, then the thread.
+    Thread,
+    /// The container, then the process.
+    Container,
+}
+
+impl GroupBy {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupBy::Process => "process",
+            GroupBy::Thread => "thread",
+            GroupBy::Container => "container",
+        }
+    }
+}
+
 /// What to analyse, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -35,4 +58,9 @@ pub struct Options {
     pub parts: Vec<Part>,
     /// Binaries and debug files, to name frames that the bundle has no names for.
     pub debug_files: DebugFiles,
+    /// What the stacks of flame graphs begin with.
+    pub by: GroupBy,
+    /// Whether flame graphs tell how the window differs from the rest of the recording. Of the other parts nothing is
+    /// left out then: meant for [`Part::Flame`] alone.
+    pub diff: bool,
 }

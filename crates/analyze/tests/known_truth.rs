@@ -66,10 +66,14 @@ fn every_nanosecond_off_the_cpu_is_in_one_wait_and_in_the_flame() {
     assert_eq!(a.waits.iter().map(|w| w.total).sum::<u64>(), truth);
     let flame = a.flames.iter().find(|f| f.kind == "off-cpu").unwrap();
     assert_eq!(flame.stacks.iter().map(|s| s.1).sum::<u64>(), truth);
-    let fsync = "orders[200];orders::main;orders::commit;unixSync;do_fsync_[k]";
-    let stack = flame.stacks.iter().find(|s| s.0 == fsync).unwrap_or_else(|| panic!("{:#?}", flame.stacks));
-    assert_eq!(stack.1, (0..REQUESTS).map(|i| request(i).1).sum::<u64>());
-    assert!(flame.stacks.iter().any(|s| s.0 == "batch:job[300];[no stack];futex"), "{:#?}", flame.stacks);
+    let fsync = "orders::main;orders::commit;unixSync;do_fsync_[k]";
+    let weight = |line: &str| {
+        flame.stacks.iter().find(|s| s.0 == line).unwrap_or_else(|| panic!("{line}: {:#?}", flame.stacks)).1
+    };
+    let waited = (0..REQUESTS).map(|i| request(i).1 - 20_000).sum::<u64>();
+    assert_eq!(weight(&format!("orders[200];[disk];{fsync}")), waited);
+    assert_eq!(weight(&format!("orders[200];[run queue];{fsync}")), REQUESTS * 20_000);
+    assert_eq!(weight("batch:job[300];[futex];[no stack];futex"), 20 * (SECOND - 10 - 100));
     let on = a.flames.iter().find(|f| f.kind == "on-cpu").unwrap();
     assert_eq!(on.stacks, [("orders[200];orders::main;orders::commit".to_owned(), REQUESTS)]);
     assert_eq!(a.quality.frames_named, Some(1.0));

@@ -30,14 +30,19 @@ pub(crate) struct Reading {
 impl Reading {
     /// Analyses these parts of a bundle (all, when none is named), with a sign of life on a terminal.
     pub(crate) fn analyze(&self, bundle: &Path, parts: &[Part], out: &Out) -> Result<Analysis, Failure> {
+        self.analyze_as(bundle, &Options { parts: parts.to_vec(), ..Options::default() }, out)
+    }
+
+    /// The same, with what else the verb asks for.
+    fn analyze_as(&self, bundle: &Path, more: &Options, out: &Out) -> Result<Analysis, Failure> {
         let [from, to] = self.scope.window.ends();
         let options = Options {
             threads: self.threads.map(usize::from),
             from,
             to,
             scope: self.scope.who(),
-            parts: parts.to_vec(),
             debug_files: self.debug_files.wanted(),
+            ..more.clone()
         };
         let line = progress::line(out);
         line.set_message(format!("reading {}", bundle.display()));
@@ -53,9 +58,14 @@ impl Reading {
     /// The same of each bundle in turn, and what could not be read is told on stderr: for verbs whose page has no
     /// place for it.
     pub(crate) fn each(&self, bundles: &[PathBuf], parts: &[Part], out: &Out) -> Result<Vec<Analysis>, Failure> {
+        self.each_as(bundles, &Options { parts: parts.to_vec(), ..Options::default() }, out)
+    }
+
+    /// The same, with what else the verb asks for.
+    pub(crate) fn each_as(&self, bundles: &[PathBuf], more: &Options, out: &Out) -> Result<Vec<Analysis>, Failure> {
         let mut all = Vec::with_capacity(bundles.len());
         for bundle in bundles {
-            let analysis = self.analyze(bundle, parts, out)?;
+            let analysis = self.analyze_as(bundle, more, out)?;
             for problem in &analysis.quality.problems {
                 out.warning(&format!("{}: {problem}", bundle.display()));
             }
@@ -122,6 +132,8 @@ pub(crate) fn picture<E: std::fmt::Display>(
 pub(crate) fn failure(e: AnalyzeError) -> Failure {
     match e {
         AnalyzeError::Timeline(e) => e.into(),
+        AnalyzeError::Diff(e) => Failure::usage(format!("--diff: {e}"))
+            .hint("--from and --to name the window that is held against the rest: --diff --from +10s --to +20s"),
         e => Failure::usage(e.to_string()),
     }
 }

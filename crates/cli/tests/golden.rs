@@ -127,16 +127,61 @@ fn flame_names_functions_and_folds_stacks_of_one_kind() {
     let (on, off) = (flame(&["--folded"]), flame(&["--folded", "off-cpu"]));
     assert_eq!(on, flame(&["--folded", "on-cpu"]));
     golden("flame-on-cpu.folded", &on);
+    let wakeup = flame(&["--folded", "wakeup"]);
     golden("flame-off-cpu.folded", &head(&off, 60));
+    golden("flame-wakeup.folded", &head(&wakeup, 60));
     let weight = |t: &str| t.lines().map(|l| l.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum::<u64>();
     let json = run(dir.path(), &["flame", CASE, "--json"]).code(0).json();
-    for (kind, text) in [("on-cpu", &on), ("off-cpu", &off)] {
+    schema::check("flame", &json);
+    for (kind, text) in [("on-cpu", &on), ("off-cpu", &off), ("wakeup", &wakeup)] {
         let one = json["flames"].as_array().unwrap().iter().find(|f| f["kind"] == kind).unwrap();
         let stacks = one["stacks"].as_array().unwrap();
         assert_eq!(stacks.len(), text.lines().count(), "{kind}");
         assert_eq!(stacks.iter().map(|s| s[1].as_u64().unwrap()).sum::<u64>(), weight(text), "{kind}");
     }
     run(dir.path(), &["flame", CASE, "--folded", "sideways"]).code(2);
+    run(dir.path(), &["flame", CASE, "--by", "moon"]).code(2);
+    golden("flame-by-thread.txt", &flame(&["--by", "thread", "--top", "6"]));
+}
+
+#[cfg(feature = "full")]
+#[test]
+fn flame_holds_a_window_against_the_rest_of_the_recording() {
+    let dir = bench();
+    let window = ["--diff", "--from", "+4s", "--to", "+6s"];
+    let flame = |more: &[&str]| run(dir.path(), &[&["flame", CASE], &window[..], more].concat()).code(0);
+    golden("flame-diff.txt", &flame(&["--top", "8"]).stdout);
+    let folded = flame(&["--folded", "off-cpu"]).stdout;
+    golden("flame-diff.folded", &head(&folded, 30));
+    let json = flame(&["--json"]).json();
+    schema::check("flame", &json);
+    // Both sides sum to the graph of the whole, to the nanosecond.
+    let whole = run(dir.path(), &["flame", CASE, "--json"]).code(0).json();
+    let sum = |of: &serde_json::Value, weights: &dyn Fn(&serde_json::Value) -> u64| {
+        of["stacks"].as_array().unwrap().iter().map(weights).sum::<u64>()
+    };
+    for (diff, one) in json["diffs"].as_array().unwrap().iter().zip(whole["flames"].as_array().unwrap()) {
+        assert_eq!(diff["kind"], one["kind"]);
+        let both = |s: &serde_json::Value| s["base"].as_u64().unwrap() + s["window"].as_u64().unwrap();
+        assert_eq!(sum(diff, &both), sum(one, &|s| s[1].as_u64().unwrap()), "{}", one["kind"]);
+        assert!(diff["functions"].as_array().unwrap().len() > 3);
+    }
+    flame(&["--svg", "diff.svg"]);
+    let svg = std::fs::read_to_string(dir.path().join("diff.svg")).unwrap();
+    assert!(svg.contains("against the other") && svg.contains("rgb(255,"), "red is what there is more of");
+    for threads in ["1", "2"] {
+        assert_eq!(flame(&["--folded", "off-cpu", "--threads", threads]).stdout, folded);
+    }
+    let refused: [(&[&str], &str); 3] = [
+        (&[], "no window was given"),
+        (&["--from", "+0s", "--to", "+1h"], "covers the whole recording"),
+        (&["--from", "+1h"], "holds nothing of the recording"),
+    ];
+    for (window, why) in refused {
+        let said = run(dir.path(), &[&["flame", CASE, "--diff"], window].concat()).code(2).stderr;
+        assert!(said.contains(why) && said.contains("hint: --from and --to"), "{said}");
+        assert_eq!(said.lines().count(), 2, "{said}");
+    }
 }
 
 #[cfg(feature = "full")]

@@ -11,6 +11,8 @@ use crate::quantity::against;
 use crate::table::Table;
 use crate::time::Nanos;
 
+pub use crate::flame::{Flame, FlameDiff, FunctionChange, StackChange};
+
 /// The whole result of analysing one bundle. Times are UTC nanoseconds, durations nanoseconds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Analysis {
@@ -20,6 +22,9 @@ pub struct Analysis {
     pub quality: Quality,
     /// Flame graphs: folded stacks.
     pub flames: Vec<Flame>,
+    /// How each changed in a window, when that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flame_diffs: Vec<FlameDiff>,
     /// Latency: one series per span name, block device, run queue.
     pub latencies: Vec<Latency>,
     /// What threads waited for off the CPU, largest total first.
@@ -185,22 +190,10 @@ impl Reduction {
     }
 }
 
-/// A flame graph.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Flame {
-    /// `on-cpu` or `off-cpu`.
-    pub kind: String,
-    /// What one unit of weight is: `samples` or `ns`.
-    pub unit: String,
-    /// Folded stacks, root first, frames separated by `;`, sorted: process, then frames. With their weight.
-    /// A kernel frame ends in `_[k]`; a frame without a name is `[unknown]` or `[file+0xoffset]`.
-    pub stacks: Vec<(String, u64)>,
-}
-
 /// Latency of one thing.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Latency {
-    /// `span`, `block`, `connect`, `run_queue`, `off_cpu`, `syscall`.
+    /// `span`, `block`, `connect`, `file`, `fault`, `run_queue`, `off_cpu`, `lock`, `kernel_lock`, `syscall`.
     pub group: String,
     /// Span name with its service, device, or process.
     pub name: String,

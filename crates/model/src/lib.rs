@@ -16,6 +16,7 @@ pub mod events;
 pub mod field;
 pub mod file;
 pub mod finding;
+mod flame;
 pub mod header;
 mod intern;
 pub mod loss;

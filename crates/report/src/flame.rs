@@ -1,11 +1,12 @@
-//! `flame.svg`: flame graphs by inferno, on the CPU and off it, with our colours and one small script for both.
+//! `flame.svg`: flame graphs by inferno, with our colours and one small script for all.
+
+mod colours;
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 
-use coldcase_model::analysis::{Analysis, Flame};
+use coldcase_model::analysis::{Analysis, Flame, FlameDiff};
 use coldcase_model::text::visible;
-use inferno::flamegraph::color::{Color, PaletteMap};
+use inferno::flamegraph::color::PaletteMap;
 use inferno::flamegraph::{Options, TextTruncateDirection};
 
 use crate::ReportError;
@@ -13,12 +14,21 @@ use crate::text::{count, duration, escape, shorten};
 
 /// Stacks drawn of each graph; the rest is added up per process.
 const STACKS: usize = 20_000;
-/// Frames narrower than this share (in percent) are not drawn.
-const NARROW: f64 = 0.1;
+/// Frames narrower than this share (in percent) of a graph are not drawn. Chains of wake-ups are high where they are
+/// narrow: a stack for each waker.
+fn narrow(kind: &str) -> f64 {
+    if kind == "wakeup" { 0.3 } else { 0.1 }
+}
+
 /// Frames of one stack that are drawn.
 const DEPTH: usize = 120;
 const FRAME: usize = 17;
+/// Most weight of a stack: with that many stacks their sum fits, and what inferno makes of their difference.
+const MOST_WEIGHT: u64 = 1 << 47;
 const WIDE: usize = 1200;
+
+/// How inferno colours what did not change.
+const SAME: &str = "rgb(250,250,250)";
 
 /// A graph, ready to be put into a page or a file.
 pub(crate) struct Graph {
@@ -26,15 +36,22 @@ pub(crate) struct Graph {
     pub(crate) title: String,
     /// What is not drawn.
     pub(crate) note: String,
+    /// `on-cpu`, `off-cpu`, `wakeup`.
+    pub(crate) kind: String,
+    /// What the colours mean.
+    pub(crate) key: Vec<(&'static str, &'static str)>,
     /// The frames: an `<svg class="frames">` as wide as what it is put into.
     pub(crate) frames: String,
     /// Height in pixels.
     pub(crate) height: usize,
 }
 
-/// The graphs that have stacks, on-CPU first.
+/// The graphs that have stacks, on-CPU first; where a window is held against the rest, those of the difference.
 pub(crate) fn graphs(a: &Analysis) -> Result<Vec<Graph>, ReportError> {
     let mut flames: Vec<&Flame> = a.flames.iter().filter(|f| f.stacks.iter().any(|(_, w)| *w > 0)).collect();
+    if !a.flame_diffs.is_empty() {
+        return a.flame_diffs.iter().filter(|d| d.stacks.iter().any(|s| s.window > 0)).map(diff_graph).collect();
+    }
     flames.sort_by_key(|f| (f.kind != "on-cpu", f.kind != "off-cpu"));
     flames.into_iter().map(graph).collect()
 }
@@ -44,6 +61,7 @@ fn kind_word(kind: &str) -> String {
     match kind {
         "on-cpu" => "On-CPU".to_owned(),
         "off-cpu" => "Off-CPU".to_owned(),
+        "wakeup" => "Wake-ups".to_owned(),
         other => visible(other).into_owned(),
     }
 }
@@ -66,93 +84,105 @@ fn clean_stack(stack: &str) -> String {
     frames.join(";")
 }
 
-/// The heaviest stacks, and one line for each process with the sum of the others.
-fn bounded(flame: &Flame) -> (BTreeMap<String, u64>, usize) {
-    let mut all: BTreeMap<String, u64> = BTreeMap::new();
-    for (stack, weight) in flame.stacks.iter().filter(|(_, w)| *w > 0) {
-        let sum = all.entry(clean_stack(stack)).or_default();
-        *sum = sum.saturating_add(*weight);
+/// Weights of a stack: that which is drawn, and what it was in the rest of the recording.
+type Weights = (u64, u64);
+
+/// The heaviest stacks, and one line for each process with the sum of the others; what is left of them.
+fn bounded<'a>(stacks: impl Iterator<Item = (&'a str, Weights)>) -> (BTreeMap<String, Weights>, usize) {
+    fn add(all: &mut BTreeMap<String, Weights>, stack: String, (window, base): Weights) {
+        let sum = all.entry(stack).or_default();
+        // Half of what fits: inferno subtracts and multiplies them.
+        *sum = (sum.0.saturating_add(window).min(MOST_WEIGHT), sum.1.saturating_add(base).min(MOST_WEIGHT));
     }
+    let mut all = BTreeMap::new();
+    stacks.for_each(|(stack, weights)| add(&mut all, clean_stack(stack), weights));
     let over = all.len().saturating_sub(STACKS);
     if over == 0 {
         return (all, 0);
     }
-    let mut order: Vec<(String, u64)> = all.into_iter().collect();
+    let mut order: Vec<(String, Weights)> = all.into_iter().collect();
     order.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let rest = order.split_off(STACKS);
-    let mut kept: BTreeMap<String, u64> = order.into_iter().collect();
-    for (stack, weight) in rest {
+    let mut kept: BTreeMap<String, Weights> = order.into_iter().collect();
+    for (stack, weights) in rest {
         let process = stack.split(';').next().unwrap_or_default();
-        let sum = kept.entry(format!("{process};[smaller\u{a0}stacks]")).or_default();
-        *sum = sum.saturating_add(weight);
+        add(&mut kept, format!("{process};[smaller\u{a0}stacks]"), weights);
     }
     (kept, over)
 }
 
+/// A flame graph.
 fn graph(flame: &Flame) -> Result<Graph, ReportError> {
-    let (stacks, over) = bounded(flame);
-    let total = stacks.values().fold(0u64, |sum, w| sum.saturating_add(*w));
-    let nanoseconds = flame.unit == "ns";
-    let mut palette = palette(&stacks);
+    let (stacks, over) = bounded(flame.stacks.iter().filter(|s| s.1 > 0).map(|(stack, w)| (stack.as_str(), (*w, 0))));
+    let mut palette = colours::palette(stacks.keys().map(String::as_str), Flame::owners(&flame.by));
+    let lines: Vec<String> = stacks.iter().map(|(stack, (weight, _))| format!("{stack} {weight}")).collect();
+    let (frames, height) = draw((&flame.kind, &flame.unit), &lines, Some(&mut palette))?;
+    let title = format!("{}: {}", kind_word(&flame.kind), sum(&flame.unit, &stacks));
+    let key = colours::key(stacks.keys().map(String::as_str), &flame.by);
+    Ok(Graph { title, note: note(&flame.kind, over), kind: flame.kind.clone(), key, frames, height })
+}
+
+/// A differential flame graph: as wide as in the window, red where more than in the rest of the recording.
+fn diff_graph(diff: &FlameDiff) -> Result<Graph, ReportError> {
+    let drawn = diff.stacks.iter().filter(|s| s.window > 0);
+    let (stacks, over) = bounded(drawn.map(|s| (s.stack.as_str(), (s.window, diff.scaled(s.base)))));
+    let lines: Vec<String> = stacks.iter().map(|(stack, (window, base))| format!("{stack} {base} {window}")).collect();
+    let (frames, height) = draw((&diff.kind, &diff.unit), &lines, None)?;
+    // inferno gives the change to the innermost frame alone: the others have none to tell, and are to be seen on white.
+    let frames = frames.replace("; 0.00%)", ")").replace(SAME, "#eceef1");
+    let title = format!(
+        "{}: {} in {}, against the other {}",
+        kind_word(&diff.kind),
+        sum(&diff.unit, &stacks),
+        duration(diff.window),
+        duration(diff.base)
+    );
+    let key = vec![
+        ("#ff9696", "more per second than in the rest"),
+        ("#9696ff", "less"),
+        ("#eceef1", "the same, or calls what changed"),
+    ];
+    Ok(Graph { title, note: note(&diff.kind, over), kind: diff.kind.clone(), key, frames, height })
+}
+
+/// All of it, in words.
+fn sum(unit: &str, stacks: &BTreeMap<String, Weights>) -> String {
+    let total = stacks.values().fold(0u64, |sum, w| sum.saturating_add(w.0));
+    if unit == "ns" { duration(total) } else { format!("{} {}", count(total), visible(unit)) }
+}
+
+/// What is not drawn.
+fn note(kind: &str, over: usize) -> String {
+    let narrow = format!("frames under {}% are not drawn", narrow(kind));
+    if over == 0 {
+        return narrow;
+    }
+    let (drawn, all) = (count(STACKS as u64), count((STACKS + over) as u64));
+    format!("{drawn} of {all} stacks; the others are summed per process; {narrow}")
+}
+
+/// The frames of folded lines by inferno, and their height. Without a palette it colours by the difference of weights.
+fn draw(
+    (kind, unit): (&str, &str),
+    lines: &[String],
+    palette: Option<&mut PaletteMap>,
+) -> Result<(String, usize), ReportError> {
+    let nanoseconds = unit == "ns";
     let mut options = Options::default();
-    options.palette_map = Some(&mut palette);
+    options.palette_map = palette;
     options.image_width = Some(WIDE);
     options.frame_height = FRAME;
     options.font_size = 12;
     options.font_width = 0.6;
-    options.min_width = NARROW;
+    options.min_width = narrow(kind);
     options.text_truncate_direction = TextTruncateDirection::Right;
     options.no_javascript = true;
-    options.count_name = if nanoseconds { "ms".to_owned() } else { visible(&flame.unit).into_owned() };
+    options.count_name = if nanoseconds { "ms".to_owned() } else { visible(unit).into_owned() };
     options.factor = if nanoseconds { 1e-6 } else { 1.0 };
-    let lines: Vec<String> = stacks.iter().map(|(stack, weight)| format!("{stack} {weight}")).collect();
     let mut svg = Vec::new();
-    inferno::flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut svg).map_err(|e| {
-        ReportError::Draw { what: format!("{} flame graph", kind_word(&flame.kind)), why: e.to_string() }
-    })?;
-    let (frames, height) = take_frames(&String::from_utf8_lossy(&svg), &flame.kind, &flame.unit)?;
-    let sum = if nanoseconds { duration(total) } else { format!("{} {}", count(total), visible(&flame.unit)) };
-    let mut note = format!("frames under {NARROW}% are not drawn");
-    if over > 0 {
-        note = format!(
-            "{} of {} stacks; the others are summed per process; {note}",
-            count(STACKS as u64),
-            count((STACKS + over) as u64)
-        );
-    }
-    Ok(Graph { title: format!("{}: {sum}", kind_word(&flame.kind)), note, frames, height })
-}
-
-/// Colours by what a frame is: kernel blue, user amber, without a name grey, the process plain. A shade by name keeps
-/// neighbours apart.
-fn palette(stacks: &BTreeMap<String, u64>) -> PaletteMap {
-    let mut map = PaletteMap::default();
-    let mut roots: BTreeSet<&str> = BTreeSet::new();
-    map.insert("", Color { r: 0xe4, g: 0xe7, b: 0xeb });
-    for stack in stacks.keys() {
-        let mut frames = stack.split(';');
-        roots.extend(frames.next());
-        for name in frames {
-            map.insert(name, shade(name));
-        }
-    }
-    for root in roots {
-        map.insert(root, Color { r: 0xd3, g: 0xd8, b: 0xdf });
-    }
-    map
-}
-
-fn shade(name: &str) -> Color {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    let v = (hash >> 32) % 28;
-    let (r, g, b) = if name.ends_with("_[k]") {
-        (0x86 + v, 0xb2 + v, 0xe0 + v / 2)
-    } else if name.starts_with('[') {
-        (0xc2 + v / 2, 0xc6 + v / 2, 0xcc + v / 2)
-    } else {
-        (0xee + v / 4, 0xa6 + v, 0x5a + v)
-    };
-    Color { r: r as u8, g: g as u8, b: b as u8 }
+    inferno::flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut svg)
+        .map_err(|e| ReportError::Draw { what: format!("{} flame graph", kind_word(kind)), why: e.to_string() })?;
+    take_frames(&String::from_utf8_lossy(&svg), kind, unit)
 }
 
 /// Takes the frames out of inferno's picture, moved up to begin at its top.
@@ -194,71 +224,80 @@ const STYLE: &str = "text{font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans M
 pub(crate) fn svg(a: &Analysis) -> Result<String, ReportError> {
     let graphs = graphs(a)?;
     let mut body = String::new();
-    let mut y = 82;
+    let mut y = 64;
     for graph in &graphs {
-        let right = WIDE - 24;
-        body.push_str(&format!(
-            "<g class=\"flame\"><text class=\"sub\" x=\"24\" y=\"{}\">{}</text><text class=\"note\" x=\"{right}\" y=\"{}\" text-anchor=\"end\">{}</text>\
-<svg x=\"24\" y=\"{}\" width=\"{}\" height=\"{}\">{}</svg><text class=\"details\" x=\"24\" y=\"{}\"> </text></g>\n",
-            y + 14,
-            escape(&graph.title),
-            y + 14,
-            escape(&graph.note),
-            y + 24,
-            WIDE - 48,
-            graph.height,
-            graph.frames,
-            y + graph.height + 42,
-        ));
-        y += graph.height + 68;
+        body.push_str(&under_each_other(graph, &mut y));
     }
     if graphs.is_empty() {
-        body.push_str("<text class=\"note\" x=\"24\" y=\"96\">No stacks were recorded.</text>");
+        body.push_str("<text class=\"note\" x=\"24\" y=\"78\">No stacks were recorded.</text>");
         y += 40;
     }
     let under = format!("{} · {}", shorten(&visible(&a.bundle.file), 60), shorten(&visible(&a.bundle.host), 40));
     Ok(format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDE}\" height=\"{y}\" viewBox=\"0 0 {WIDE} {y}\">\
 <title>Flame graphs</title><style>{STYLE}</style><rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\
-<text class=\"title\" x=\"24\" y=\"30\">Flame graphs</text><text class=\"note\" x=\"24\" y=\"50\">{}</text>{}\
+<text class=\"title\" x=\"24\" y=\"30\">Flame graphs</text><text class=\"note\" x=\"24\" y=\"50\">{}</text>\
 <text class=\"button search\" x=\"{}\" y=\"30\" text-anchor=\"end\" role=\"button\" tabindex=\"0\">Search…</text><text class=\"note matched\" x=\"{}\" y=\"50\" text-anchor=\"end\"> </text>\
 <text class=\"button reset off\" x=\"{}\" y=\"30\" text-anchor=\"end\" role=\"button\" tabindex=\"0\">Reset zoom</text>\n{body}<script><![CDATA[{SCRIPT}]]></script></svg>\n",
         escape(&under),
-        key(24, 68),
         WIDE - 24,
         WIDE - 24,
         WIDE - 110,
     ))
 }
 
-/// What the colours mean.
-fn key(x: usize, y: usize) -> String {
-    let mut out = String::new();
-    let mut at = x;
-    for (colour, word) in
-        [("#f3b166", "user"), ("#91bee7", "kernel"), ("#c8ccd2", "without a name"), ("#d3d8df", "process")]
-    {
+/// One graph with its title, the key to its colours and its read-out, below what is there.
+fn under_each_other(graph: &Graph, y: &mut usize) -> String {
+    let (key, key_height) = key(&graph.key, 24, *y + 34);
+    let top = *y + 26 + key_height;
+    let out = format!(
+        "<g class=\"flame\"><text class=\"sub\" x=\"24\" y=\"{}\">{}</text><text class=\"note\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>{key}\
+<svg x=\"24\" y=\"{top}\" width=\"{}\" height=\"{}\">{}</svg><text class=\"details\" x=\"24\" y=\"{}\"> </text></g>\n",
+        *y + 14,
+        escape(&graph.title),
+        WIDE - 24,
+        *y + 14,
+        escape(&graph.note),
+        WIDE - 48,
+        graph.height,
+        graph.frames,
+        top + graph.height + 18,
+    );
+    *y = top + graph.height + 44;
+    out
+}
+
+/// What the colours mean, and how high that is: as many in a line as there is room for.
+fn key(colours: &[(&str, &str)], x: usize, y: usize) -> (String, usize) {
+    let (mut out, mut at, mut line) = (String::new(), x, 0);
+    for (colour, word) in colours {
+        let wide = 36 + word.chars().count() * 6;
+        if at + wide > WIDE - 24 {
+            (at, line) = (x, line + 18);
+        }
         out.push_str(&format!(
             "<rect x=\"{at}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{colour}\"/><text class=\"key\" x=\"{}\" y=\"{}\">{word}</text>",
-            y - 10,
+            y + line - 10,
             at + 17,
-            y
+            y + line
         ));
-        at += 40 + word.len() * 7;
+        at += wide;
     }
-    out
+    (out, line + 18)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use coldcase_model::analysis::StackChange;
 
     #[test]
     fn a_thread_name_that_ends_in_a_number_is_not_taken_for_a_weight() {
         let flame = Flame {
             kind: "on-cpu".into(),
             unit: "samples".into(),
+            by: "process".into(),
             stacks: vec![("worker 5".into(), 7), ("worker 9".into(), 3)],
         };
         let graph = graph(&flame).unwrap();
@@ -267,9 +306,42 @@ mod tests {
     }
 
     #[test]
-    fn kernel_user_and_nameless_frames_have_colours_of_their_own() {
-        assert!(shade("do_syscall_64_[k]").b > shade("do_syscall_64_[k]").r);
-        assert!(shade("main").r > shade("main").b);
-        assert!(shade("[unknown]").r.abs_diff(shade("[unknown]").b) < 16);
+    fn a_difference_is_red_where_more_and_blue_where_less() {
+        let stack = |stack: &str, base, window| StackChange { stack: stack.into(), base, window, change: 0.0 };
+        let diff = FlameDiff {
+            kind: "on-cpu".into(),
+            unit: "samples".into(),
+            by: "process".into(),
+            window: 1_000,
+            base: 9_000,
+            stacks: vec![
+                stack("p;more", 0, 50),
+                stack("p;less", 900, 10),
+                stack("p;same", 90, 10),
+                stack("p;gone", 9, 0),
+            ],
+            functions: Vec::new(),
+        };
+        let a = Analysis { flame_diffs: vec![diff], ..Analysis::default() };
+        let graphs = graphs(&a).unwrap();
+        let [graph] = &graphs[..] else { panic!("one graph") };
+        let colour = |name: &str| {
+            let at = graph.frames.find(&format!("<title>{name} (")).unwrap_or_else(|| panic!("{name}"));
+            graph.frames[at..].split("fill=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+        };
+        assert_eq!(colour("same"), "#eceef1");
+        assert!(colour("more").starts_with("rgb(255,") && colour("less").ends_with(",255)"));
+        assert!(!graph.frames.contains("gone"), "it has no width in the window");
+    }
+
+    #[test]
+    fn weights_that_no_machine_could_count_are_drawn_all_the_same() {
+        let stacks = (0..50).map(|i| (format!("p;f{i}"), u64::MAX)).collect();
+        let flame = Flame { kind: "off-cpu".into(), unit: "ns".into(), by: "process".into(), stacks };
+        graph(&flame).unwrap();
+        let stack = |i, base, window| StackChange { stack: format!("p;f{i}"), base, window, change: 0.0 };
+        let stacks = (0..50).map(|i| stack(i, u64::MAX * (i % 2), u64::MAX - i)).collect();
+        diff_graph(&FlameDiff { unit: "ns".into(), window: u64::MAX, base: 1, stacks, ..FlameDiff::default() })
+            .unwrap();
     }
 }

@@ -18,19 +18,30 @@ const GAP: f64 = 16.0;
 /// Height of one panel.
 pub(crate) const PANEL: f64 = TITLE + PLOT + BELOW;
 
+/// Groups in their order, and for how many of each there is room.
+const ROOM: [(&str, usize); 9] = [
+    ("span", 5),
+    ("block", 1),
+    ("connect", 1),
+    ("file", 1),
+    ("fault", 1),
+    ("lock", 1),
+    ("kernel_lock", 1),
+    ("run_queue", 1),
+    ("off_cpu", 1),
+];
+
 /// The series worth a panel: those of spans first, then devices, the run queue and waits; in a group by total time.
 /// A group leaves room for the others.
 pub(crate) fn chosen(a: &Analysis) -> Vec<&Latency> {
     let mut out: Vec<&Latency> = Vec::new();
     let mut rest: Vec<&Latency> = Vec::new();
-    for (group, room) in [("span", 6), ("block", 2), ("connect", 2), ("run_queue", 2), ("off_cpu", 2)] {
+    for (group, room) in ROOM {
         let series = ranked(a, group);
         out.extend(series.iter().take(room));
         rest.extend(series.iter().skip(room));
     }
-    for other in
-        a.latencies.iter().filter(|l| !["span", "block", "connect", "run_queue", "off_cpu"].contains(&l.group.as_str()))
-    {
+    for other in a.latencies.iter().filter(|l| ROOM.iter().all(|(group, _)| *group != l.group)) {
         rest.push(other);
     }
     rest.retain(|l| l.count > 0);
@@ -107,6 +118,9 @@ pub(crate) fn group_word(group: &str) -> &str {
         "block" => "block I/O",
         "run_queue" => "run queue",
         "off_cpu" => "off-CPU",
+        "fault" => "page faults",
+        "kernel_lock" => "kernel lock",
+        "syscall" => "system call",
         other => other,
     }
 }

@@ -214,7 +214,7 @@ fn a_large_analysis_makes_a_bounded_page_that_says_what_it_left_out() {
     a.metrics = (0..700).map(|i| MetricSeries { name: format!("m{i}"), ..metric.clone() }).collect();
     let stacks =
         (0..60_000u64).map(|i| (format!("process {};f{};g{};h{i}", i % 9, i % 70, i % 700), 1 + i % 5)).collect();
-    a.flames[0] = Flame { kind: "on-cpu".into(), unit: "samples".into(), stacks };
+    a.flames[0] = Flame { kind: "on-cpu".into(), unit: "samples".into(), by: "process".into(), stacks };
     let line = a.worst.as_ref().unwrap().logs[0].clone();
     a.worst.as_mut().unwrap().logs = vec![line; 20_000];
     let latency = a.latencies[0].clone();

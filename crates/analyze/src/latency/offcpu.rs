@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use coldcase_model::analysis::{Latency, Wait};
 use coldcase_model::events::OffCpu;
 use coldcase_model::syscall;
-use coldcase_model::{Boottime, Evidence};
+use coldcase_model::{Boottime, Event, Evidence};
 use coldcase_timeline::{IntoBoot, Rows, Selection, Timeline};
 
 use crate::axis::{Axis, COLUMNS};
 use crate::kernel::{Names, add_columns};
 use crate::series::Series;
 use crate::throttle::Throttling;
+use crate::wait_class::OffCpuPart;
+
+/// The columns of `kernel.offcpu`.
+pub(crate) type Cols<'a> = <OffCpu as Event>::Cols<'a>;
 
 /// Task state in which no signal wakes: the thread waits for the kernel or a device.
 const UNINTERRUPTIBLE: u32 = 2;
@@ -23,6 +27,20 @@ const PREEMPTED: u32 = 1;
 /// The part of an interval that was spent queueing for a CPU: all of it when the thread was preempted.
 pub(crate) fn queued(flags: u32, duration: u64, run_queue: u64) -> u64 {
     if flags & PREEMPTED != 0 { duration } else { run_queue.min(duration) }
+}
+
+/// The parts of a row, in their order, which sum to it: how, since when, how long; `throttled` is what [`Throttling`] says
+/// of it.
+pub(crate) fn parts(c: &Cols<'_>, i: usize, throttled: u64) -> [(OffCpuPart, u64, u64); 3] {
+    let queued = queued(c.flags[i], c.duration[i], c.run_queue[i]);
+    // Throttled first, until its cgroup may run again; then it queues.
+    let (waited, throttled) = (c.duration[i] - queued, throttled.min(queued));
+    let woken = c.time[i].saturating_add(waited);
+    [
+        (OffCpuPart::waited(c.syscall[i], c.state[i]), c.time[i], waited),
+        (OffCpuPart::Throttled, woken, throttled),
+        (OffCpuPart::RunQueue, woken.saturating_add(throttled), queued - throttled),
+    ]
 }
 
 /// Whether a thread in this state waits for something of the kernel's own doing, such as a disk.
@@ -140,25 +158,21 @@ pub(crate) fn take(
             continue;
         }
         names.of(pid, c.time[i].into_boot());
-        let time = t.utc_of(c.time[i]).0;
-        let queued = queued(c.flags[i], c.duration[i], c.run_queue[i]);
-        let waited = c.duration[i] - queued;
-        if waited > 0 {
-            let group = groups.entry((pid, Reason::of(c.syscall[i]))).or_default();
-            group.series.push(axis, time, waited, rows.row(i), None);
-            axis.spread(time, waited, &mut group.columns);
-            group.uninterruptible += if blocked(c.state[i]) { waited } else { 0 };
-        }
-        // Throttled first, until its cgroup may run again; then it queues.
-        let throttled = throttling.of_row(rows.row(i)).min(queued);
-        let mut began = time.saturating_add(i64::try_from(waited).unwrap_or(i64::MAX));
-        for (reason, long) in [(Reason::Throttled, throttled), (Reason::RunQueue, queued - throttled)] {
-            if long > 0 {
-                let group = groups.entry((pid, reason)).or_default();
-                group.series.push(axis, began, long, rows.row(i), None);
-                axis.spread(began, long, &mut group.columns);
-                began = began.saturating_add(i64::try_from(long).unwrap_or(i64::MAX));
+        for (part, start, long) in parts(c, i, throttling.of_row(rows.row(i))) {
+            if long == 0 {
+                continue;
             }
+            let (reason, uninterruptible) = match part {
+                OffCpuPart::Waited(syscall, ..) => (Reason::of(syscall), blocked(c.state[i])),
+                OffCpuPart::Throttled => (Reason::Throttled, false),
+                OffCpuPart::RunQueue => (Reason::RunQueue, false),
+            };
+            let group = groups.entry((pid, reason)).or_default();
+            // From the start of the row: a step of the clock in between moves no part of it.
+            let time = t.utc_of(c.time[i]).0.saturating_add(i64::try_from(start - c.time[i]).unwrap_or(i64::MAX));
+            group.series.push(axis, time, long, rows.row(i), None);
+            axis.spread(time, long, &mut group.columns);
+            group.uninterruptible += if uninterruptible { long } else { 0 };
         }
     }
     for ((pid, reason), group) in groups {

@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, Reading, documents, name, pages, picture};
 
-/// Show how long spans, block I/O, connects, the run queue and waits took
+/// Show how long spans, block I/O, connects, files, faults, locks, the run queue and waits took
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,12 +38,14 @@ pub(crate) struct Args {
 }
 
 /// Groups in the order of printing, with what they are called.
-const GROUPS: [(&str, &str); 8] = [
+const GROUPS: [(&str, &str); 10] = [
     ("span", "spans"),
     ("block", "block devices"),
     ("connect", "connects"),
     ("file", "slow syncs and removals of files"),
     ("fault", "waits for pages from disk (major faults; the wait is inferred)"),
+    ("lock", "locks of programs (futex waits, by the word in memory)"),
+    ("kernel_lock", "locks of the kernel (waits from the lock threshold on)"),
     ("run_queue", "run queue"),
     ("off_cpu", "waits off the CPU"),
     ("syscall", "system calls (quantiles to within a quarter of a power of two)"),

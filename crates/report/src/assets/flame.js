@@ -32,6 +32,7 @@
     item.text.textContent = room < 3 ? "" : text.length <= room ? text : text.slice(0, room - 1) + "…";
   }
   function paint(graph) {
+    if (graph.root.classList.contains("off")) return;
     var z = graph.zoomed, x0 = z ? z.x : 0, w0 = z ? z.w : graph.total;
     graph.wide = graph.frames.getBoundingClientRect().width;
     var own = graph.frames.ownerSVGElement;
@@ -50,8 +51,9 @@
       i.text.setAttribute("x", (100 * ((left - x0) / w0 + 3 / graph.wide)).toFixed(4) + "%");
       label(graph, i, x0, w0);
     });
-    reset.classList.toggle("off", !graphs.some(function (g) { return g.zoomed; }));
+    update();
   }
+  function update() { reset.classList.toggle("off", !graphs.some(function (g) { return g.zoomed; })); }
   function find(graph, target) {
     var node = target;
     while (node && node !== graph.frames) {
@@ -75,7 +77,7 @@
     });
     matched.textContent = re ? out.join(", ") : " ";
   }
-  function unzoom() { graphs.forEach(function (g) { g.zoomed = null; paint(g); }); }
+  function unzoom() { graphs.forEach(function (g) { g.zoomed = null; paint(g); }); update(); }
   graphs.forEach(function (graph) {
     graph.frames.addEventListener("click", function (e) {
       var item = find(graph, e.target);
@@ -103,5 +105,14 @@
   window.addEventListener("keydown", function (e) { if (e.key === "Escape") unzoom(); });
   var wait = 0;
   window.addEventListener("resize", function () { clearTimeout(wait); wait = setTimeout(function () { graphs.forEach(paint); }, 80); });
+  // One at a time where the page has buttons to choose: a graph that is not shown has no width to be painted to.
+  var kinds = Array.prototype.slice.call(document.querySelectorAll(".kinds button"));
+  function choose(at) {
+    kinds.forEach(function (b, k) { b.setAttribute("aria-pressed", k === at ? "true" : "false"); });
+    graphs.forEach(function (g, k) { g.root.classList.toggle("off", k !== at); });
+    paint(graphs[at]);
+  }
+  kinds.forEach(function (b, k) { b.addEventListener("click", function () { choose(k); }); });
   graphs.forEach(paint);
+  if (kinds.length) choose(0);
 })();

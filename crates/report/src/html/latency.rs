@@ -13,7 +13,18 @@ use crate::text::{count, duration, escape, offset, shorten};
 /// Rows that are folded away.
 const ROWS: usize = 200;
 /// Groups in their order, and how many of each are shown at once.
-const GROUPS: [(&str, usize); 5] = [("span", 10), ("block", 4), ("connect", 4), ("run_queue", 3), ("off_cpu", 5)];
+const GROUPS: [(&str, usize); 10] = [
+    ("span", 10),
+    ("block", 4),
+    ("connect", 4),
+    ("file", 3),
+    ("fault", 2),
+    ("lock", 4),
+    ("kernel_lock", 2),
+    ("run_queue", 3),
+    ("off_cpu", 5),
+    ("syscall", 3),
+];
 /// Rows of waits.
 const WAITS: usize = 25;
 

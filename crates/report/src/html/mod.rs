@@ -106,17 +106,29 @@ fn flames(a: &Analysis) -> Result<String, ReportError> {
     if graphs.is_empty() {
         return Ok("<p class=\"none\">No stacks were recorded.</p>".to_owned());
     }
-    let mut out = String::from(
-        "<p class=\"hint\">Width is weight, each box calls the one above it. Select a box to zoom, <kbd>Esc</kbd> to go back.</p>\
+    // Without its script the page shows all of them.
+    let kinds: String = graphs
+        .iter()
+        .enumerate()
+        .map(|(i, g)| format!("<button type=\"button\" aria-pressed=\"{}\">{}</button>", i == 0, escape(&g.title)))
+        .collect();
+    let mut out = format!(
+        "<p class=\"hint\">Width is weight, each box calls the one above it. Select a box to zoom, <kbd>Esc</kbd> to go back. \
+In wake-ups <code>--</code> parts who waited from who woke it, where that one had waited meanwhile, and so on upwards.</p>\
+<div class=\"kinds\" role=\"group\" aria-label=\"Which flame graph\">{kinds}</div>\
 <div class=\"tools\"><input class=\"search\" type=\"search\" placeholder=\"Search frames (regular expression)\" aria-label=\"Search frames\">\
-<button class=\"reset off\" type=\"button\">Reset zoom</button><span class=\"matched\" role=\"status\"> </span>\
-<span class=\"key\"><i style=\"background:#f3b166\"></i>user <i style=\"background:#91bee7\"></i>kernel \
-<i style=\"background:#c8ccd2\"></i>without a name <i style=\"background:#d3d8df\"></i>process</span></div>\n",
+<button class=\"reset off\" type=\"button\">Reset zoom</button><span class=\"matched\" role=\"status\"> </span></div>\n"
     );
     for graph in graphs {
+        let key: String = graph
+            .key
+            .iter()
+            .map(|(colour, word)| format!("<span><i style=\"background:{colour}\"></i>{}</span>", escape(word)))
+            .collect();
         out.push_str(&format!(
-            "<figure class=\"flame\"><figcaption><b>{}</b> <span class=\"hint\">{}</span></figcaption>\
+            "<figure class=\"flame\" data-kind=\"{}\"><figcaption><b>{}</b> <span class=\"hint\">{}</span></figcaption><p class=\"key\">{key}</p>\
 <svg class=\"fluid\" width=\"100%\" height=\"{}\" role=\"img\" aria-label=\"{}\">{}</svg><p class=\"details\"> </p></figure>\n",
+            escape(&graph.kind),
             escape(&graph.title),
             escape(&graph.note),
             graph.height,

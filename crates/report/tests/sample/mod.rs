@@ -328,6 +328,7 @@ pub fn incident() -> Analysis {
         format!("{ID}/kernel.sample#17").into(),
     ]);
     Analysis {
+        flame_diffs: Vec::new(),
         bundle: BundleSummary {
             id: ID.into(),
             file: "incident.case".into(),
@@ -347,8 +348,9 @@ pub fn incident() -> Analysis {
         quality: quality(),
         cpu_cgroups: Vec::new(),
         flames: vec![
-            Flame { kind: "on-cpu".into(), unit: "samples".into(), stacks: stacks(n, 1.0) },
-            Flame { kind: "off-cpu".into(), unit: "ns".into(), stacks: stacks(n, 4e6) },
+            flame("on-cpu", "samples", stacks(n, 1.0)),
+            flame("off-cpu", "ns", stacks(n, 4e6)),
+            flame("wakeup", "ns", chains(stacks(n, 4e6))),
         ],
         latencies,
         waits: vec![
@@ -460,4 +462,14 @@ fn poison(value: serde_json::Value, key: &str) -> serde_json::Value {
         Value::Object(map) => Value::Object(map.into_iter().map(|(k, v)| (k.clone(), poison(v, &k))).collect()),
         other => other,
     }
+}
+
+fn flame(kind: &str, unit: &str, stacks: Vec<(String, u64)>) -> Flame {
+    Flame { kind: kind.into(), unit: unit.into(), by: "process".into(), stacks }
+}
+
+/// The same stacks with who ended the waits.
+fn chains(stacks: Vec<(String, u64)>) -> Vec<(String, u64)> {
+    let ends = ["orders[30088];[disk];fsync;--;[hard IRQ]", "gateway[3];[run queue];main", "[waker not seen]"];
+    stacks.into_iter().enumerate().map(|(i, (stack, w))| (format!("{stack};--;{}", ends[i % 3]), w)).collect()
 }
