@@ -97,6 +97,33 @@ static __always_inline int cc_end(struct cc_run *run)
 	return 0;
 }
 
+/* The same three where the CPU may be taken away in between and given to another run of the object's programs, as in
+ * uprobes: they run on the CPU of a thread that may be preempted. */
+static __always_inline bool cc_begin_preemptible(struct cc_run *run)
+{
+	__u32 zero = 0;
+
+	run->c = bpf_map_lookup_elem(&counters, &zero);
+	if (!run->c)
+		return false;
+	run->began = (__sync_fetch_and_add(&run->c->runs, 1) & 63) ? 0 : bpf_ktime_get_ns();
+	return true;
+}
+
+static __always_inline int cc_end_preemptible(struct cc_run *run)
+{
+	if (run->began) {
+		__sync_fetch_and_add(&run->c->sampled_ns, bpf_ktime_get_ns() - run->began);
+		__sync_fetch_and_add(&run->c->sampled, 1);
+	}
+	return 0;
+}
+
+static __always_inline void cc_map_full_preemptible(struct cc_run *run)
+{
+	__sync_fetch_and_add(&run->c->map_full, 1);
+}
+
 static __always_inline void *cc_ring(void)
 {
 	/* A division costs more than all the rest here. Exact for 65,536 CPUs. */
@@ -180,6 +207,17 @@ static __always_inline void cc_output(struct cc_run *run, void *event, __u64 siz
 
 	if (!ring || bpf_ringbuf_output(ring, event, size, cc_wake(ring, size)))
 		cc_refused(run, size);
+}
+
+/* The same where the CPU may be taken away in between. */
+static __always_inline void cc_output_preemptible(struct cc_run *run, void *event, __u64 size)
+{
+	void *ring = cc_ring();
+
+	if (ring && !bpf_ringbuf_output(ring, event, size, cc_wake(ring, size)))
+		return;
+	__sync_fetch_and_add(&run->c->ring_full, 1);
+	__sync_fetch_and_add(&run->c->ring_full_bytes, size);
 }
 
 /* Walks a stack into `to`; returns the bytes. `bytes` is the room. */

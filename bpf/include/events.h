@@ -814,3 +814,102 @@ _Static_assert(__builtin_offsetof(struct cc_slow_syscall, path) == 80, "cc_slow_
 _Static_assert(__builtin_offsetof(struct cc_slow_syscall, to) == 84, "cc_slow_syscall.to");
 _Static_assert(__builtin_offsetof(struct cc_slow_syscall, reserved) == 88, "cc_slow_syscall.reserved");
 _Static_assert(__builtin_offsetof(struct cc_slow_syscall, user_stack) == 92, "cc_slow_syscall.user_stack");
+
+/* One call into a TLS library (uprobes on `SSL_read`, `SSL_read_ex`, `SSL_write`, `SSL_write_ex`, `SSL_do_handshake` of libssl).
+ * Only with `--uprobe libssl`. Nothing of what is encrypted is read, only how many bytes. A handshake that a library makes
+ * inside its first read or write is part of that call. A call that began before the capture is not in it: it was
+ * not seen to begin. */
+#define CC_KIND_TLS_CALL 37
+struct cc_tls_call {
+	struct cc_head head;
+	__u64 time; /* When it began. */
+	__u64 duration; /* How long it took; until the end of the capture or of the thread where flags bit 0 or 1 is set. */
+	__u64 bytes; /* Bytes of plaintext that the call read or wrote; 0 for a handshake, and when it failed. */
+	__u64 connection; /* Identity of the TLS connection (`SSL *`): the same for the same object throughout the capture, not its address. */
+	__u64 socket; /* Identity of the socket that the thread sent to or received from during the call, the first of them, as in `kernel.tcp_state` and `kernel.socket`; 0 when it touched none: the call was served from a buffer, or the program moves the bytes to and from the socket itself (tracepoints `sock/sock_send_length` and `sock_recv_length`, Linux 6.3; 0 before). */
+	__u32 tid; /* The thread. */
+	__u32 pid; /* Its process. */
+	__u32 function; /* The function: 1 `SSL_read`, 2 `SSL_read_ex`, 3 `SSL_write`, 4 `SSL_write_ex`, 5 `SSL_do_handshake`. */
+	__s32 result; /* What it returned: bytes, or 0 or less when it failed (1 and 3); 1 when fine (2, 4, 5). -1 of a socket that does not block mostly means that it has to be called again. 0 where flags bit 0 or 1 is set. */
+	__u32 flags; /* Bit 0: it still ran when the capture ended. Bit 1: its thread ended in it. */
+	__u32 netns; /* Network namespace inode number of the socket; 0 without one. */
+	__u16 local_port; /* Local port of the socket. */
+	__u16 remote_port; /* Remote port of the socket. */
+	__u16 family; /* Address family of the socket: 1 Unix, 2 IPv4, 10 IPv6; 0 without one. */
+	__u16 reserved; /* Zero. */
+	__u8 local_addr[16]; /* Local address of the socket, where it is IP. */
+	__u8 remote_addr[16]; /* Remote address of the socket, where it is IP. */
+	char comm[16]; /* Name of the thread. */
+};
+_Static_assert(sizeof(struct cc_tls_call) == 136, "cc_tls_call");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, time) == 16, "cc_tls_call.time");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, duration) == 24, "cc_tls_call.duration");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, bytes) == 32, "cc_tls_call.bytes");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, connection) == 40, "cc_tls_call.connection");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, socket) == 48, "cc_tls_call.socket");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, tid) == 56, "cc_tls_call.tid");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, pid) == 60, "cc_tls_call.pid");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, function) == 64, "cc_tls_call.function");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, result) == 68, "cc_tls_call.result");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, flags) == 72, "cc_tls_call.flags");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, netns) == 76, "cc_tls_call.netns");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, local_port) == 80, "cc_tls_call.local_port");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, remote_port) == 82, "cc_tls_call.remote_port");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, family) == 84, "cc_tls_call.family");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, reserved) == 86, "cc_tls_call.reserved");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, local_addr) == 88, "cc_tls_call.local_addr");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, remote_addr) == 104, "cc_tls_call.remote_addr");
+_Static_assert(__builtin_offsetof(struct cc_tls_call, comm) == 120, "cc_tls_call.comm");
+
+/* One statement of a Postgres server process: from the report of its text to the report of the next, or that the
+ * process is idle (uprobe on `pgstat_report_activity`, what `pg_stat_activity` shows; `PortalRun`, `AbortCurrentTransaction`). Its
+ * commit is part of it. Only with `--uprobe postgres`. In the extended protocol each of parse, bind and execute is a
+ * row, the first two with flags bit 3. A parallel worker has a row of its own with flags bit 7, which ends with it. */
+#define CC_KIND_STATEMENT 38
+struct cc_statement {
+	struct cc_head head;
+	__u64 time; /* When it began; when the capture began where flags bit 2 is set. */
+	__u64 duration; /* How long it took; until the end of the capture or of the process where flags bit 0 or 1 is set. */
+	__u64 executing; /* The part of it spent in running portals: without the parser and planner, nor the commit. */
+	__u32 tid; /* The thread. */
+	__u32 pid; /* The server process. */
+	__u32 flags; /* Bit 0: it still ran when the capture ended. Bit 1: its process ended in it. Bit 2: it ran already when the capture began (its text is not known then). Bit 3: no portal was run: a parse, a bind, or it failed before. Bit 4: it failed, the transaction was aborted. Bit 5: the text was longer than what is read of it (1 KiB). Bit 6: the text could not be read. Bit 7: the process is a parallel worker: it ran a part of another's statement, all of the time. */
+	__u32 query; /* Its text, literals masked by the recorder before it is written (`sql-mask/1`): strings and numbers are `?`, comments are left out; at most 256 bytes. (bytes; they follow the struct and its frames, in order) */
+	char comm[16]; /* Name of the process. */
+};
+_Static_assert(sizeof(struct cc_statement) == 72, "cc_statement");
+_Static_assert(__builtin_offsetof(struct cc_statement, time) == 16, "cc_statement.time");
+_Static_assert(__builtin_offsetof(struct cc_statement, duration) == 24, "cc_statement.duration");
+_Static_assert(__builtin_offsetof(struct cc_statement, executing) == 32, "cc_statement.executing");
+_Static_assert(__builtin_offsetof(struct cc_statement, tid) == 40, "cc_statement.tid");
+_Static_assert(__builtin_offsetof(struct cc_statement, pid) == 44, "cc_statement.pid");
+_Static_assert(__builtin_offsetof(struct cc_statement, flags) == 48, "cc_statement.flags");
+_Static_assert(__builtin_offsetof(struct cc_statement, query) == 52, "cc_statement.query");
+_Static_assert(__builtin_offsetof(struct cc_statement, comm) == 56, "cc_statement.comm");
+
+/* One `getaddrinfo(3)`: the look-up of a host name through whatever the system uses, mostly DNS (uprobe on the
+ * C library). Only with `--uprobe libc`. Programs that resolve by themselves (Go's own resolver, static binaries) are not seen. A call
+ * that began before the capture is not in it: it was not seen to begin. */
+#define CC_KIND_NAME_LOOKUP 39
+struct cc_name_lookup {
+	struct cc_head head;
+	__u64 time; /* When it began. */
+	__u64 duration; /* How long it took; until the end of the capture or of the thread where flags bit 0 or 1 is set. */
+	__u32 tid; /* The thread. */
+	__u32 pid; /* Its process. */
+	__s32 result; /* What it returned: 0 when fine, else EAI_* of `netdb.h` (-2 no such name, -3 try again, -4 failure); 0 where flags bit 0 or 1 is set. */
+	__u32 flags; /* Bit 0: it still ran when the capture ended. Bit 1: its thread ended in it. Bit 2: the name was longer than 255 bytes and is cut. Bit 3: the name could not be read. */
+	char comm[16]; /* Name of the thread. */
+	__u32 name; /* The name that was asked for, as the program gave it; empty for none (the host itself). Host names are written as they are: not payload but what DNS and TLS (SNI) tell on the wire as well. (bytes; they follow the struct and its frames, in order) */
+	__u32 reserved; /* Zero. */
+};
+_Static_assert(sizeof(struct cc_name_lookup) == 72, "cc_name_lookup");
+_Static_assert(__builtin_offsetof(struct cc_name_lookup, time) == 16, "cc_name_lookup.time");
+_Static_assert(__builtin_offsetof(struct cc_name_lookup, duration) == 24, "cc_name_lookup.duration");
+_Static_assert(__builtin_offsetof(struct cc_name_lookup, tid) == 32, "cc_name_lookup.tid");
+_Static_assert(__builtin_offsetof(struct cc_name_lookup, pid) == 36, "cc_name_lookup.pid");
+_Static_assert(__builtin_offsetof(struct cc_name_lookup, result) == 40, "cc_name_lookup.result");
+_Static_assert(__builtin_offsetof(struct cc_name_lookup, flags) == 44, "cc_name_lookup.flags");
+_Static_assert(__builtin_offsetof(struct cc_name_lookup, comm) == 48, "cc_name_lookup.comm");
+_Static_assert(__builtin_offsetof(struct cc_name_lookup, name) == 64, "cc_name_lookup.name");
+_Static_assert(__builtin_offsetof(struct cc_name_lookup, reserved) == 68, "cc_name_lookup.reserved");

@@ -190,6 +190,7 @@ struct pt_regs {
 	long unsigned int r10;
 	long unsigned int bp;
 	long unsigned int bx;
+	long unsigned int ax;
 	long unsigned int cx;
 	long unsigned int dx;
 	long unsigned int si;

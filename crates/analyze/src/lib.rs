@@ -92,6 +92,9 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
                 "kernel.file",
                 "kernel.major_fault",
                 "kernel.lock",
+                "kernel.name_lookup",
+                "kernel.statement",
+                "kernel.tls",
             ],
             Part::Flow => &["kernel.tcp_retransmit", "kernel.tcp_info", "kernel.drop"],
             Part::Rest => &[
@@ -264,6 +267,7 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<
         latencies.extend(latency::lock::latencies(t, &axis, &selection, arch, &id));
         latencies.extend(latency::lock::kernel_latencies(t, &axis, &selection, &id));
     }
+    latencies.extend(latency::library::latencies(t, &axis, &selection, &id));
     latencies.extend(latency::offcpu::latencies(&sums.waits, &axis, arch, &id));
     latencies.extend(latency::syscall::latencies(t, &axis, scope, arch, &id));
     Analysis {

@@ -129,6 +129,99 @@ fn extremes(def: &EventDef) -> Columns {
     Columns::from_parts(names, columns.collect()).unwrap()
 }
 
+/// A row of a kind with these numbers and texts, all else zero.
+fn one(def: &EventDef, numbers: &[(&str, i64)], texts: &[(&str, &str)]) -> Columns {
+    let mut rows = Columns::new(def);
+    for (field, column) in def.fields.iter().zip(&mut rows.columns) {
+        let n = numbers.iter().find(|(name, _)| *name == field.name).map_or(0, |(_, n)| *n);
+        let text = texts.iter().find(|(name, _)| *name == field.name).map_or("", |(_, text)| *text);
+        match column {
+            Column::U64(v) => v.push(n as u64),
+            Column::I64(v) => v.push(n),
+            Column::U32(v) => v.push(n as u32),
+            Column::I32(v) => v.push(n as i32),
+            Column::U16(v) => v.push(n as u16),
+            Column::U8(v) => v.push(n as u8),
+            Column::F64(v) => v.push(n as f64),
+            Column::Ip(v) => v.push(Ip(std::net::Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().octets())),
+            Column::Text(c) => c.push(text.as_bytes()),
+            Column::Stack(c) => c.push(&[]),
+        }
+    }
+    Columns::from_parts(rows.names, rows.columns).unwrap()
+}
+
+#[test]
+fn calls_into_libraries_say_what_was_called_how_long_it_took_and_how_it_ended() {
+    use coldcase_model::Event;
+    use coldcase_model::events::{NameLookup, Statement, TlsCall};
+    const MS: i64 = 1_000_000;
+    let cases = [
+        (
+            one(
+                &TlsCall::DEF,
+                &[
+                    ("duration", 2 * MS),
+                    ("function", 4),
+                    ("bytes", 95),
+                    ("result", 1),
+                    ("socket", 5),
+                    ("family", 2),
+                    ("local_port", 5000),
+                    ("remote_port", 443),
+                ],
+                &[],
+            ),
+            "SSL_write_ex 2.00ms, sent 95 B, 10.0.0.1:5000 > 10.0.0.1:443",
+        ),
+        (
+            one(&TlsCall::DEF, &[("duration", MS), ("function", 1), ("flags", 1)], &[]),
+            "SSL_read 1.00ms, not done when the capture ended",
+        ),
+        (
+            one(&TlsCall::DEF, &[("duration", MS), ("function", 5), ("result", -1), ("socket", 5), ("family", 1)], &[]),
+            "SSL_do_handshake 1.00ms, returned -1, a socket that is not IP",
+        ),
+        (
+            one(&Statement::DEF, &[("duration", 3 * MS), ("executing", 2 * MS)], &[("query", "select ?")]),
+            "3.00ms, executing 2.00ms: select ?",
+        ),
+        (
+            one(&Statement::DEF, &[("duration", MS), ("flags", 8)], &[("query", "select $1")]),
+            "1.00ms, not executed: select $1",
+        ),
+        (one(&Statement::DEF, &[("duration", MS), ("flags", 8 | 16)], &[("query", "selec")]), "1.00ms, failed: selec"),
+        (
+            one(&Statement::DEF, &[("duration", MS), ("flags", 4 | 8)], &[]),
+            "1.00ms, executing 0ns, ran already when the capture began",
+        ),
+        (
+            one(&Statement::DEF, &[("duration", MS), ("executing", MS), ("flags", 2)], &[("query", "select x")]),
+            "1.00ms, executing 1.00ms, its process ended in it: select x",
+        ),
+        (
+            one(&NameLookup::DEF, &[("duration", MS), ("result", -2)], &[("name", "no.\x1bwhere")]),
+            "getaddrinfo(no.\\x1bwhere) 1.00ms, EAI_NONAME",
+        ),
+        (
+            one(&NameLookup::DEF, &[("duration", MS), ("flags", 2)], &[("name", "db")]),
+            "getaddrinfo(db) 1.00ms, its thread ended in it",
+        ),
+    ];
+    for (n, (rows, expected)) in cases.into_iter().enumerate() {
+        let dir = folder();
+        let stream = [TlsCall::DEF, Statement::DEF, NameLookup::DEF]
+            .iter()
+            .find(|d| d.fields.len() == rows.columns.len())
+            .map(|d| d.stream)
+            .unwrap();
+        let builder = Builder::new(&dir.path().join("b.case")).unwrap();
+        builder.rows(stream, rows).unwrap().seal().unwrap();
+        let out = run_in(dir.path(), &["timeline", "b.case", "--stream", stream]).code(0).stdout;
+        assert!(out.trim_end().ends_with(expected), "{n}: {out}");
+    }
+}
+
 #[test]
 fn the_largest_and_smallest_values_of_every_kind_are_survived() {
     let dir = folder();

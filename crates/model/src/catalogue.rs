@@ -36,6 +36,12 @@ pub enum Class {
     Irq,
     /// System calls.
     Syscall,
+    /// Statements of Postgres.
+    Postgres,
+    /// Look-ups of names by the C library.
+    Libc,
+    /// Calls into TLS libraries.
+    Libssl,
     /// Packets.
     Packet,
     /// OTLP requests.
@@ -50,7 +56,7 @@ pub enum Class {
 
 impl Class {
     /// All classes, in the order in which they are drained and written.
-    pub const ALL: [Class; 19] = [
+    pub const ALL: [Class; 22] = [
         Class::Recorder,
         Class::Task,
         Class::Signal,
@@ -63,6 +69,9 @@ impl Class {
         Class::Lock,
         Class::Sample,
         Class::Sched,
+        Class::Postgres,
+        Class::Libc,
+        Class::Libssl,
         Class::Irq,
         Class::Syscall,
         Class::Packet,
@@ -89,6 +98,9 @@ impl Class {
             Class::Task => "task",
             Class::Irq => "irq",
             Class::Syscall => "syscall",
+            Class::Postgres => "postgres",
+            Class::Libc => "libc",
+            Class::Libssl => "libssl",
             Class::Packet => "packet",
             Class::Otlp => "otlp",
             Class::Log => "log",
@@ -147,6 +159,9 @@ pub const CATALOGUE: &[EventDef] = &[
     SyscallSum::DEF,
     SlowSyscall::DEF,
     Trigger::DEF,
+    TlsCall::DEF,
+    Statement::DEF,
+    NameLookup::DEF,
 ];
 
 /// A stream whose messages are bytes as their source spoke them.

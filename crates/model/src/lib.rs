@@ -19,6 +19,7 @@ pub mod finding;
 mod flame;
 pub mod header;
 mod intern;
+pub mod library;
 pub mod loss;
 pub mod manifest;
 pub mod quantity;

@@ -1,6 +1,7 @@
 //! What to record: made from flags and `coldcase.toml`.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use coldcase_model::quantity::{parse_duration, parse_size};
@@ -250,6 +251,8 @@ pub struct KernelConfig {
     pub syscall_threshold: Duration,
     /// Sums and long ones of interrupts (`--irq`).
     pub irq: bool,
+    /// Libraries and databases whose calls are recorded (`--uprobe`).
+    pub uprobe: Vec<Uprobe>,
     /// Syncs and removals of files from this length on are rows.
     #[serde(deserialize_with = "required_duration")]
     pub file_threshold: Duration,
@@ -262,6 +265,41 @@ pub struct KernelConfig {
     pub refuse: Vec<String>,
 }
 
+/// What calls are recorded of by uprobes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Uprobe {
+    /// TLS handshakes, reads and writes; never what is in them.
+    Libssl,
+    /// Statements of Postgres, literals masked.
+    Postgres,
+    /// Look-ups of host names: `getaddrinfo`.
+    Libc,
+}
+
+impl Uprobe {
+    /// All of them.
+    pub const ALL: [Uprobe; 3] = [Uprobe::Libssl, Uprobe::Postgres, Uprobe::Libc];
+
+    /// As `--uprobe` takes it; its source is `kernel.<name>`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Uprobe::Libssl => "libssl",
+            Uprobe::Postgres => "postgres",
+            Uprobe::Libc => "libc",
+        }
+    }
+}
+
+impl FromStr for Uprobe {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Uprobe, String> {
+        let known = Uprobe::ALL.map(Uprobe::name).join(", ");
+        Uprobe::ALL.into_iter().find(|u| u.name() == text).ok_or_else(|| format!("'{text}' is none of {known}"))
+    }
+}
+
 impl Default for KernelConfig {
     fn default() -> Self {
         KernelConfig {
@@ -271,6 +309,7 @@ impl Default for KernelConfig {
             syscalls: false,
             syscall_threshold: Duration::from_millis(10),
             irq: false,
+            uprobe: Vec::new(),
             file_threshold: Duration::from_millis(1),
             ring_cpus: 8,
             ring_bytes: 4 << 20,

@@ -75,8 +75,14 @@ pub struct Diagnosis {
     pub sources: Vec<Check>,
 }
 
+const BPF_AND_PTRACE: &[Cap] = &[Cap::Bpf, Cap::Perfmon, Cap::SysPtrace];
+const OWN_LIBRARIES: &str = "libraries that only other users' processes have";
+
 /// What a source can use, what it cannot start without said by the source itself.
 const USES: &[(&str, &[Cap], &str)] = &[
+    ("kernel.libc", BPF_AND_PTRACE, OWN_LIBRARIES),
+    ("kernel.libssl", BPF_AND_PTRACE, OWN_LIBRARIES),
+    ("kernel.postgres", BPF_AND_PTRACE, OWN_LIBRARIES),
     ("kernel", &[Cap::Bpf, Cap::Perfmon], "scheduler, CPU samples, block I/O, TCP and task events"),
     ("packets", &[Cap::NetRaw], "packets"),
     ("host.snapshot", &[Cap::SysPtrace], "programs, sockets and mappings of other users' processes"),

@@ -4,6 +4,7 @@ pub(crate) mod block;
 pub(crate) mod connect;
 pub(crate) mod fault;
 pub(crate) mod file;
+pub(crate) mod library;
 pub(crate) mod lock;
 pub(crate) mod offcpu;
 pub(crate) mod span;

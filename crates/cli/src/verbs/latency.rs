@@ -38,7 +38,7 @@ pub(crate) struct Args {
 }
 
 /// Groups in the order of printing, with what they are called.
-const GROUPS: [(&str, &str); 10] = [
+const GROUPS: [(&str, &str); 13] = [
     ("span", "spans"),
     ("block", "block devices"),
     ("connect", "connects"),
@@ -46,6 +46,9 @@ const GROUPS: [(&str, &str); 10] = [
     ("fault", "waits for pages from disk (major faults; the wait is inferred)"),
     ("lock", "locks of programs (futex waits, by the word in memory)"),
     ("kernel_lock", "locks of the kernel (waits from the lock threshold on)"),
+    ("statement", "statements of Postgres"),
+    ("name_lookup", "look-ups of host names"),
+    ("tls", "TLS handshakes"),
     ("run_queue", "run queue"),
     ("off_cpu", "waits off the CPU"),
     ("syscall", "system calls (quantiles to within a quarter of a power of two)"),

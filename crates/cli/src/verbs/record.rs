@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use coldcase_model::quantity::{format_count, format_size};
-use coldcase_record::config::{RecordConfig, ScrapeTarget};
+use coldcase_record::config::{RecordConfig, ScrapeTarget, Uprobe};
 use coldcase_record::discover;
 use coldcase_record::error::RecordError;
 use coldcase_record::flight::Rule;
@@ -178,6 +178,9 @@ struct What {
     /// Record the time in interrupts, by CPU and number, and the long ones; costs each interrupt
     #[arg(long)]
     irq: bool,
+    /// Record calls into libssl (TLS; never what is in it), of postgres (statements, literals masked), into libc (getaddrinfo)
+    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
+    uprobe: Vec<Uprobe>,
     /// CPUs that share a kernel ring of a class
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     ring_cpus: Option<u32>,
@@ -315,6 +318,7 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     config.kernel.syscalls |= what.syscalls;
     config.kernel.syscall_threshold = what.syscall_threshold.unwrap_or(config.kernel.syscall_threshold);
     config.kernel.irq |= what.irq;
+    over_list(&mut config.kernel.uprobe, &what.uprobe);
     config.kernel.ring_cpus = what.ring_cpus.unwrap_or(config.kernel.ring_cpus);
     config.kernel.ring_bytes = what.ring_bytes.unwrap_or(config.kernel.ring_bytes);
     match config.fault() {

@@ -24,6 +24,7 @@ mod symbol;
 mod syscall;
 mod task;
 mod tcp;
+mod uprobe;
 
 pub use block::BlockIo;
 pub use cgroup::{CgroupCpu, ThreadCgroup};
@@ -49,3 +50,4 @@ pub use symbol::{Symbol, SymbolModule};
 pub use syscall::{SlowSyscall, SyscallSum};
 pub use task::{Exec, Task};
 pub use tcp::{TcpReset, TcpRetransmit, TcpState};
+pub use uprobe::{NameLookup, Statement, TlsCall};

@@ -216,6 +216,28 @@ pub(crate) fn of_process(pid: u32, time: u64, ids: &mut BuildIds) -> Vec<Mapping
     text.lines().filter_map(parse).map(|line| line.row(pid, time, ids)).collect()
 }
 
+/// A file of which a process has code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ExecutableFile {
+    /// Where it is mapped.
+    pub(crate) start: u64,
+    /// End of the mapping.
+    pub(crate) end: u64,
+    /// Inode number.
+    pub(crate) inode: u64,
+    /// As the process sees it; ends with ` (deleted)` when the file is gone.
+    pub(crate) path: String,
+}
+
+/// The files of which a process has code.
+pub(crate) fn executable_files(pid: u32) -> std::io::Result<Vec<ExecutableFile>> {
+    let text = std::fs::read(format!("/proc/{pid}/maps"))?;
+    let text = String::from_utf8_lossy(&text);
+    let files = text.lines().filter_map(parse).filter(|l| l.inode != 0 && l.path.starts_with('/'));
+    let file = |l: Line<'_>| ExecutableFile { start: l.start, end: l.end, inode: l.inode, path: l.path.to_owned() };
+    Ok(files.map(file).collect())
+}
+
 /// An executable line of `/proc/PID/maps`.
 #[derive(Debug, PartialEq, Eq)]
 struct Line<'a> {

@@ -4,7 +4,8 @@ use libbpf_rs::btf::Btf;
 use libbpf_rs::{Link, ObjectBuilder};
 
 use super::objects::{EMPTY, Object};
-use super::{Kernel, load, optional, refusal};
+use super::{Kernel, load, optional, refusal, uprobe};
+use crate::config::Uprobe;
 use crate::source::{Context, Running, Skip, Source, Started};
 
 /// Programs that do nothing, attached until this is dropped.
@@ -49,14 +50,22 @@ fn attach(object: &Object, hertz: u64) -> Result<(libbpf_rs::Object, Vec<Link>),
     let open = ObjectBuilder::default().name(object.name).and_then(|b| b.open_memory(object.bytes()));
     let mut open = open.map_err(|e| refusal::skip("load", &e))?;
     optional::choose(&mut open, Btf::from_vmlinux().ok().as_ref())?;
+    uprobe::prepare(&mut open);
     let bpf = open.load().map_err(|e| refusal::skip("load", &e))?;
     let mut links = Vec::new();
     for program in bpf.progs_mut() {
         let section = program.section().to_string_lossy();
         if section.starts_with("perf_event") {
             load::attach_sampler(object.name, &program, hertz, &mut links)?;
+        } else if uprobe::Probe::of(&section).is_some() {
+            // On the functions of files, below.
         } else if program.autoload() {
             links.push(program.attach().map_err(|e| refusal::skip(&format!("attach {section}"), &e))?);
+        }
+    }
+    if let Some(target) = Uprobe::of(object.name) {
+        for file in target.files().found {
+            links.extend(uprobe::attach(&bpf, &file, &[])?);
         }
     }
     Ok((bpf, links))

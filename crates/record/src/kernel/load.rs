@@ -1,5 +1,6 @@
 //! Loads one object, attaches its programs by their sections, and takes it down again.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use super::objects::Object;
 use super::pace::Passes;
 use super::settings::Settings;
 use super::tally::Tallies;
+use super::uprobe::{self, FileId, Found, Probe};
 use super::{optional, refusal, rings};
+use crate::config::Uprobe;
 use crate::perf;
 use crate::source::Skip;
 
@@ -34,6 +37,10 @@ pub(super) struct Loaded {
     /// Where it reads its thresholds, if it has any.
     dials: Option<MapHandle>,
     links: Vec<Link>,
+    /// Files whose functions it is attached to.
+    files: HashSet<FileId>,
+    /// Processes that could not be looked at for such files.
+    unreadable: u32,
     attached: Arc<AtomicBool>,
     hertz: u64,
 }
@@ -63,6 +70,7 @@ impl Loaded {
             ObjectBuilder::default().name(object.name).and_then(|b| b.open_memory(object.bytes())).map_err(fail)?;
         settings.write(object, &mut open, kernel);
         optional::choose(&mut open, kernel)?;
+        uprobe::prepare(&mut open);
         if let Some(mut outer) = open.maps_mut().find(|m| m.name() == "rings") {
             outer.set_max_entries(shape.groups).map_err(fail)?;
         }
@@ -80,16 +88,29 @@ impl Loaded {
         let rings = rings::fill(object.name, &outer, shape.groups, shape.bytes).map_err(fail)?;
         let tallies = Arc::new(Tallies::new(libbpf_rs::num_possible_cpus().unwrap_or(1)));
         let dials = map(&bpf, DIALS)?;
-        Ok(Loaded { object, rings, tallies, bpf, counters, dials, links: Vec::new(), attached: Arc::default(), hertz })
+        let (links, files) = (Vec::new(), HashSet::new());
+        Ok(Loaded {
+            object,
+            rings,
+            tallies,
+            bpf,
+            counters,
+            dials,
+            links,
+            files,
+            unreadable: 0,
+            attached: Arc::default(),
+            hertz,
+        })
     }
 
-    /// Attaches the programs on tracepoints.
-    /// Those of `refuse` are refused.
+    /// Attaches the programs on tracepoints, and on the functions of files. Those of `refuse` are refused.
     pub(super) fn attach(&mut self, refuse: &[String]) -> Result<(), Skip> {
         refusal::listen();
         for program in self.bpf.progs_mut() {
             let section = program.section().to_string_lossy();
-            if section.starts_with("iter/") || section.starts_with("perf_event") || !program.autoload() {
+            let elsewhere = section.starts_with("iter/") || section.starts_with("perf_event");
+            if elsewhere || Probe::of(&section).is_some() || !program.autoload() {
                 continue;
             }
             if refuse.iter().any(|r| *r == section) {
@@ -98,8 +119,43 @@ impl Loaded {
             let link = program.attach().map_err(|e| refusal::skip(&format!("attach {section}"), &e))?;
             self.links.push(link);
         }
+        if let Some(target) = self.target() {
+            let found = target.files();
+            self.unreadable = found.unreadable;
+            if self.attach_files(&found, refuse)? == 0 {
+                return Err(target.missing(&found));
+            }
+        }
         self.attached.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whose functions it is about, if any.
+    pub(super) fn target(&self) -> Option<Uprobe> {
+        Uprobe::of(self.object.name)
+    }
+
+    /// How many processes could not be looked at for files to attach to.
+    pub(super) fn unreadable(&self) -> u32 {
+        self.unreadable
+    }
+
+    /// Attaches to the functions of files that are new; says to how many.
+    pub(super) fn attach_files(&mut self, found: &Found, refuse: &[String]) -> Result<usize, Skip> {
+        refusal::listen();
+        let mut new = 0;
+        for file in &found.found {
+            // One that lacks the functions is not looked at again either.
+            if !self.files.insert(file.id) {
+                continue;
+            }
+            let links = uprobe::attach(&self.bpf, file, refuse)?;
+            if !links.is_empty() {
+                new += 1;
+            }
+            self.links.extend(links);
+        }
+        Ok(new)
     }
 
     /// Runs the iterators that take stock once the programs are attached.
@@ -134,6 +190,7 @@ impl Loaded {
     /// Detaches all programs.
     pub(super) fn unlink(&mut self) {
         self.links.clear();
+        self.files.clear();
         self.attached.store(false, Ordering::Release);
     }
 

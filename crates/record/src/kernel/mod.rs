@@ -12,11 +12,13 @@ mod optional;
 mod pace;
 mod reduce;
 mod refusal;
+mod rescan;
 mod rings;
 mod scope;
 mod settings;
 mod source;
 mod tally;
+mod uprobe;
 
 pub use source::Kernel;
 
@@ -85,7 +87,13 @@ impl Default for Options {
 }
 
 /// Objects whose hooks are on paths too hot to be taken unasked, and the flags that ask for them.
-const ON_REQUEST: [(&str, &str); 2] = [("irq", "--irq"), ("syscall", "--syscalls")];
+const ON_REQUEST: [(&str, &str); 5] = [
+    ("irq", "--irq"),
+    ("syscall", "--syscalls"),
+    ("libc", "--uprobe libc"),
+    ("libssl", "--uprobe libssl"),
+    ("postgres", "--uprobe postgres"),
+];
 
 /// The flag that asks for an object; `None` for those that need none.
 fn flag_of(object: &str) -> Option<&'static str> {
@@ -112,6 +120,7 @@ pub struct Capture {
     before: Vec<Vec<Counters>>,
     consumers: Vec<JoinHandle<Result<(), String>>>,
     sums: Option<JoinHandle<()>>,
+    files: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     pace: Option<Pace>,
     pulses: Vec<Pulse>,
@@ -142,6 +151,7 @@ impl Capture {
             before: Vec::new(),
             consumers: Vec::new(),
             sums: None,
+            files: None,
             stop: Arc::default(),
             pace: None,
             pulses: Vec::new(),
@@ -154,6 +164,8 @@ impl Capture {
         capture.keep_pace()?;
         capture.step(Loaded::attach_sampler);
         capture.flush_sums()?;
+        let files = rescan::start(&capture.dials, &capture.stop);
+        capture.files = files.map_err(|e| Skip::new(format!("cannot start a thread ({e})"), ""))?;
         let none = capture.dials.lock().loaded.is_empty();
         if let (true, Some((_, skip))) = (none, capture.skipped.first()) {
             let skip = skip.clone();
@@ -256,6 +268,17 @@ impl Capture {
         self.dials.lock().loaded.iter().map(|l| (l.object.name, l.tallies.received())).collect()
     }
 
+    /// What a person at the terminal should know of it.
+    pub fn remarks(&self) -> Vec<String> {
+        let unreadable = self.dials.lock().loaded.iter().map(Loaded::unreadable).max().unwrap_or(0);
+        let remark = || {
+            format!(
+                "uprobes: {unreadable} processes could not be looked at: libraries that only they have are not seen"
+            )
+        };
+        (unreadable > 0).then(remark).into_iter().collect()
+    }
+
     /// The pulses of its consumers.
     pub fn pulses(&self) -> Vec<Pulse> {
         self.pulses.clone()
@@ -310,10 +333,10 @@ impl Capture {
             }
         }
         self.stop.store(true, Ordering::Release);
-        if let Some(sums) = self.sums.take() {
-            sums.thread().unpark();
-            // A thread that panicked has flushed nothing since; the iterators at the end did.
-            let _ = sums.join();
+        for thread in self.sums.take().into_iter().chain(self.files.take()) {
+            thread.thread().unpark();
+            // One that panicked has flushed nothing since, as the iterators at the end did; or found no new files.
+            let _ = thread.join();
         }
         for consumer in self.consumers.drain(..) {
             match consumer.join() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use coldcase_model::column::TextColumn;
-use coldcase_model::events::{EnumName, Exec, RingCount};
+use coldcase_model::events::{EnumName, Exec, RingCount, Statement};
 use coldcase_model::loss::Reason;
 use coldcase_model::{Class, Column, Columns, Event, EventDef};
 
@@ -14,12 +14,12 @@ use super::dials::{Dials, Thresholds};
 use super::reduce::Reducer;
 use super::{Capture, Options, by_priority, enums, flag_of};
 use crate::clock;
-use crate::config::KernelConfig;
-use crate::mask;
+use crate::config::{KernelConfig, Uprobe};
 use crate::reduce::{Brake, Rung};
 use crate::source::{Context, Running, Skip, Source, Started};
 use crate::symbols::Seen;
 use crate::watchdog::Pulse;
+use crate::{mask, sql_mask};
 
 /// `kernel.task`, `kernel.tcp`, …: one per object.
 pub struct Kernel {
@@ -37,7 +37,8 @@ impl Kernel {
         let asked = |object: &str| match object {
             "irq" => config.irq,
             "syscall" => config.syscalls,
-            _ => true,
+            // Objects on functions of user space are named as their target is.
+            _ => Uprobe::of(object).is_none() || config.uprobe.iter().any(|u| u.name() == object),
         };
         let wanted = by_priority().into_iter().map(|o| o.name).filter(|o| wanted(name(o)));
         let (only, unasked): (Vec<_>, Vec<_>) = wanted.partition(|o| asked(o));
@@ -101,8 +102,9 @@ impl Source for Kernel {
         }
         put_names(&context);
         let reducer = Reducer::new(&capture);
+        let remarks = capture.remarks();
         let running = Box::new(RunningKernel { capture, reducer, context, broken, told: false });
-        Ok(Started { running, skipped, remarks: Vec::new() })
+        Ok(Started { running, skipped, remarks })
     }
 }
 
@@ -128,6 +130,9 @@ impl Sink for ToWriter {
         if def.kind == Exec::DEF.kind {
             mask_arguments(&mut rows);
         }
+        if def.kind == Statement::DEF.kind {
+            mask_statements(&mut rows);
+        }
         self.seen.rows(&rows);
         self.seen.recall.rows(def.stream, &rows);
         self.context.intake.add(rows.len() as u64, 0);
@@ -148,6 +153,18 @@ fn mask_arguments(rows: &mut Columns) {
     let mut masked = TextColumn::default();
     for (i, cut) in cut.iter().enumerate() {
         masked.push(mask::mask_bytes(raw.get(i), *cut > 0).as_bytes());
+    }
+    *raw = masked;
+}
+
+/// Statements as the program has them to what may be written.
+fn mask_statements(rows: &mut Columns) {
+    let Some(at) = rows.names.iter().position(|n| n == "query") else { return };
+    let length = rows.len();
+    let Some(Column::Text(raw)) = rows.columns.get_mut(at) else { return };
+    let mut masked = TextColumn::default();
+    for i in 0..length {
+        masked.push(sql_mask::mask(raw.get(i)).as_bytes());
     }
     *raw = masked;
 }

@@ -8,10 +8,11 @@ use crossbeam_channel::Receiver;
 
 use super::{Plan, Session, Wake};
 use crate::child::Child;
+use crate::config::Uprobe;
 use crate::flight::Flight;
 use crate::source::Intake;
 use crate::summary::{Ended, Summary};
-use crate::{clock, host_entry, mask};
+use crate::{clock, host_entry, mask, sql_mask};
 
 impl Session<'_> {
     /// The recording cannot start: takes back what was begun.
@@ -100,6 +101,7 @@ pub(super) fn preface(plan: &Plan) -> Manifest {
     let packets = &plan.config.packets;
     let headers_only = packets.payload == 0 && packets.payload_ports.is_empty();
     let mut policies = vec![mask::POLICY.to_owned()];
+    policies.extend(plan.config.kernel.uprobe.contains(&Uprobe::Postgres).then(|| sql_mask::POLICY.to_owned()));
     policies.extend(headers_only.then(|| "packet-headers/1".to_owned()));
     Manifest {
         tool: concat!("coldcase ", env!("CARGO_PKG_VERSION")).to_owned(),

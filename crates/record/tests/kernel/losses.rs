@@ -45,14 +45,18 @@ fn with_a_ring_of_one_page_losses_are_counted_to_the_event() {
     agree(&captured);
 }
 
-/// What the kernel counted as refused on each CPU is what is missing there by the events' own numbers, to the event.
 fn agree(captured: &Captured) {
+    agree_on(captured, captured.count::<OffCpu>() + captured.count::<OffCpuSum>() + captured.count::<ThreadCgroup>());
+}
+
+/// What the kernel counted as refused on each CPU is what is missing there by the events' own numbers, to the event; `rows` is
+/// how many were stored.
+pub(crate) fn agree_on(captured: &Captured, rows: usize) {
     assert!(!captured.tallies.is_empty());
     for t in &captured.tallies {
         assert_eq!((t.emitted, t.refused), (t.received + t.refused, t.missing), "{t:?}");
     }
     let received: u64 = captured.tallies.iter().map(|t| t.received).sum();
-    let rows = captured.count::<OffCpu>() + captured.count::<OffCpuSum>() + captured.count::<ThreadCgroup>();
     assert_eq!(received as usize, rows);
 }
 

@@ -8,7 +8,7 @@ use coldcase_model::text::visible;
 use coldcase_model::{Boottime, Column, Columns, Event, EventDef, Nanos, catalogue, events, syscall};
 use coldcase_timeline::{Awaited, Body, Entry, FutexWait, HolderHow, Packet, Timeline};
 
-use super::{cpu, socket};
+use super::{cpu, library, socket};
 
 /// Appends the line of an entry, without its time and stream.
 pub(super) fn write(t: &Timeline, entry: &Entry, out: &mut String) {
@@ -50,6 +50,9 @@ fn row(t: &Timeline, stream: &str, columns: &Columns, at: usize) -> String {
         s if s == events::LongInterrupt::DEF.stream => cpu::long_interrupt(t, columns, at),
         s if s == events::SyscallSum::DEF.stream => cpu::syscall_sum(t, columns, at),
         s if s == events::SlowSyscall::DEF.stream => cpu::slow_syscall(t, columns, at),
+        s if s == events::TlsCall::DEF.stream => library::tls_call(t, columns, at),
+        s if s == events::Statement::DEF.stream => library::statement(t, columns, at),
+        s if s == events::NameLookup::DEF.stream => library::name_lookup(t, columns, at),
         s if s == events::FileCall::DEF.stream => super::io::file_call(t, columns, at),
         s if s == events::Writeback::DEF.stream => super::io::writeback(t, columns, at),
         s if s == events::Task::DEF.stream => super::life::task(columns, at),

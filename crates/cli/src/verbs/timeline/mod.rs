@@ -4,6 +4,7 @@ mod cpu;
 mod fields;
 mod filter;
 mod io;
+mod library;
 mod life;
 mod line;
 mod socket;

@@ -1,0 +1,197 @@
+//! TLS between a client and a server in Python, whose sizes are known.
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use coldcase_model::Event;
+use coldcase_model::events::{TcpState, TlsCall};
+use coldcase_record::config::{KernelConfig, RecordConfig, Uprobe};
+
+use crate::captured::{Captured, capture, only};
+use crate::recorded::recorded;
+
+const CENSORED: u32 = 1;
+const THREAD_ENDED: u32 = 2;
+const HANDSHAKE: u32 = 5;
+/// What `tls.py` sends.
+const SIZES: [u64; 3] = [95, 11_000, 11];
+/// A look for new files is due each ten seconds.
+const LOOK: Duration = Duration::from_secs(13);
+
+fn script() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/tls.py").to_owned()
+}
+
+/// Whether there is what the script needs.
+fn there_is_python() -> bool {
+    let python = Command::new("python3").args(["-c", "import ssl; ssl.MemoryBIO"]).status();
+    let openssl = Command::new("openssl").arg("version").stdout(Stdio::null()).status();
+    let both = [python, openssl].iter().all(|r| r.as_ref().is_ok_and(|s| s.success()));
+    if !both {
+        eprintln!("skipped: no python3 with ssl, or no openssl");
+    }
+    both
+}
+
+#[derive(Debug)]
+struct Row {
+    function: u32,
+    pid: u32,
+    duration: u64,
+    bytes: u64,
+    connection: u64,
+    socket: u64,
+    result: i32,
+    flags: u32,
+    ports: (u16, u16),
+}
+
+impl Row {
+    fn of(c: &<TlsCall as Event>::Cols<'_>, i: usize) -> Row {
+        Row {
+            function: c.function[i],
+            pid: c.pid[i],
+            duration: c.duration[i],
+            bytes: c.bytes[i],
+            connection: c.connection[i],
+            socket: c.socket[i],
+            result: c.result[i],
+            flags: c.flags[i],
+            ports: (c.local_port[i], c.remote_port[i]),
+        }
+    }
+
+    fn writes(&self) -> bool {
+        matches!(self.function, 3 | 4)
+    }
+
+    fn reads(&self) -> bool {
+        matches!(self.function, 1 | 2)
+    }
+}
+
+fn rows(captured: &Captured, pid: u32) -> Vec<Row> {
+    let mut all = Vec::new();
+    captured.each::<TlsCall>(|c, rows| all.extend((0..rows).map(|i| Row::of(&c, i))));
+    all.retain(|r: &Row| r.pid == pid);
+    all
+}
+
+#[test]
+fn sizes_and_sockets_of_an_exchange_are_told_and_its_plaintext_stands_nowhere_in_the_bundle() {
+    if !there_is_python() {
+        return;
+    }
+    let config = RecordConfig {
+        without: vec!["log".into(), "metrics".into(), "otlp".into(), "kernel.sample".into()],
+        kernel: KernelConfig { uprobe: vec![Uprobe::Libssl], ..Default::default() },
+        require: vec!["kernel.libssl".into()],
+        ..Default::default()
+    };
+    let Some(recorded) = recorded(config, &["python3", &script(), "exchange"]) else { return };
+    let mut all: Vec<Row> = Vec::new();
+    recorded.each::<TlsCall>(|c, rows| all.extend((0..rows).map(|i| Row::of(&c, i))));
+    // That of the script: the only one with these sizes.
+    let pid = all.iter().find(|r| r.writes() && r.bytes == SIZES[1]).map(|r| r.pid);
+    all.retain(|r| Some(r.pid) == pid);
+    let written: Vec<_> = all.iter().filter(|r| r.writes()).collect();
+    assert_eq!(written.iter().map(|r| r.bytes).collect::<Vec<_>>(), SIZES, "{all:?}");
+    let read: u64 = all.iter().filter(|r| r.reads()).map(|r| r.bytes).sum();
+    assert_eq!(read, SIZES.iter().sum::<u64>());
+    let shaken: Vec<_> = all.iter().filter(|r| r.function == HANDSHAKE).collect();
+    assert!(shaken.len() == 2 && shaken.iter().all(|r| r.result == 1 && r.bytes == 0 && r.duration > 0), "{all:?}");
+    // Two ends, each with a connection and a socket of its own; the script's end closes first.
+    assert_eq!(all.iter().map(|r| r.connection).collect::<HashSet<_>>().len(), 2);
+    let client = written[0];
+    assert!(written.iter().all(|r| (r.socket, r.connection) == (client.socket, client.connection)), "{all:?}");
+    let mut established = Vec::new();
+    recorded.each::<TcpState>(|c, rows| {
+        let socket = (0..rows).filter(|&i| c.socket[i] == client.socket && c.new_state[i] == 1);
+        established.extend(socket.map(|i| (c.local_port[i], c.remote_port[i])));
+    });
+    assert_eq!(established, [client.ports], "{all:?}");
+    // What comes out of a buffer touches no socket: 11,000 bytes are one record, read in pieces of 5,000.
+    assert!(all.iter().any(|r| r.reads() && r.bytes == 1000 && r.socket == 0), "{all:?}");
+    assert!(!recorded.holds("PLAINSECRET") && !recorded.holds("SECRETSECRET"));
+}
+
+/// Starts the script and waits until it says that it is ready.
+fn start(command: &mut Command) -> (Child, ChildStdin) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (child, stdin)
+}
+
+#[test]
+fn a_read_that_goes_on_at_the_end_and_one_whose_process_is_killed_are_told_as_such() {
+    if !there_is_python() {
+        return;
+    }
+    let Some((captured, mut open)) = capture(&only("libssl"), || {
+        let [open, mut killed] = [(); 2].map(|()| start(Command::new("python3").args([&script(), "wait"])).0);
+        std::thread::sleep(Duration::from_millis(300));
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        (open, killed.id())
+    }) else {
+        return;
+    };
+    open.0.kill().unwrap();
+    open.0.wait().unwrap();
+    assert!(captured.wrong.is_empty(), "{:?}", captured.wrong);
+    // Both the client and the server wait for the other.
+    for (pid, flag) in [(open.0.id(), CENSORED), (open.1, THREAD_ENDED)] {
+        let rows = rows(&captured, pid);
+        let waits: Vec<_> = rows.iter().filter(|r| r.reads()).collect();
+        assert!(waits.len() == 2 && waits.iter().all(|r| r.flags == flag && r.bytes == 0), "{rows:?}");
+        assert!(waits.iter().all(|r| r.duration > 200_000_000), "{rows:?}");
+    }
+}
+
+/// A copy of the library that the script uses, in a folder of its own: a file that nothing else has.
+fn copy_of_libssl() -> Option<tempfile::TempDir> {
+    let find =
+        "import ssl; print(*{l.split()[-1] for l in open('/proc/self/maps') if 'libssl' in l or 'libcrypto' in l})";
+    let output = Command::new("python3").args(["-c", find]).output().ok()?;
+    let folder = tempfile::tempdir().unwrap();
+    let text = String::from_utf8(output.stdout).ok()?;
+    let paths: Vec<PathBuf> = text.split_whitespace().map(PathBuf::from).collect();
+    for path in &paths {
+        std::fs::copy(path, folder.path().join(path.file_name()?)).unwrap();
+    }
+    if paths.len() < 2 {
+        eprintln!("skipped: python3 has no libssl of its own as a file");
+        return None;
+    }
+    Some(folder)
+}
+
+#[test]
+fn a_library_that_nobody_had_at_the_start_is_found_and_calls_that_stay_in_memory_have_no_socket() {
+    let Some(folder) = there_is_python().then(copy_of_libssl).flatten() else { return };
+    let Some(later) = copy_of_libssl() else { return };
+    let with = |folder: &tempfile::TempDir| {
+        start(Command::new("python3").args([&script(), "memory"]).env("LD_LIBRARY_PATH", folder.path()))
+    };
+    let (mut early, stdin) = with(&folder);
+    let Some((captured, mut late)) = capture(&only("libssl"), || {
+        let late = with(&later);
+        std::thread::sleep(LOOK);
+        late
+    }) else {
+        return;
+    };
+    drop((stdin, late.1));
+    early.wait().unwrap();
+    late.0.wait().unwrap();
+    let [early, late] = [early.id(), late.0.id()].map(|pid| rows(&captured, pid));
+    assert!(early.len() > 50 && !late.is_empty() && late.len() < early.len(), "{} {}", early.len(), late.len());
+    for row in early.iter().chain(&late) {
+        assert_eq!((row.function, row.socket, row.ports, row.bytes), (HANDSHAKE, 0, (0, 0), 0));
+    }
+}
