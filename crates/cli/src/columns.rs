@@ -4,7 +4,7 @@ use coldcase_model::text::visible;
 
 /// Characters of a cell at most. Names of C++ templates and Rust generics reach a thousand, and one would push the figures of
 /// all rows out of sight; `--json` has them whole.
-const CELL: usize = 120;
+const CELL: usize = 140;
 
 /// Rows under a head, in columns as wide as their widest cell: the first column to the left, the others to the right.
 /// Cells may hold captured text: it is made visible. Of very long ones the middle is left out.
