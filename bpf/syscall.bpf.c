@@ -21,6 +21,7 @@ enum { NO_FILE, BY_PATH, BY_DESCRIPTOR, OPENED };
 #define COMPAT 1
 #define PATH_CUT 2
 #define TO_CUT 4
+#define FROM_ROOT 8
 #define USER32_CS 0x23
 /* Errors by which the kernel makes a call begin anew, or lets a signal handler run first: no result of the call. */
 #define FIRST_RESTART 512
@@ -171,11 +172,10 @@ static __always_inline void find_files(struct slow *s, struct task_struct *task,
 	if (call->flags & COMPAT || number >= CALLS)
 		return;
 	how = cc_call_files[number];
-	if ((how & 3) == BY_DESCRIPTOR)
-		path_of_descriptor(&s->path, task, call->args[how >> 2 & 3]);
-	else if ((how & 3) == OPENED && result >= 0)
-		path_of_descriptor(&s->path, task, result);
-	else if (how & 3)
+	if ((how & 3) == BY_DESCRIPTOR || ((how & 3) == OPENED && result >= 0)) {
+		path_of_descriptor(&s->path, task, (how & 3) == OPENED ? result : call->args[how >> 2 & 3]);
+		s->e.flags |= FROM_ROOT;
+	} else if (how & 3)
 		cc_path_user(&s->path, (const char *)call->args[how >> 2 & 3]);
 	if (how >> 4)
 		cc_path_user(&s->to, (const char *)call->args[((how >> 4) - 1) & 3]);

@@ -793,7 +793,7 @@ struct cc_slow_syscall {
 	__u32 tid; /* The thread. */
 	__u32 pid; /* Its process. */
 	__s32 syscall; /* System call number. */
-	__u32 flags; /* Bit 0: a 32-bit call, whose numbers are others. Bit 1: `path` is cut, bit 2: `to` is: of a descriptor the beginning is missing, of an argument the end. */
+	__u32 flags; /* Bit 0: a 32-bit call, whose numbers are others. Bit 1: `path` is cut, bit 2: `to` is. Bit 3: `path` is that of a descriptor when the call returned: of a cut one the beginning is missing; of one that the program gave, the end. */
 	__u32 path; /* The file that it was about: for a call that takes a path, as the program gave it (maybe relative); for one that takes a descriptor, and one that opened the file, from the root. Empty where there is none (sockets, pipes), where it could not be read when the call returned, and for 32-bit calls. (bytes; they follow the struct and its frames, in order) */
 	__u32 to; /* The second path of a call that takes two (`rename`, `link`). (bytes; they follow the struct and its frames, in order) */
 	__u32 reserved; /* Zero. */

@@ -109,8 +109,18 @@ impl OffCpuPart {
             OffCpuPart::Waited(number, sleeping, awaited) => (number, sleeping, awaited),
         };
         // A page that a system call touched is waited for as any other: the call says nothing of it.
-        if number < 0 || kernel.clone().any(is_fault) {
+        if kernel.clone().any(is_fault) {
             return WaitClass::PageFault;
+        }
+        if number < 0 {
+            // Outside of a system call a fault is what makes a thread wait for something that must come; one that was frozen or
+            // sent to sleep by a signal waits otherwise.
+            let unseen = kernel.clone().next().is_none() && sleeping == Sleeping::Uninterruptible;
+            return if unseen {
+                WaitClass::PageFault
+            } else {
+                kernel.clone().find_map(of_function).unwrap_or(WaitClass::Unknown)
+            };
         }
         let of_call = syscall::name(arch, number).map_or(WaitClass::Unknown, of_call);
         match of_call {

@@ -23,8 +23,8 @@ fn narrow(kind: &str) -> f64 {
 /// Frames of one stack that are drawn.
 const DEPTH: usize = 120;
 const FRAME: usize = 17;
-/// Most weight of a stack: with that many stacks their sum fits, and what inferno makes of their difference.
-const MOST_WEIGHT: u64 = 1 << 47;
+/// Most weight of all stacks together that inferno is given: it subtracts, multiplies and adds them.
+const MOST_WEIGHT: u128 = 1 << 60;
 const WIDE: usize = 1200;
 
 /// How inferno colours what did not change.
@@ -91,8 +91,7 @@ type Weights = (u64, u64);
 fn bounded<'a>(stacks: impl Iterator<Item = (&'a str, Weights)>) -> (BTreeMap<String, Weights>, usize) {
     fn add(all: &mut BTreeMap<String, Weights>, stack: String, (window, base): Weights) {
         let sum = all.entry(stack).or_default();
-        // Half of what fits: inferno subtracts and multiplies them.
-        *sum = (sum.0.saturating_add(window).min(MOST_WEIGHT), sum.1.saturating_add(base).min(MOST_WEIGHT));
+        *sum = (sum.0.saturating_add(window), sum.1.saturating_add(base));
     }
     let mut all = BTreeMap::new();
     stacks.for_each(|(stack, weights)| add(&mut all, clean_stack(stack), weights));
@@ -115,8 +114,9 @@ fn bounded<'a>(stacks: impl Iterator<Item = (&'a str, Weights)>) -> (BTreeMap<St
 fn graph(flame: &Flame) -> Result<Graph, ReportError> {
     let (stacks, over) = bounded(flame.stacks.iter().filter(|s| s.1 > 0).map(|(stack, w)| (stack.as_str(), (*w, 0))));
     let mut palette = colours::palette(stacks.keys().map(String::as_str), Flame::owners(&flame.by));
-    let lines: Vec<String> = stacks.iter().map(|(stack, (weight, _))| format!("{stack} {weight}")).collect();
-    let (frames, height) = draw((&flame.kind, &flame.unit), &lines, Some(&mut palette))?;
+    let scale = scale(&stacks);
+    let lines: Vec<String> = stacks.iter().map(|(stack, (w, _))| format!("{stack} {}", w >> scale)).collect();
+    let (frames, height) = draw((&flame.kind, &flame.unit, scale), &lines, Some(&mut palette))?;
     let title = format!("{}: {}", kind_word(&flame.kind), sum(&flame.unit, &stacks));
     let key = colours::key(stacks.keys().map(String::as_str), &flame.by);
     Ok(Graph { title, note: note(&flame.kind, over), kind: flame.kind.clone(), key, frames, height })
@@ -126,8 +126,10 @@ fn graph(flame: &Flame) -> Result<Graph, ReportError> {
 fn diff_graph(diff: &FlameDiff) -> Result<Graph, ReportError> {
     let drawn = diff.stacks.iter().filter(|s| s.window > 0);
     let (stacks, over) = bounded(drawn.map(|s| (s.stack.as_str(), (s.window, diff.scaled(s.base)))));
-    let lines: Vec<String> = stacks.iter().map(|(stack, (window, base))| format!("{stack} {base} {window}")).collect();
-    let (frames, height) = draw((&diff.kind, &diff.unit), &lines, None)?;
+    let scale = scale(&stacks);
+    let line = |(stack, (window, base)): (&String, &Weights)| format!("{stack} {} {}", base >> scale, window >> scale);
+    let lines: Vec<String> = stacks.iter().map(line).collect();
+    let (frames, height) = draw((&diff.kind, &diff.unit, scale), &lines, None)?;
     // inferno gives the change to the innermost frame alone: the others have none to tell, and are to be seen on white.
     let frames = frames.replace("; 0.00%)", ")").replace(SAME, "#eceef1");
     let title = format!(
@@ -143,6 +145,13 @@ fn diff_graph(diff: &FlameDiff) -> Result<Graph, ReportError> {
         ("#eceef1", "the same, or calls what changed"),
     ];
     Ok(Graph { title, note: note(&diff.kind, over), kind: diff.kind.clone(), key, frames, height })
+}
+
+/// By how many bits weights are drawn smaller than they are, so that their sum is one that inferno can work with: nanoseconds
+/// of a thousand threads reach that in two weeks.
+fn scale(stacks: &BTreeMap<String, Weights>) -> u32 {
+    let total: u128 = stacks.values().map(|w| u128::from(w.0) + u128::from(w.1)).sum();
+    (0..u64::BITS).find(|bits| total >> bits <= MOST_WEIGHT).unwrap_or(u64::BITS - 1)
 }
 
 /// All of it, in words.
@@ -163,7 +172,7 @@ fn note(kind: &str, over: usize) -> String {
 
 /// The frames of folded lines by inferno, and their height. Without a palette it colours by the difference of weights.
 fn draw(
-    (kind, unit): (&str, &str),
+    (kind, unit, scale): (&str, &str, u32),
     lines: &[String],
     palette: Option<&mut PaletteMap>,
 ) -> Result<(String, usize), ReportError> {
@@ -178,15 +187,15 @@ fn draw(
     options.text_truncate_direction = TextTruncateDirection::Right;
     options.no_javascript = true;
     options.count_name = if nanoseconds { "ms".to_owned() } else { visible(unit).into_owned() };
-    options.factor = if nanoseconds { 1e-6 } else { 1.0 };
+    options.factor = if nanoseconds { 1e-6 } else { 1.0 } * 2f64.powi(scale as i32);
     let mut svg = Vec::new();
     inferno::flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut svg)
         .map_err(|e| ReportError::Draw { what: format!("{} flame graph", kind_word(kind)), why: e.to_string() })?;
-    take_frames(&String::from_utf8_lossy(&svg), kind, unit)
+    take_frames(&String::from_utf8_lossy(&svg), (kind, unit, scale))
 }
 
 /// Takes the frames out of inferno's picture, moved up to begin at its top.
-fn take_frames(svg: &str, kind: &str, unit: &str) -> Result<(String, usize), ReportError> {
+fn take_frames(svg: &str, (kind, unit, scale): (&str, &str, u32)) -> Result<(String, usize), ReportError> {
     let broken = || ReportError::Draw { what: "flame graph".to_owned(), why: "no frames in the picture".to_owned() };
     let start = svg.find("<svg id=\"frames\"").ok_or_else(broken)?;
     let end = svg.rfind("</svg></svg>").ok_or_else(broken)?;
@@ -201,7 +210,7 @@ fn take_frames(svg: &str, kind: &str, unit: &str) -> Result<(String, usize), Rep
     }
     let inner = inner.replace('\u{a0}', " ");
     let open = format!(
-        "<svg class=\"frames\" data-kind=\"{}\" data-unit=\"{}\" data-total=\"{total}\" data-top=\"{top}\" x=\"0\" y=\"0\" width=\"100%\" height=\"{height}\" xmlns:fg=\"http://github.com/jonhoo/inferno\"><g transform=\"translate(0,-{top})\">",
+        "<svg class=\"frames\" data-kind=\"{}\" data-unit=\"{}\" data-scale=\"{scale}\" data-total=\"{total}\" data-top=\"{top}\" x=\"0\" y=\"0\" width=\"100%\" height=\"{height}\" xmlns:fg=\"http://github.com/jonhoo/inferno\"><g transform=\"translate(0,-{top})\">",
         escape(kind),
         escape(unit)
     );

@@ -19,8 +19,11 @@ const GAP: f64 = 16.0;
 pub(crate) const PANEL: f64 = TITLE + PLOT + BELOW;
 
 /// Groups in their order, and for how many of each there is room.
-const ROOM: [(&str, usize); 9] = [
+const ROOM: [(&str, usize); 12] = [
     ("span", 5),
+    ("statement", 2),
+    ("name_lookup", 1),
+    ("tls", 1),
     ("block", 1),
     ("connect", 1),
     ("file", 1),
@@ -120,6 +123,9 @@ pub(crate) fn group_word(group: &str) -> &str {
         "off_cpu" => "off-CPU",
         "fault" => "page faults",
         "kernel_lock" => "kernel lock",
+        "statement" => "statements",
+        "name_lookup" => "look-ups of names",
+        "tls" => "TLS handshakes",
         "syscall" => "system call",
         other => other,
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Where to look for binaries and debug files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -81,20 +82,46 @@ pub(crate) fn in_folder(dir: &Path) -> Result<HashMap<String, PathBuf>, DebugFil
 /// Of elfutils: asks the servers in turn, holds what they gave in its cache, and keeps to the limits of `DEBUGINFOD_TIMEOUT`.
 const FIND: &str = "debuginfod-find";
 
-/// Fetches the debug file of a build-id, or says why there is none.
-pub(crate) fn fetch(build_id: &str) -> Result<PathBuf, String> {
-    // It comes from the bundle: nothing else may reach a command line.
-    if build_id.is_empty() || !build_id.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err("not a build-id".to_owned());
-    }
-    let found =
-        Command::new(FIND).args(["debuginfo", build_id]).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if !found.status.success() {
+/// Modules that servers are asked for at most: a bundle may name any number.
+const MODULES: usize = 300;
+/// After so many failures in a row that are not "no such file" they are not asked again.
+const FAILURES: usize = 3;
+
+/// Asks the servers, within bounds.
+#[derive(Debug, Default)]
+pub(crate) struct Servers {
+    asked: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+impl Servers {
+    /// Fetches the debug file of a build-id, or says why there is none.
+    pub(crate) fn fetch(&self, build_id: &str) -> Result<PathBuf, String> {
+        // It comes from the bundle: nothing else may reach a command line.
+        if !(8..=64).contains(&build_id.len()) || !build_id.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err("not a build-id".to_owned());
+        }
+        if self.failed.load(Ordering::Relaxed) >= FAILURES {
+            return Err("not asked again: the servers do not answer".to_owned());
+        }
+        if self.asked.fetch_add(1, Ordering::Relaxed) >= MODULES {
+            return Err(format!("not asked: {MODULES} others were"));
+        }
+        let found = Command::new(FIND).args(["debuginfo", build_id]).stdin(Stdio::null()).output();
+        let found = found.map_err(|e| e.to_string())?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if found.status.success() {
+            self.failed.store(0, Ordering::Relaxed);
+            return Ok(PathBuf::from(text(&found.stdout)));
+        }
         let why = text(&found.stderr);
-        return Err(why.lines().next_back().unwrap_or("no server has it").to_owned());
+        let why = why.lines().next_back().unwrap_or("no server has it");
+        match why.contains("No such file") {
+            true => self.failed.store(0, Ordering::Relaxed),
+            false => _ = self.failed.fetch_add(1, Ordering::Relaxed),
+        }
+        Err(why.to_owned())
     }
-    Ok(PathBuf::from(text(&found.stdout)))
 }
 
 #[cfg(test)]
@@ -103,8 +130,8 @@ mod tests {
 
     #[test]
     fn only_hexadecimal_reaches_the_command_line() {
-        for id in ["", "--help", "../../etc/passwd", "ab cd"] {
-            assert_eq!(fetch(id), Err("not a build-id".to_owned()), "{id:?}");
+        for id in ["", "--help", "../../etc/passwd", "ab cd", "deadbeef; rm", "abc"] {
+            assert_eq!(Servers::default().fetch(id), Err("not a build-id".to_owned()), "{id:?}");
         }
     }
 }

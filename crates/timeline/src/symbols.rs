@@ -10,7 +10,7 @@ use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{Input, Symbolizer};
 use coldcase_model::{Boottime, Event, events};
 
-use crate::debug_files::{self, DebugFiles, DebugFilesError};
+use crate::debug_files::{self, DebugFiles, DebugFilesError, Servers};
 use crate::made::MadeCode;
 use crate::segment::Segment;
 use crate::space::{Map, Space};
@@ -68,9 +68,11 @@ impl Module {
     }
 
     /// Its debug file from a server, asked once.
-    fn fetch(&self) -> Option<&Path> {
+    fn fetch(&self, servers: &Servers) -> Option<&Path> {
         let id = self.build_id()?;
-        self.fetched.get_or_init(|| debug_files::fetch(id)).as_deref().ok()
+        // In a debug file alone the code is not, and only the recorder could tell where it would be.
+        self.bias?;
+        self.fetched.get_or_init(|| servers.fetch(id)).as_deref().ok()
     }
 }
 
@@ -81,10 +83,10 @@ pub struct Symbols {
     made: MadeCode,
     modules: Vec<Module>,
     spaces: HashMap<u32, Vec<Space>>,
-    /// Whether servers are asked for debug files.
-    debuginfod: bool,
-    /// Names from debug files, by module and offset.
-    from_debug: Mutex<HashMap<(u32, u64), Functions>>,
+    /// Who asks servers for debug files; `None` when they are not to be asked.
+    servers: Option<Servers>,
+    /// Names from debug files, by module, whether it is one from a server, and offset.
+    from_debug: Mutex<HashMap<(u32, bool, u64), Functions>>,
 }
 
 /// The functions at one address, innermost first: more than one where some were inlined.
@@ -106,7 +108,7 @@ impl Symbols {
         files: &DebugFiles,
     ) -> Result<Symbols, DebugFilesError> {
         files.check()?;
-        let mut out = Symbols { debuginfod: files.debuginfod, ..Symbols::default() };
+        let mut out = Symbols { servers: files.debuginfod.then(Servers::default), ..Symbols::default() };
         for cols in symbols.iter().filter_map(|s| events::Symbol::cols(&s.columns).ok()) {
             for i in 0..cols.start.len() {
                 let module = cols.module.text(i).into_owned();
@@ -274,16 +276,15 @@ impl Symbols {
         // A bundle may claim any offset: what wraps around finds no name.
         let offset = (look - map.start).wrapping_add(map.offset);
         if let Some(path) = &module.debug
-            && self.push_debug(map.module, path, offset, out)
+            && self.push_debug((map.module, false), path, offset, out)
         {
             return;
         }
         let found =
             self.names.get(&module.key).and_then(|n| n.find(offset)).cloned().or_else(|| self.jit(pid, at, look));
         if found.is_none()
-            && self.debuginfod
-            && let Some(path) = module.fetch()
-            && self.push_debug(map.module, path, offset, out)
+            && let Some(path) = self.servers.as_ref().and_then(|s| module.fetch(s))
+            && self.push_debug((map.module, true), path, offset, out)
         {
             return;
         }
@@ -301,10 +302,10 @@ impl Symbols {
         });
     }
 
-    /// The frames that a debug file gives for an offset; false when it names none.
-    fn push_debug(&self, module: u32, path: &Path, offset: u64, out: &mut Vec<Frame>) -> bool {
-        let Module { short, bias, .. } = &self.modules[module as usize];
-        let functions = self.debug(module, path, offset, *bias);
+    /// The frames that a debug file gives for an offset in a module; false when it names none.
+    fn push_debug(&self, file: (u32, bool), path: &Path, offset: u64, out: &mut Vec<Frame>) -> bool {
+        let Module { short, bias, .. } = &self.modules[file.0 as usize];
+        let functions = self.debug(file, path, offset, *bias);
         let inlined = functions.len().saturating_sub(1);
         out.extend(functions.iter().enumerate().map(|(i, f)| Frame {
             name: f.clone(),
@@ -349,9 +350,9 @@ impl Symbols {
     }
 
     /// Functions at a file offset by a debug file, innermost first; empty when it names none.
-    fn debug(&self, module: u32, path: &Path, offset: u64, bias: Option<u64>) -> Functions {
+    fn debug(&self, (module, fetched): (u32, bool), path: &Path, offset: u64, bias: Option<u64>) -> Functions {
         if let Ok(cache) = self.from_debug.lock()
-            && let Some(found) = cache.get(&(module, offset))
+            && let Some(found) = cache.get(&(module, fetched, offset))
         {
             return found.clone();
         }
@@ -373,7 +374,7 @@ impl Symbols {
             }
         });
         if let Ok(mut cache) = self.from_debug.lock() {
-            cache.insert((module, offset), found.clone());
+            cache.insert((module, fetched, offset), found.clone());
         }
         found
     }

@@ -1,7 +1,7 @@
 //! How a flame graph of a window differs from that of the rest of the recording: stacks and functions by their weight
 //! per second of wall time, since the two are of different length.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
 use coldcase_model::analysis::{Flame, FlameDiff, FunctionChange, StackChange};
 
@@ -10,12 +10,11 @@ use super::{Amount, Folded, Window};
 /// Functions that are told.
 const MOST: usize = 200;
 
-/// A function of an owner: as it is with all that it calls, by itself, and how deep it was seen.
+/// A function of an owner: as it is with all that it calls, and by itself.
 #[derive(Debug, Clone, Copy, Default)]
 struct Function {
     total: Amount,
     own: Amount,
-    deepest: usize,
 }
 
 /// The difference of a graph, by kind, unit and what its stacks begin with.
@@ -59,34 +58,32 @@ fn largest(mut functions: Vec<FunctionChange>) -> Vec<FunctionChange> {
     functions
 }
 
-/// The functions of each owner. Of those that have the very same weights in both, because one does nothing but call the
-/// other, only the innermost is kept: it says most.
+/// The functions of each owner. One that does nothing but call another, and is the only one to call it, is left out: the
+/// other says more, with the very same weights.
 fn functions(folded: &Folded, owners: usize) -> BTreeMap<(&str, &str), Function> {
     let mut all = BTreeMap::<(&str, &str), Function>::new();
+    let mut calls = HashSet::new();
     for (stack, &amount) in folded {
         let (owner, frames) = owner_and_frames(stack, owners);
         let frames: Vec<&str> = frames.split(';').filter(|f| !f.is_empty() && *f != "--").collect();
-        for (depth, frame) in frames.iter().enumerate() {
-            // A function that calls itself counts once.
-            if frames[..depth].contains(frame) {
-                continue;
-            }
-            let function = all.entry((owner, frame)).or_default();
-            function.total += amount;
-            function.deepest = function.deepest.max(depth);
+        let mut seen = HashSet::new();
+        // A function that calls itself counts once.
+        for frame in frames.iter().filter(|f| seen.insert(**f)) {
+            all.entry((owner, frame)).or_default().total += amount;
         }
+        calls.extend(frames.windows(2).filter(|pair| pair[0] != pair[1]).map(|pair| (owner, pair[0], pair[1])));
         if let Some(leaf) = frames.last() {
             all.entry((owner, leaf)).or_default().own += amount;
         }
     }
-    let mut innermost = HashMap::<(&str, u64, u64), (usize, &str)>::new();
-    for (&(owner, name), f) in &all {
-        let best = innermost.entry((owner, f.total.base, f.total.window)).or_insert((f.deepest, name));
-        *best = (*best).max((f.deepest, name));
-    }
-    all.retain(|(owner, name), f| {
-        innermost.get(&(*owner, f.total.base, f.total.window)).is_some_and(|(_, kept)| kept == name)
-    });
+    let passes_on = |&&(owner, caller, callee): &&(&str, &str, &str)| {
+        let function = |name| all.get(&(owner, name)).copied().unwrap_or_default();
+        let (caller_is, callee_is) = (function(caller), function(callee));
+        caller_is.total == callee_is.total && caller_is.own.total() == 0 && !calls.contains(&(owner, callee, caller))
+    };
+    let left_out: HashSet<(&str, &str)> =
+        calls.iter().filter(passes_on).map(|&(owner, caller, _)| (owner, caller)).collect();
+    all.retain(|function, _| !left_out.contains(function));
     all
 }
 
@@ -125,6 +122,10 @@ mod tests {
         let folded: Folded = [("p;start;main;run".to_owned(), Amount { window: 5, base: 1 })].into();
         let names: Vec<_> = functions(&folded, 1).into_keys().collect();
         assert_eq!(names, [("p", "run")]);
+        let same = Amount { window: 5, base: 1 };
+        let folded: Folded = ["p;main;f", "p;main;g"].into_iter().map(|s| (s.to_owned(), same)).collect();
+        let names: Vec<_> = functions(&folded, 1).into_keys().collect();
+        assert_eq!(names, [("p", "f"), ("p", "g"), ("p", "main")], "equal weights alone mean nothing");
         assert_eq!(owner_and_frames("c;p;f;g", 2), ("c;p", "f;g"));
         assert_eq!(owner_and_frames("p", 1), ("p", ""));
     }

@@ -25,6 +25,9 @@ pub(crate) use window::{Amount, Window};
 /// Most different stacks in a flame graph; the lightest beyond it are summed by what they begin with.
 const MOST: usize = 20_000;
 
+/// Stacks that are named at once.
+const AT_ONCE: usize = 16_384;
+
 /// The flame graphs, and how many of the frames in them have a name.
 #[derive(Default)]
 pub(crate) struct Flames {
@@ -227,22 +230,25 @@ type Folded = BTreeMap<String, Amount>;
 /// Names and folds stacks.
 fn fold(namer: &Namer<'_>, weights: Weights, frames: &mut Frames) -> Folded {
     let weights: Vec<(Raw, Weight)> = weights.into_iter().collect();
-    let named: Vec<(String, Amount, Frames)> = weights
-        .par_iter()
-        .map(|(raw, w)| {
-            let mut line = namer.owner(raw.owner, w.first);
-            let counts =
-                namer.push_stack(&mut line, (raw.owner.0, w.first), (&raw.kernel, &raw.user), raw.off, Shown::All);
-            let Frames { seen, named, bogus } = counts;
-            (line, w.amount, Frames { seen: seen * w.times, named: named * w.times, bogus: bogus * w.times })
-        })
-        .collect();
     let mut folded = Folded::new();
-    for (line, amount, counts) in named {
-        *folded.entry(line).or_default() += amount;
-        frames.seen += counts.seen;
-        frames.named += counts.named;
-        frames.bogus += counts.bogus;
+    // Many stacks have the same names: their lines are not all held at once.
+    for part in weights.chunks(AT_ONCE) {
+        let lines: Vec<(String, Amount, Frames)> = part
+            .par_iter()
+            .map(|(raw, w)| {
+                let mut line = namer.owner(raw.owner, w.first);
+                let counts =
+                    namer.push_stack(&mut line, (raw.owner.0, w.first), (&raw.kernel, &raw.user), raw.off, Shown::All);
+                let Frames { seen, named, bogus } = counts;
+                (line, w.amount, Frames { seen: seen * w.times, named: named * w.times, bogus: bogus * w.times })
+            })
+            .collect();
+        for (line, amount, counts) in lines {
+            *folded.entry(line).or_default() += amount;
+            frames.seen += counts.seen;
+            frames.named += counts.named;
+            frames.bogus += counts.bogus;
+        }
     }
     folded
 }
@@ -257,10 +263,15 @@ fn bounded(folded: Folded, owners: usize) -> Folded {
     let rest = by_weight.split_off(MOST);
     let mut kept: Folded = by_weight.into_iter().collect();
     for (line, amount) in rest {
-        let owner: Vec<&str> = line.split(';').take(owners).collect();
-        *kept.entry(format!("{};[light stacks]", owner.join(";"))).or_default() += amount;
+        *kept.entry(light(&line, owners)).or_default() += amount;
     }
     kept
+}
+
+/// Where stacks are summed that are too many: under what they begin with.
+fn light(line: &str, owners: usize) -> String {
+    let owner: Vec<&str> = line.split(';').take(owners).collect();
+    format!("{};[light stacks]", owner.join(";"))
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use coldcase_model::Boottime;
+use coldcase_model::analysis::Flame;
 use coldcase_model::events::OffCpu;
 use coldcase_timeline::{IntoBoot, Rows};
 use rayon::prelude::*;
 
 use super::line::{Namer, Shown};
-use super::{Folded, Input, Weight, add, merge};
+use super::{Amount, Folded, Input, MOST, Weight, add, light, merge};
 use crate::latency::offcpu;
 use crate::throttle::Throttling;
 use crate::wait_class::OffCpuPart;
@@ -213,15 +214,27 @@ pub(super) fn fold(input: &Input<'_>, namer: &Namer<'_>) -> Folded {
         .par_iter()
         .map(|(&(waiter, woke), &first)| ((waiter, woke), name(&threads, namer, waiter, woke, first)))
         .collect();
-    let mut folded = Folded::new();
+    // Chains of the same names are summed before they are written out: a name is a whole stack.
+    let mut sums = HashMap::<(Vec<&str>, End), Amount>::new();
     for ((chain, end), w) in &chains {
-        let mut hops: Vec<&str> = chain
-            .iter()
-            .enumerate()
-            .filter_map(|(hop, waiter)| names.get(&(*waiter, hop > 0)).map(String::as_str))
-            .collect();
+        let hop = |(hop, waiter): (usize, &Waiter)| names.get(&(*waiter, hop > 0)).map(String::as_str);
+        *sums.entry((chain.iter().enumerate().filter_map(hop).collect(), *end)).or_default() += w.amount;
+    }
+    joined(sums, Flame::owners(input.making.by.name()))
+}
+
+/// The heaviest chains in a line each; of the others the sum, by what they begin with.
+fn joined(sums: HashMap<(Vec<&str>, End), Amount>, owners: usize) -> Folded {
+    let mut order: Vec<_> = sums.into_iter().collect();
+    order.sort_by(|x, y| y.1.total().cmp(&x.1.total()).then_with(|| x.0.cmp(&y.0)));
+    let rest = order.split_off(order.len().min(MOST));
+    let mut folded = Folded::new();
+    for ((mut hops, end), amount) in order {
         hops.extend(end.frame());
-        *folded.entry(hops.join(&format!(";{WOKEN_BY};"))).or_default() += w.amount;
+        *folded.entry(hops.join(&format!(";{WOKEN_BY};"))).or_default() += amount;
+    }
+    for ((hops, _), amount) in rest {
+        *folded.entry(light(hops.first().copied().unwrap_or_default(), owners)).or_default() += amount;
     }
     folded
 }

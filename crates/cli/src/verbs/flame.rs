@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use coldcase_analyze::{GroupBy, Options, Part};
 use coldcase_model::Nanos;
 use coldcase_model::analysis::{Analysis, Flame, FlameDiff};
+use coldcase_model::text::visible;
 use serde_json::json;
 
 use crate::columns::columns;
@@ -149,10 +150,10 @@ fn folded(a: &Analysis, kind: Kind, diff: bool, several: bool) -> String {
     if diff {
         let diffs = a.flame_diffs.iter().filter(|d| d.kind == kind.name());
         let lines = diffs.flat_map(|d| d.stacks.iter().map(move |s| (s, d.scaled(s.base))));
-        return lines.map(|(s, base)| format!("{root}{} {base} {}\n", s.stack, s.window)).collect();
+        return lines.map(|(s, base)| format!("{root}{} {base} {}\n", visible(&s.stack), s.window)).collect();
     }
     let lines = a.flames.iter().filter(|f| f.kind == kind.name()).flat_map(|f| &f.stacks);
-    lines.map(|(stack, weight)| format!("{root}{stack} {weight}\n")).collect()
+    lines.map(|(stack, weight)| format!("{root}{} {weight}\n", visible(stack))).collect()
 }
 
 /// The functions that changed most.

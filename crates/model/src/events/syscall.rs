@@ -51,8 +51,8 @@ crate::event! {
         pid: u32 [Id],
         /// System call number.
         syscall: i32 [Id],
-        /// Bit 0: a 32-bit call, whose numbers are others. Bit 1: `path` is cut, bit 2: `to` is: of a descriptor the
-        /// beginning is missing, of an argument the end.
+        /// Bit 0: a 32-bit call, whose numbers are others. Bit 1: `path` is cut, bit 2: `to` is. Bit 3: `path` is that of a
+        /// descriptor when the call returned: of a cut one the beginning is missing; of one that the program gave, the end.
         flags: u32 [Flags],
         /// The file that it was about: for a call that takes a path, as the program gave it (maybe relative); for one that takes a
         /// descriptor, and one that opened the file, from the root. Empty where there is none (sockets, pipes), where it could

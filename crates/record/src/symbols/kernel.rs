@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
+use std::time::{Duration, Instant};
 
 use super::Named;
 use super::pick::Pick;
@@ -14,11 +15,28 @@ pub(crate) fn are_told() -> bool {
     lines.find_map(|l| parse(&l).map(|f| f.0)).is_some_and(|address| address != 0)
 }
 
-/// The kernel's own functions, kept after the first look: its list takes a twentieth of a second of CPU to read, and they stay where they
-/// are. Those of modules and of BPF programs come and go, and are read again each time.
+/// The list is read again, for what is not in the kernel itself, after this many times what reading it took: at most a hundredth of a CPU.
+const PACE: u32 = 100;
+/// And no sooner than after this time.
+const SOONEST: Duration = Duration::from_secs(5);
+
+/// The kernel's own functions, kept after the first look: its list takes a tenth of a second of CPU to read, and they stay where they
+/// are. Those of modules and of BPF programs come and go, and are read again, at a slow pace.
 #[derive(Debug, Default)]
 pub(crate) struct Kallsyms {
     own: Option<Own>,
+    /// Not to be read again before.
+    due: Option<Instant>,
+}
+
+/// What was found of some addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) named: BTreeSet<Named>,
+    /// How many of the addresses they hold.
+    pub(crate) held: usize,
+    /// Some were not looked for: it is too soon to read the list again.
+    pub(crate) put_off: bool,
 }
 
 /// In order of address, each start once.
@@ -31,28 +49,39 @@ struct Own {
 }
 
 impl Kallsyms {
-    /// The functions that hold these addresses, and how many they hold. Empty when the kernel does not tell addresses.
-    pub(crate) fn names(&mut self, addresses: &BTreeSet<u64>) -> (BTreeSet<Named>, usize) {
+    /// The functions that hold these addresses; none when the kernel does not tell addresses. `last`: there is no later.
+    pub(crate) fn names(&mut self, addresses: &BTreeSet<u64>, last: bool) -> Found {
         if addresses.is_empty() {
-            return Default::default();
+            return Found::default();
         }
         let read = || std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-        self.names_from(addresses, read)
+        let (before, began) = (self.due, Instant::now());
+        let may_read = last || before.is_none_or(|due| began >= due);
+        let mut has_read = false;
+        let found = self.names_from(addresses, may_read, || {
+            has_read = true;
+            read()
+        });
+        if has_read {
+            self.due = Some(Instant::now() + (began.elapsed() * PACE).max(SOONEST));
+        }
+        found
     }
 
-    fn names_from(&mut self, addresses: &BTreeSet<u64>, read: impl Fn() -> String) -> (BTreeSet<Named>, usize) {
+    fn names_from(&mut self, addresses: &BTreeSet<u64>, may_read: bool, mut read: impl FnMut() -> String) -> Found {
         let mut text = None;
         let own = self.own.get_or_insert_with(|| Own::parse(text.insert(read())));
         let found: Vec<(u64, Option<Named>)> = addresses.iter().map(|&a| (a, own.find(a))).collect();
         let others: BTreeSet<u64> = found.iter().filter(|(_, named)| named.is_none()).map(|&(a, _)| a).collect();
         let mut named: BTreeSet<Named> = found.into_iter().filter_map(|(_, named)| named).collect();
         let mut held = addresses.len() - others.len();
-        if !others.is_empty() {
+        let put_off = !others.is_empty() && text.is_none() && !may_read;
+        if !others.is_empty() && !put_off {
             let (more, among) = within(&text.unwrap_or_else(read), &others);
             named.extend(more);
             held += among;
         }
-        (named, held)
+        Found { named, held, put_off }
     }
 }
 
@@ -110,14 +139,16 @@ mod tests {
         let own =
             "0000000000000100 T first\n0000000000000200 t second\n0000000000000200 T alias\n0000000000000300 T last\n";
         let mut kallsyms = Kallsyms::default();
-        let name = |found: (BTreeSet<Named>, usize)| (found.0.into_iter().map(|n| n.name).collect::<Vec<_>>(), found.1);
+        let name = |found: Found| (found.named.into_iter().map(|n| n.name).collect::<Vec<_>>(), found.held);
         let text = format!("{own}0000000000000800 t before\t[module]\n");
-        let found = kallsyms.names_from(&BTreeSet::from([0x110, 0x210, 0x810]), || text.clone());
+        let found = kallsyms.names_from(&BTreeSet::from([0x110, 0x210, 0x810]), true, || text.clone());
         assert_eq!(name(found), (vec!["first".into(), "second".into(), "before".into()], 3));
-        let found = kallsyms.names_from(&BTreeSet::from([0x1f0, 0x2ff]), String::new);
+        let found = kallsyms.names_from(&BTreeSet::from([0x1f0, 0x2ff]), true, String::new);
         assert_eq!(name(found), (vec!["first".into(), "second".into()], 2));
         let text = format!("{own}0000000000000800 t after\t[module]\n");
-        let found = kallsyms.names_from(&BTreeSet::from([0x50, 0x310, 0x810]), || text.clone());
+        let found = kallsyms.names_from(&BTreeSet::from([0x110, 0x810]), false, || text.clone());
+        assert!(found.put_off && found.held == 1, "{found:?}");
+        let found = kallsyms.names_from(&BTreeSet::from([0x50, 0x310, 0x810]), true, || text.clone());
         assert_eq!(name(found), (vec!["last".into(), "after".into()], 2));
     }
 

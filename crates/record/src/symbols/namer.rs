@@ -115,7 +115,7 @@ impl Namer {
         self.name_files(last, end)?;
         // Last, since the kernel's list is long, and stays.
         if last || self.kernel.is_due(Instant::now()) {
-            self.name_kernel();
+            self.name_kernel(last);
         }
         write(&self.context, &mut self.told, &mut self.rows)?;
         let all = self.files.values_mut().chain(self.made.values_mut()).chain([&mut self.kernel]);
@@ -169,14 +169,15 @@ impl Namer {
         self.context.losses.add(SYMBOLS, Class::Symbol, Reason::MapFull, full, 0);
     }
 
-    fn name_kernel(&mut self) {
+    fn name_kernel(&mut self, last: bool) {
         let (wanted, began) = (self.kernel.wanted(), Instant::now());
         if wanted.is_empty() {
             return;
         }
-        let (named, held) = self.kallsyms.names(&wanted);
-        let state = if held == 0 { "no-symbols" } else { "kallsyms" };
-        self.kernel.found(look(named, held, state, began), &mut self.rows);
+        let found = self.kallsyms.names(&wanted, last);
+        let state = if found.held == 0 && !found.put_off { "no-symbols" } else { "kallsyms" };
+        let look = Look { keep: found.put_off, ..look(found.named, found.held, state, began) };
+        self.kernel.found(look, &mut self.rows);
     }
 
     /// Files with most new addresses first: when the time is over, little is missing.

@@ -114,7 +114,11 @@ fn a_slow_call_names_the_file_it_was_about() {
         }
     });
     let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
-    let whole = |name: &str, path: &std::path::Path, to: &str| (name.to_owned(), text(path), to.to_owned(), 0);
+    // Bit 3: of a descriptor.
+    let whole = |name: &str, path: &std::path::Path, to: &str| {
+        let of_descriptor = ["openat", "write", "fdatasync"].contains(&name);
+        (name.to_owned(), text(path), to.to_owned(), if of_descriptor { 8 } else { 0 })
+    };
     let mut expected = vec![
         // The descriptor's path is the one it had when the call returned.
         whole("openat", &old, ""),

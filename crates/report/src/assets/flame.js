@@ -12,7 +12,7 @@
       };
     });
     return {
-      root: root, frames: frames, items: items, total: +frames.dataset.total, unit: frames.dataset.unit,
+      root: root, frames: frames, items: items, total: +frames.dataset.total, unit: frames.dataset.unit, scale: Math.pow(2, +frames.dataset.scale),
       details: root.querySelector(".details"), zoomed: null
     };
   });
@@ -87,7 +87,7 @@
     });
     graph.frames.addEventListener("mouseover", function (e) {
       var item = find(graph, e.target);
-      if (item) graph.details.textContent = item.name + " — " + amount(item.w, graph.unit) + ", " + (100 * item.w / graph.total).toFixed(2) + "%";
+      if (item) graph.details.textContent = item.name + " — " + amount(item.w * graph.scale, graph.unit) + ", " + (100 * item.w / graph.total).toFixed(2) + "%";
     });
     graph.frames.addEventListener("mouseleave", function () { graph.details.textContent = " "; });
   });

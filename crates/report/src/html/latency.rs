@@ -13,8 +13,11 @@ use crate::text::{count, duration, escape, offset, shorten};
 /// Rows that are folded away.
 const ROWS: usize = 200;
 /// Groups in their order, and how many of each are shown at once.
-const GROUPS: [(&str, usize); 10] = [
+const GROUPS: [(&str, usize); 13] = [
     ("span", 10),
+    ("statement", 6),
+    ("name_lookup", 3),
+    ("tls", 3),
     ("block", 4),
     ("connect", 4),
     ("file", 3),

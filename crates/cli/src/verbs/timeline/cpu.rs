@@ -77,12 +77,15 @@ pub(super) fn slow_syscall(t: &Timeline, columns: &Columns, i: usize) -> Option<
     let args = [c.arg0[i], c.arg1[i], c.arg2[i]].map(|a| if a < 65_536 { a.to_string() } else { format!("{a:#x}") });
     let mut out = format!("{who} {what}({})", args.join(", "));
     // A path that a program gave is cut at its end, one of a descriptor at its beginning.
-    for (prefix, path, cut) in [(" on ", c.path.text(i), 2), (" to ", c.to.text(i), 4)] {
-        if !path.is_empty() {
-            let (from_root, cut) = (path.starts_with('/'), c.flags[i] & cut != 0);
-            let (before, after) = if !cut { ("", "") } else if from_root { ("…", "") } else { ("", "…") };
-            _ = write!(out, "{prefix}{before}{path}{after}");
-        }
+    let ends = |cut: bool, from_root: bool| match (cut, from_root) {
+        (false, _) => ("", ""),
+        (true, true) => ("…", ""),
+        (true, false) => ("", "…"),
+    };
+    let flag = |bit: u32| c.flags[i] & bit != 0;
+    let files = [(" on ", c.path.text(i), ends(flag(2), flag(8))), (" to ", c.to.text(i), ends(flag(4), false))];
+    for (prefix, path, (before, after)) in files.into_iter().filter(|(_, path, _)| !path.is_empty()) {
+        _ = write!(out, "{prefix}{before}{path}{after}");
     }
     _ = write!(out, " took {} = {}", Nanos(c.duration[i]), c.result[i]);
     let frames = t.symbols().stack(c.pid[i], at, &[], c.user_stack.get(i));
