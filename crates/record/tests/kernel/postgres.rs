@@ -11,7 +11,7 @@ use coldcase_model::Event;
 use coldcase_model::events::Statement;
 use coldcase_record::config::{RecordConfig, Uprobe};
 
-use crate::captured::{Captured, capture, only};
+use crate::captured::{Captured, capture, only, until};
 use crate::recorded::recorded;
 
 const CENSORED: u32 = 1;
@@ -76,10 +76,34 @@ impl Server {
         children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
     }
 
-    fn client(&self, sql: &str) -> Child {
+    fn psql(&self, sql: &str) -> Command {
         let mut command = Command::new("psql");
-        command.args(["-X", "-q", "-U", "postgres", "-h"]).arg(self.folder.path()).args(["-c", sql]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        command.args(["-X", "-q", "-A", "-t", "-U", "postgres", "-h"]).arg(self.folder.path()).args(["-c", sql]);
+        command
+    }
+
+    fn client(&self, sql: &str) -> Child {
+        self.psql(sql).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Starts a client with a statement that ends in this word, and waits until the server waits in it.
+    fn waiting(&self, sql: &str) -> (Child, u32) {
+        let client = self.client(sql);
+        let word = sql.rsplit(' ').next().unwrap();
+        let find = format!(
+            "select pid from pg_stat_activity where query like '% {word}' and pid <> pg_backend_pid()
+             and (wait_event = 'PgSleep' or wait_event_type = 'Lock')"
+        );
+        let pid = until(sql, || {
+            let output = self.psql(&find).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+        });
+        (client, pid)
+    }
+
+    /// Calls a function of the server about a process of it: `pg_cancel_backend`, `pg_terminate_backend`.
+    fn signal(&self, function: &str, pid: u32) {
+        assert!(self.client(&format!("select {function}({pid})")).wait().unwrap().success());
     }
 }
 
@@ -223,39 +247,40 @@ fn a_parallel_worker_is_told_from_the_process_that_it_helps() {
 #[test]
 fn statements_that_outlast_the_capture_on_either_side_and_those_that_are_killed_are_told_as_such() {
     let Some(server) = Server::start() else { return };
-    let mut before = server.client("select pg_sleep(1.2), 'before'");
-    std::thread::sleep(Duration::from_millis(300));
-    let mut backends = server.backends();
-    let Some((captured, (mut behind, took))) = capture(&only("postgres"), || {
-        let began = Instant::now();
-        let behind = server.client("select pg_sleep(60) as behind");
-        let mut killed = server.client("select pg_sleep(50) as killed");
+    let (mut before, before_pid) = server.waiting("select pg_sleep(600) as before");
+    let attaching = Instant::now();
+    let Some((captured, (mut behind, pids, took, waited))) = capture(&only("postgres"), || {
+        let attached = Instant::now();
+        let (behind, behind_pid) = server.waiting("select pg_sleep(600) as behind");
+        let sleeps = Instant::now();
+        let (mut killed, killed_pid) = server.waiting("select pg_sleep(600) as killed");
+        let early = attached.elapsed();
+        server.signal("pg_cancel_backend", before_pid);
         before.wait().unwrap();
-        std::thread::sleep(Duration::from_millis(300));
-        backends.extend(server.backends());
-        let kill = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%as killed%' and pid <> pg_backend_pid()";
-        server.client(kill).wait().unwrap();
+        server.signal("pg_terminate_backend", killed_pid);
         killed.wait().unwrap();
-        std::thread::sleep(Duration::from_millis(200));
-        (behind, began.elapsed().as_nanos() as u64)
+        // Its process ends after the client knows of it.
+        until("the end", || (!server.backends().contains(&killed_pid)).then_some(()));
+        let took = early.as_nanos() as u64..attaching.elapsed().as_nanos() as u64;
+        (behind, [before_pid, behind_pid, killed_pid], took, sleeps.elapsed().as_nanos() as u64)
     }) else {
         return;
     };
     behind.kill().unwrap();
     behind.wait().unwrap();
     let mut rows = rows(&captured);
-    rows.retain(|r| backends.contains(&r.pid));
+    rows.retain(|r| pids.contains(&r.pid));
     let of = |bit: u32| {
         let mut of = rows.iter().filter(|r| r.flags & bit != 0);
         (of.next().unwrap_or_else(|| panic!("none with {bit}: {rows:?}")), of.next())
     };
     // Only the one that slept already: its text is not known, and no longer than the capture.
     let (early, another) = of(RAN_BEFORE);
-    assert!(another.is_none() && early.query.is_empty(), "{rows:?}");
-    assert!(early.duration > 100_000_000 && early.duration < took, "{early:?} in {took}");
+    assert!(another.is_none() && early.query.is_empty() && early.pid == before_pid, "{rows:?}");
+    assert!(took.contains(&early.duration), "{early:?} in {took:?}");
     let (open, another) = of(CENSORED);
     assert!(another.is_none() && open.query.ends_with(" as behind"), "{rows:?}");
-    assert!(open.duration > 400_000_000 && open.executing > 0, "{open:?}");
+    assert!(open.duration > waited && open.executing > waited, "{open:?}, waited {waited}");
     let (ended, another) = of(THREAD_ENDED);
     assert!(
         another.is_none() && ended.query.starts_with("select pg_sleep(") && ended.query.ends_with(" as killed"),
