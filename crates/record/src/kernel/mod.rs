@@ -19,6 +19,7 @@ mod settings;
 mod source;
 mod tally;
 mod uprobe;
+mod uretprobe;
 
 pub use source::Kernel;
 
@@ -40,7 +41,7 @@ use self::pace::Pace;
 pub(crate) use self::scope::Filter;
 use self::settings::Settings;
 pub use self::tally::RingTally;
-use crate::config::Scope;
+use crate::config::{Scope, Uprobe};
 use crate::source::Skip;
 use crate::watchdog::Pulse;
 
@@ -197,6 +198,10 @@ impl Capture {
             }
             if options.refuse.iter().any(|r| r.strip_prefix("kernel.") == Some(object.name)) {
                 self.skipped.push((object.name, refusal::asked(object.name)));
+                continue;
+            }
+            if let Some(skip) = Uprobe::of(object.name).and_then(|_| uretprobe::refusal()) {
+                self.skipped.push((object.name, skip));
                 continue;
             }
             match Loaded::load(object, &settings, options.thresholds, kernel.as_ref(), shape, options.sample_hz) {
