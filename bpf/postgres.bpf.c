@@ -84,7 +84,7 @@ int report_activity(struct pt_regs *regs)
 	struct cc_run run;
 	long got;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!s) {
@@ -117,7 +117,7 @@ int portal_run(struct pt_regs *regs)
 	struct statement *s;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, 0);
 	if (s && s->open && !cc_is_nested(s->portal_sp, CC_SP(regs))) {
@@ -135,7 +135,7 @@ int portal_run_return(struct pt_regs *regs)
 	struct statement *s;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, 0);
 	if (s && s->open && cc_is_return_of(s->portal_sp, CC_SP(regs)))
@@ -152,7 +152,7 @@ int parallel_worker(struct pt_regs *regs)
 	struct statement *s;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (s)
@@ -170,7 +170,7 @@ int abort_transaction(struct pt_regs *regs)
 	struct statement *s;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, 0);
 	if (s && s->open) {

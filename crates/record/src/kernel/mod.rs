@@ -10,6 +10,7 @@ mod load;
 pub mod objects;
 mod optional;
 mod pace;
+mod probed;
 mod reduce;
 mod refusal;
 mod rescan;
@@ -160,7 +161,7 @@ impl Capture {
         };
         capture.load(options);
         capture.consume(sink, &options.scope)?;
-        capture.step(|loaded| loaded.attach(&options.refuse));
+        capture.step(|loaded| loaded.attach(loaded.target().map(Uprobe::files).as_ref(), &options.refuse));
         capture.step(Loaded::begin);
         capture.keep_pace()?;
         capture.step(Loaded::attach_sampler);
@@ -338,10 +339,13 @@ impl Capture {
             }
         }
         self.stop.store(true, Ordering::Release);
-        for thread in self.sums.take().into_iter().chain(self.files.take()) {
+        if let Some(thread) = self.sums.take() {
             thread.thread().unpark();
-            // One that panicked has flushed nothing since, as the iterators at the end did; or found no new files.
+            // One that panicked has flushed nothing since, as the iterators at the end did.
             let _ = thread.join();
+        }
+        if let Some(thread) = self.files.take() {
+            rescan::wait(thread);
         }
         for consumer in self.consumers.drain(..) {
             match consumer.join() {

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use coldcase_model::Event;
 use coldcase_model::events::{TcpState, TlsCall};
 use coldcase_record::config::{KernelConfig, RecordConfig, Uprobe};
+use object::{Object, ObjectSymbol};
 
 use crate::captured::{Captured, capture, capture_watching, in_call, only, until};
 use crate::recorded::recorded;
@@ -174,29 +175,85 @@ fn copy_of_libssl() -> Option<tempfile::TempDir> {
     Some(folder)
 }
 
+/// How many links of ours are on files of this folder, where the kernel tells.
+fn links_on(folder: &Path) -> usize {
+    let folder = folder.display().to_string();
+    let entries = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
+    entries.filter(|e| std::fs::read_to_string(e.path()).is_ok_and(|info| info.contains(&folder))).count()
+}
+
 #[test]
-fn a_library_that_nobody_had_at_the_start_is_found_and_calls_that_stay_in_memory_have_no_socket() {
+fn a_library_that_nobody_had_at_the_start_is_found_and_let_go_when_it_is_gone_and_calls_that_stay_in_memory_have_no_socket()
+ {
     let Some(folder) = there_is_python().then(copy_of_libssl).flatten() else { return };
     let Some(later) = copy_of_libssl() else { return };
+    let gone = later.path().to_owned();
     let with = |folder: &tempfile::TempDir| {
         start(Command::new("python3").args([&script(), "memory"]).env("LD_LIBRARY_PATH", folder.path()))
     };
     let (mut early, stdin) = with(&folder);
-    let Some((captured, mut late)) = capture_watching(&only("libssl"), |arriving| {
-        let late = with(&later);
+    let Some((captured, late)) = capture_watching(&only("libssl"), |arriving| {
+        let (mut late, late_stdin) = with(&later);
         // A look for new files is due each ten seconds.
-        for (pid, rows) in [(early.id(), 50), (late.0.id(), 1)] {
+        for (pid, rows) in [(early.id(), 50), (late.id(), 1)] {
             until("calls of both", || (arriving.count::<TlsCall>(|c, i| c.pid[i] == pid) >= rows).then_some(()));
         }
-        late
+        let shown = links_on(later.path()) > 0;
+        drop(late_stdin);
+        late.wait().unwrap();
+        later.close().unwrap();
+        match shown {
+            true => until("the end of its links", || (links_on(&gone) == 0).then_some(())),
+            false => eprintln!("skipped: this kernel does not show the file of a link"),
+        }
+        late.id()
     }) else {
         return;
     };
-    drop((stdin, late.1));
+    drop(stdin);
     early.wait().unwrap();
-    late.0.wait().unwrap();
-    let [early, late] = [early.id(), late.0.id()].map(|pid| rows(&captured, pid));
+    let [early, late] = [early.id(), late].map(|pid| rows(&captured, pid));
     for row in early.iter().chain(&late) {
         assert_eq!((row.function, row.socket, row.ports, row.bytes), (HANDSHAKE, 0, (0, 0), 0));
     }
+}
+
+/// Maps a file with executable pages, as a process has its libraries, for as long as the test runs.
+fn map_executable(file: &std::fs::File) {
+    use std::os::fd::AsRawFd;
+    // SAFETY: a new mapping of our own, which nothing reads.
+    let at = unsafe {
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE);
+        libc::mmap(std::ptr::null_mut(), 4096, protection, flags, file.as_raw_fd(), 0)
+    };
+    assert_ne!(at, libc::MAP_FAILED);
+}
+
+#[test]
+fn a_file_that_cannot_be_attached_to_does_not_take_the_others_out() {
+    if !there_is_python() || capture(&only("libssl"), || ()).is_none() {
+        return;
+    }
+    let Some(folder) = copy_of_libssl() else { return };
+    let mut copies = std::fs::read_dir(folder.path()).unwrap().flatten().map(|e| e.path());
+    let path = copies.find(|p| p.file_name().unwrap().to_string_lossy().starts_with("libssl")).unwrap();
+    // It says of a function that it lies behind the end of the file: the kernel refuses to put a uprobe there.
+    let mut odd = std::fs::read(&path).unwrap();
+    let library = object::File::parse(&*odd).unwrap();
+    let function = library.dynamic_symbols().find(|s| s.name() == Ok("SSL_read")).unwrap();
+    let [address, size] = [function.address(), function.size()].map(u64::to_le_bytes);
+    let symbol = [address, size].concat();
+    let at = odd.windows(16).position(|w| w == symbol).unwrap();
+    odd[at..at + 8].copy_from_slice(&0x7000_0000u64.to_le_bytes());
+    std::fs::write(&path, &odd).unwrap();
+    map_executable(&std::fs::File::open(&path).unwrap());
+    let Some((captured, pid)) = capture(&only("libssl"), || {
+        let (mut child, _stdin) = start(Command::new("python3").args([&script(), "wait"]));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child.id()
+    }) else {
+        panic!("it took the source out");
+    };
+    assert!(!rows(&captured, pid).is_empty());
 }
