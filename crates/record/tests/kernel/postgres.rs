@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::fs::Permissions;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -101,9 +103,35 @@ impl Server {
         (client, pid)
     }
 
+    /// A connection that is at rest, and its process. `psql` sends no messages but statements.
+    fn at_rest(&self) -> (UnixStream, u32) {
+        let mut stream = UnixStream::connect(self.folder.path().join(".s.PGSQL.5432")).unwrap();
+        stream.write_all(b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0").unwrap();
+        let pid = ready(&mut stream).unwrap();
+        (stream, pid)
+    }
+
     /// Calls a function of the server about a process of it: `pg_cancel_backend`, `pg_terminate_backend`.
     fn signal(&self, function: &str, pid: u32) {
         assert!(self.client(&format!("select {function}({pid})")).wait().unwrap().success());
+    }
+}
+
+/// Reads what the server sends until it waits for more: the process, where it tells.
+fn ready(stream: &mut UnixStream) -> Option<u32> {
+    let mut pid = None;
+    loop {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).unwrap();
+        let number = |b: &[u8]| u32::from_be_bytes(b[..4].try_into().unwrap());
+        let mut body = vec![0; number(&head[1..]) as usize - 4];
+        stream.read_exact(&mut body).unwrap();
+        match head[0] {
+            b'K' => pid = Some(number(&body)),
+            b'E' => panic!("{}", String::from_utf8_lossy(&body)),
+            b'Z' => return pid,
+            _ => {}
+        }
     }
 }
 
@@ -277,6 +305,7 @@ fn statements_that_outlast_the_capture_on_either_side_and_those_that_are_killed_
     // Only the one that slept already: its text is not known, and no longer than the capture.
     let (early, another) = of(RAN_BEFORE);
     assert!(another.is_none() && early.query.is_empty() && early.pid == before_pid, "{rows:?}");
+    assert_eq!(early.flags, RAN_BEFORE | FAILED, "{early:?}");
     assert!(took.contains(&early.duration), "{early:?} in {took:?}");
     let (open, another) = of(CENSORED);
     assert!(another.is_none() && open.query.ends_with(" as behind"), "{rows:?}");
@@ -286,4 +315,29 @@ fn statements_that_outlast_the_capture_on_either_side_and_those_that_are_killed_
         another.is_none() && ended.query.starts_with("select pg_sleep(") && ended.query.ends_with(" as killed"),
         "{rows:?}"
     );
+}
+
+#[test]
+fn a_report_of_a_process_at_rest_is_no_statement_and_the_end_of_one_that_ran_already_is() {
+    let Some(server) = Server::start() else { return };
+    let (mut stream, at_rest) = server.at_rest();
+    let (mut holder, holding) = server.waiting("select pg_advisory_lock(7), pg_sleep(600) as holder");
+    let (mut waiter, waits) = server.waiting("select pg_advisory_lock(7) as waiter");
+    let Some((captured, ())) = capture(&only("postgres"), || {
+        // A Sync that nothing came before: the server says that it is ready, and reports once more that it is idle.
+        for message in [&b"S\0\0\0\x04"[..], b"S\0\0\0\x04", b"Q\0\0\0\x15select 1 as rest\0"] {
+            stream.write_all(message).unwrap();
+            ready(&mut stream);
+        }
+        server.signal("pg_terminate_backend", holding);
+        holder.wait().unwrap();
+        assert!(waiter.wait().unwrap().success());
+    }) else {
+        return;
+    };
+    let rows = rows(&captured);
+    let of = |pid: u32| rows.iter().filter(|r| r.pid == pid).map(|r| (r.query.as_str(), r.flags)).collect::<Vec<_>>();
+    assert_eq!(of(at_rest), [("select 1 as rest", 0)], "{rows:?}");
+    assert_eq!(of(waits), [("", RAN_BEFORE)], "{rows:?}");
+    assert_eq!(of(holding), [], "{rows:?}");
 }
