@@ -99,7 +99,7 @@ fn sizes_and_sockets_of_an_exchange_are_told_and_its_plaintext_stands_nowhere_in
     let written: Vec<_> = all.iter().filter(|r| r.writes()).collect();
     assert_eq!(written.iter().map(|r| r.bytes).collect::<Vec<_>>(), SIZES, "{all:?}");
     let read: u64 = all.iter().filter(|r| r.reads()).map(|r| r.bytes).sum();
-    assert_eq!(read, SIZES.iter().sum::<u64>());
+    assert_eq!(read, SIZES.iter().sum::<u64>(), "{all:?}");
     let shaken: Vec<_> = all.iter().filter(|r| r.function == HANDSHAKE).collect();
     assert!(shaken.len() == 2 && shaken.iter().all(|r| r.result == 1 && r.bytes == 0 && r.duration > 0), "{all:?}");
     // Two ends, each with a connection and a socket of its own; the script's end closes first.
