@@ -48,7 +48,7 @@ int getaddrinfo_entry(struct pt_regs *regs)
 	struct cc_run run;
 	long got;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	l = bpf_task_storage_get(&lookups, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!l) {
@@ -82,7 +82,7 @@ int getaddrinfo_return(struct pt_regs *regs)
 	struct lookup *l;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	l = bpf_task_storage_get(&lookups, task, 0, 0);
 	if (l && cc_is_return_of(l->sp, CC_SP(regs)))

@@ -41,7 +41,7 @@ static __always_inline int enter(struct pt_regs *regs, __u32 function)
 	struct call *call;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	call = bpf_task_storage_get(&calls, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!call) {
@@ -67,7 +67,7 @@ static __always_inline int leave(struct pt_regs *regs, __u32 function)
 	struct call *call;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	call = bpf_task_storage_get(&calls, task, 0, 0);
 	if (!call || call->e.function != function || !cc_is_return_of(call->sp, CC_SP(regs)))

@@ -3,6 +3,10 @@
  * The functions that take a statement from the client (exec_simple_query, …) are static, and distributions strip their
  * names. What they all report to is exported: pgstat_report_activity(state, text) is called with the text when a statement, or
  * a phase of the extended protocol, begins, and without when the process turns idle, after errors as well.
+ *
+ * A report without a text says nothing of what was before it: processes at rest make some (a Sync that nothing came before,
+ * a fast-path call, at times replication). The state that goes with it is no help: its numbers changed with Postgres 18, and it is the
+ * same idle state. Not told apart is a statement that was only described, or failed to be read, from one that ran before.
  */
 #include "uprobe.bpf.h"
 
@@ -15,6 +19,8 @@ CC_SENDS(cc_statement);
 #define TEXT_UNREAD 64
 #define WORKER 128
 
+#define WORKED 1 /* in statement.worked; no flag of the row */
+
 #define TEXT_BYTES 1024 /* read of a text at most */
 
 struct statement {
@@ -26,7 +32,7 @@ struct statement {
 	__u32 open;      /* a statement runs */
 	__u32 known;     /* the process reported since the programs were attached */
 	__u32 worker;    /* it is a parallel worker */
-	__u32 unused;
+	__u32 worked;    /* before it reported it did what only a statement does: WORKED, FAILED */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -65,11 +71,27 @@ static __always_inline void tell(struct cc_run *run, struct statement *s, struct
 	cc_output_preemptible(run, s, sizeof(s->e) + length);
 }
 
+/* What the process does now belongs to a statement. When it did not report yet, that one ran when we came: a process that
+ * only reports that it is idle did nothing that we know of. */
+static __always_inline void note_work(struct cc_run *run, struct task_struct *task, __u32 bits)
+{
+	struct statement *s;
+
+	if (!attached || task->start_boottime >= attached)
+		return;
+	s = bpf_task_storage_get(&statements, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!s)
+		cc_map_full_preemptible(run);
+	else if (!s->known)
+		s->worked |= WORKED | bits;
+}
+
 static __always_inline void open_statement(struct statement *s, __u64 time, __u32 flags)
 {
 	s->e.time = time;
 	s->e.executing = 0;
-	s->e.flags = flags | (s->worker ? WORKER : NO_PORTAL);
+	/* Of one that began unseen it is not known whether it ran a portal. */
+	s->e.flags = flags | (s->worker ? WORKER : flags & RAN_BEFORE ? 0 : NO_PORTAL);
 	s->e.query = 0;
 	s->portal_sp = 0;
 	s->open = 1;
@@ -84,16 +106,16 @@ int report_activity(struct pt_regs *regs)
 	struct cc_run run;
 	long got;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!s) {
 		cc_map_full_preemptible(&run);
 		return cc_end_preemptible(&run);
 	}
-	/* It turns idle, and was there before us: what it did until now began unseen. */
-	if (!s->known && !text && attached && task->start_boottime < attached)
-		open_statement(s, attached, RAN_BEFORE);
+	/* It turns idle, and worked: that began unseen. */
+	if (!s->known && !text && s->worked)
+		open_statement(s, attached, RAN_BEFORE | (s->worked & FAILED));
 	s->known = 1;
 	if (s->open)
 		tell(&run, s, task, 0);
@@ -117,9 +139,11 @@ int portal_run(struct pt_regs *regs)
 	struct statement *s;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, 0);
+	if (!s || !s->known)
+		note_work(&run, task, 0);
 	if (s && s->open && !cc_is_nested(s->portal_sp, CC_SP(regs))) {
 		s->portal_sp = CC_SP(regs);
 		s->portal_began = bpf_ktime_get_boot_ns();
@@ -135,7 +159,7 @@ int portal_run_return(struct pt_regs *regs)
 	struct statement *s;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, 0);
 	if (s && s->open && cc_is_return_of(s->portal_sp, CC_SP(regs)))
@@ -152,7 +176,7 @@ int parallel_worker(struct pt_regs *regs)
 	struct statement *s;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (s)
@@ -170,13 +194,31 @@ int abort_transaction(struct pt_regs *regs)
 	struct statement *s;
 	struct cc_run run;
 
-	if (cc_is_self(task) || !cc_begin_preemptible(&run))
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, 0);
+	if (!s || !s->known)
+		note_work(&run, task, FAILED);
 	if (s && s->open) {
 		leave_portal(s, bpf_ktime_get_boot_ns());
 		s->e.flags |= FAILED;
 	}
+	return cc_end_preemptible(&run);
+}
+
+/* The end of every statement that does not fail: tells one that ran when we came from a report of a process at rest. */
+SEC("uprobe/CommitTransactionCommand")
+int commit_command(struct pt_regs *regs)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct statement *s;
+	struct cc_run run;
+
+	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
+		return 0;
+	s = bpf_task_storage_get(&statements, task, 0, 0);
+	if (!s || !s->known)
+		note_work(&run, task, 0);
 	return cc_end_preemptible(&run);
 }
 
@@ -216,5 +258,6 @@ int end_statements(struct bpf_iter__task *ctx)
 	if (s->open)
 		tell(&run, s, task, CC_CENSORED);
 	s->known = 0;
+	s->worked = 0;
 	return cc_end_preemptible(&run);
 }

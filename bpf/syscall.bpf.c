@@ -22,7 +22,6 @@ enum { NO_FILE, BY_PATH, BY_DESCRIPTOR, OPENED };
 #define PATH_CUT 2
 #define TO_CUT 4
 #define FROM_ROOT 8
-#define USER32_CS 0x23
 /* Errors by which the kernel makes a call begin anew, or lets a signal handler run first: no result of the call. */
 #define FIRST_RESTART 512
 #define LAST_RESTART 516
@@ -133,7 +132,7 @@ int sys_enter(__u64 *ctx)
 	call->args[2] = regs->dx;
 	call->args[3] = regs->r10;
 	/* A 32-bit call has numbers and registers of its own. */
-	if (regs->cs == USER32_CS) {
+	if (regs->cs == CC_USER32_CS) {
 		call->flags = COMPAT;
 		call->args[0] = regs->bx;
 		call->args[1] = regs->cx;

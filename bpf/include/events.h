@@ -862,9 +862,10 @@ _Static_assert(__builtin_offsetof(struct cc_tls_call, remote_addr) == 104, "cc_t
 _Static_assert(__builtin_offsetof(struct cc_tls_call, comm) == 120, "cc_tls_call.comm");
 
 /* One statement of a Postgres server process: from the report of its text to the report of the next, or that the
- * process is idle (uprobe on `pgstat_report_activity`, what `pg_stat_activity` shows; `PortalRun`, `AbortCurrentTransaction`). Its
- * commit is part of it. Only with `--uprobe postgres`. In the extended protocol each of parse, bind and execute is a
- * row, the first two with flags bit 3. A parallel worker has a row of its own with flags bit 7, which ends with it. */
+ * process is idle (uprobe on `pgstat_report_activity`, what `pg_stat_activity` shows; `PortalRun`, `CommitTransactionCommand`,
+ * `AbortCurrentTransaction`). Its commit is part of it. Only with `--uprobe postgres`. In the extended protocol each of parse, bind and execute is a
+ * row, the first two with flags bit 3. A parallel worker has a row of its own with flags bit 7, which ends with it. Of a
+ * statement that ran already when the capture began the text is not known, and it is seen only when it ends in the capture. */
 #define CC_KIND_STATEMENT 38
 struct cc_statement {
 	struct cc_head head;
@@ -873,7 +874,7 @@ struct cc_statement {
 	__u64 executing; /* The part of it spent in running portals: without the parser and planner, nor the commit. */
 	__u32 tid; /* The thread. */
 	__u32 pid; /* The server process. */
-	__u32 flags; /* Bit 0: it still ran when the capture ended. Bit 1: its process ended in it. Bit 2: it ran already when the capture began (its text is not known then). Bit 3: no portal was run: a parse, a bind, or it failed before. Bit 4: it failed, the transaction was aborted. Bit 5: the text was longer than what is read of it (1 KiB). Bit 6: the text could not be read. Bit 7: the process is a parallel worker: it ran a part of another's statement, all of the time. */
+	__u32 flags; /* Bit 0: it still ran when the capture ended. Bit 1: its process ended in it. Bit 2: it ran already when the capture began (known by its commit or abort; a prepared statement that was only described looks the same). Bit 3: no portal was run: a parse, a bind, or it failed before. Bit 4: it failed, the transaction was aborted. Bit 5: the text was longer than what is read of it (1 KiB). Bit 6: the text could not be read. Bit 7: the process is a parallel worker: it ran a part of another's statement, all of the time. */
 	__u32 query; /* Its text, literals masked by the recorder before it is written (`sql-mask/1`): strings and numbers are `?`, comments are left out; at most 256 bytes. (bytes; they follow the struct and its frames, in order) */
 	char comm[16]; /* Name of the process. */
 };

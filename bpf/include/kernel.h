@@ -200,6 +200,8 @@ struct pt_regs {
 	unsigned short cs;
 	long unsigned int sp;
 };
+/* pt_regs.cs of 32-bit code: __USER32_CS. */
+#define CC_USER32_CS 0x23
 #else
 struct pt_regs {
 	__u64 regs[31];

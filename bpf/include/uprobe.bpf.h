@@ -24,9 +24,13 @@
 #define CC_CENSORED 1    /* it still ran when the capture ended */
 #define CC_THREAD_ENDED 2 /* its thread ended in it */
 
-/* The process is the recorder itself, which is left out. */
-static __always_inline bool cc_is_self(struct task_struct *task)
+/* The process is the recorder itself; or it runs 32-bit code, whose arguments are elsewhere. */
+static __always_inline bool cc_is_left_out(struct task_struct *task, struct pt_regs *regs)
 {
+#if defined(__TARGET_ARCH_x86)
+	if (regs->cs == CC_USER32_CS)
+		return true;
+#endif
 	return task->tgid == cc_self_tgid;
 }
 

@@ -87,3 +87,36 @@ fn only_what_was_seen_to_begin_and_to_end_has_a_latency_and_a_handshake_of_many_
     assert_eq!((shaken.count, shaken.errors, shaken.max, shaken.total), (3, None, 60, 90));
     assert_eq!(shaken.exemplars[0].evidence.to_string(), format!("{}/kernel.tls#2", a.bundle.id));
 }
+
+/// Number, longest and total of the handshakes that these calls are.
+fn shaken(calls: impl IntoIterator<Item = TlsCall>) -> (u64, u64, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.case");
+    let bundle = Builder::new(&path).unwrap().rows("recorder.anchor", anchor(BOOT, "start")).unwrap();
+    bundle.events(calls).unwrap().seal().unwrap();
+    let a = analyze(&path, &Options { parts: vec![Part::Latency], ..Options::default() }).unwrap();
+    let [tls] = &a.latencies.iter().filter(|l| l.group == "tls").collect::<Vec<_>>()[..] else { panic!() };
+    (tls.count, tls.max, tls.total)
+}
+
+#[test]
+fn an_object_without_a_socket_that_is_used_again_is_another_handshake() {
+    const SECOND: u64 = 1_000_000_000;
+    // Given up by the other end, then used again.
+    assert_eq!(
+        shaken([handshake(100, 10, 1, 0, -1), handshake(150, 10, 1, 0, 0), handshake(900, 20, 1, 0, 1)]),
+        (1, 20, 20)
+    );
+    // Its process or the capture ended in it.
+    for flags in [1, 2] {
+        let ended = TlsCall { flags, ..handshake(150, 10, 1, 0, 0) };
+        assert_eq!(shaken([handshake(100, 10, 1, 0, -1), ended, handshake(900, 20, 1, 0, 1)]), (1, 20, 20));
+    }
+    // A pause that no handshake takes; with the same socket it is one all the same.
+    let late = |socket| [handshake(100, 10, 1, socket, -1), handshake(31 * SECOND + 200, 20, 1, socket, 1)];
+    assert_eq!(shaken(late(0)), (1, 20, 20));
+    assert_eq!(shaken(late(7)), (1, 31 * SECOND + 120, 31 * SECOND + 120));
+    let soon =
+        [handshake(100, 10, 1, 0, -1), handshake(29 * SECOND, 10, 1, 0, -1), handshake(50 * SECOND, 20, 1, 0, 1)];
+    assert_eq!(shaken(soon), (1, 50 * SECOND - 80, 50 * SECOND - 80));
+}

@@ -49,7 +49,8 @@ impl Masker<'_> {
     /// Takes a token; false when what follows cannot be told apart.
     fn token(&mut self) -> bool {
         match (self.peek(0), self.peek(1)) {
-            (b, _) if b.is_ascii_whitespace() || b == 0 => self.skip(1),
+            // Vertical tabs are white space since Postgres 16; other control bytes stand in no statement.
+            (b, _) if b.is_ascii_whitespace() || b.is_ascii_control() => self.skip(1),
             (b'-', b'-') => {
                 let rest = &self.sql[self.at..];
                 self.skip(rest.iter().position(|&b| b == b'\n' || b == b'\r').unwrap_or(rest.len()));
@@ -62,7 +63,7 @@ impl Masker<'_> {
                 self.copy(end);
             }
             (b'$', _) => self.dollar(),
-            (b, next) if b.is_ascii_digit() || (b == b'.' && next.is_ascii_digit()) => self.number(),
+            (b, next) if b.is_ascii_digit() || (b == b'.' && next.is_ascii_digit()) => return self.number(),
             (b, _) if is_name(b) => return self.name(),
             _ => self.copy(1),
         }
@@ -136,9 +137,7 @@ impl Masker<'_> {
         }
         self.masked(end + 1);
         if ambiguous {
-            self.at = self.sql.len();
-            self.space = true;
-            self.put(CUT.as_bytes());
+            self.leave_out();
         }
         !ambiguous
     }
@@ -169,16 +168,31 @@ impl Masker<'_> {
         self.masked(close.map_or(self.sql.len(), |at| from + at + tag.len()));
     }
 
-    /// A number, and whatever is glued to it.
-    fn number(&mut self) {
-        let mut end = self.run(1, |b| is_name(b) || b == b'.');
+    /// A number, and whatever is glued to it. A `$` begins what comes next: `1$$…$$` is a number and a string. Behind
+    /// letters it depends on the version of Postgres (`1a$$…`, `0x1f$$…`): the rest of the statement is left out then.
+    fn number(&mut self) -> bool {
+        let glued = |b: u8| (is_name(b) && b != b'$') || b == b'.';
+        let mut end = self.run(1, glued);
         while matches!(self.peek(end), b'+' | b'-')
             && matches!(self.peek(end - 1), b'e' | b'E')
             && self.peek(end + 1).is_ascii_digit()
         {
-            end = self.run(end + 1, |b| is_name(b) || b == b'.');
+            end = self.run(end + 1, glued);
         }
+        let letters = self.sql[self.at..self.at + end].iter().any(|&b| !b.is_ascii_digit() && b != b'.');
+        let ambiguous = letters && self.peek(end) == b'$';
         self.masked(self.at + end);
+        if ambiguous {
+            self.leave_out();
+        }
+        !ambiguous
+    }
+
+    /// Leaves out the rest of the statement.
+    fn leave_out(&mut self) {
+        self.at = self.sql.len();
+        self.space = true;
+        self.put(CUT.as_bytes());
     }
 
     /// A keyword or name; or the prefix of a string.
@@ -201,7 +215,7 @@ mod tests {
 
     #[test]
     fn literals_are_masked_and_the_shape_stays() {
-        let cases: [(&str, &str); 16] = [
+        let cases: [(&str, &str); 23] = [
             ("select pg_sleep(0.2)", "select pg_sleep(?)"),
             ("SELECT * FROM t1 WHERE a='it''s' AND b = -12.5e-3;", "SELECT * FROM t1 WHERE a=? AND b = -?"),
             ("insert into \"Odd \"\"name\" values ($1, 0xff, .5)", "insert into \"Odd \"\"name\" values ($1, ?, ?)"),
@@ -216,6 +230,13 @@ mod tests {
             ("select /* cut", "select"),
             ("select 12345abc, a1b2", "select ?, a1b2"),
             ("select 'a\\' , 'hidden'", "select ? …"),
+            ("select 1$$my secret$$, x", "select ??, x"),
+            ("select 1.5$q$ $$ $q$, $1$$secret$$, 1$2", "select ??, $1?, ?$2"),
+            ("select a$$b$$, c", "select a$$b$$, c"),
+            ("select 1a$$ 'x' $$, hidden", "select ? …"),
+            ("select 0x1f$$hidden$$", "select ? …"),
+            ("select\x0b1\x0b, \x01\x1fx\x7f y", "select ? , x y"),
+            ("\x0bselect 'a'\x0b", "select ?"),
             ("alter user x password 'hunter2'", "alter user x password ?"),
             ("", ""),
         ];
@@ -232,7 +253,7 @@ mod tests {
 
     #[test]
     fn no_literal_survives_wherever_the_text_is_cut() {
-        let sql = "select 'SECRETa', E'\\'SECRETb', $x$SECRETc$x$, 7312345, \"n\" /* SECRETd */ from t -- SECRETe\n where a=U&'SECRETf'";
+        let sql = "select 'SECRETa', E'\\'SECRETb', $x$SECRETc$x$, 7312345, \"n\" /* SECRETd */ from t -- SECRETe\n where a=U&'SECRETf' or 1$$SECRET a$$ or 1$q$SECRET a$q$";
         for end in 0..=sql.len() {
             let masked = mask(&sql.as_bytes()[..end]);
             assert!(!masked.contains("SECRET") && !masked.contains('7'), "{masked}");

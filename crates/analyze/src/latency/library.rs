@@ -18,7 +18,10 @@ const UNKNOWN_LENGTH: u32 = 1 | 2 | 4;
 const WORKER: u32 = 128;
 const NO_PORTAL: u32 = 8;
 const FAILED: u32 = 16;
-/// Flag bits of a look-up.
+/// Calls for one connection that touched no socket, further apart than this, belong to different handshakes: nothing else
+/// tells that the object is used again.
+const ONE_HANDSHAKE: u64 = 30_000_000_000;
+/// Flag bits of a look-up, or of a call into a TLS library.
 const NOT_RETURNED: u32 = 1 | 2;
 
 /// All of them, by kind, largest total first.
@@ -69,6 +72,14 @@ fn lookups(t: &Timeline, axis: &Axis, selection: &Selection<'_>, bundle: &str) -
     finish(series, axis, "name_lookup", bundle, NameLookup::DEF.stream)
 }
 
+/// What became of a handshake with a call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Done,
+    GivenUp,
+    Again,
+}
+
 /// Handshakes that succeeded: from the first call for a connection to the end of that which finished it. On a socket that
 /// does not block a handshake is several calls.
 fn handshakes(t: &Timeline, axis: &Axis, selection: &Selection<'_>, bundle: &str) -> Vec<Latency> {
@@ -78,20 +89,32 @@ fn handshakes(t: &Timeline, axis: &Axis, selection: &Selection<'_>, bundle: &str
         for i in (0..part.len()).filter(|&i| c.function[i] == library::TLS_HANDSHAKE) {
             if selection.has(c.pid[i], c.tid[i], c.time[i], c.duration[i]) {
                 let end = c.time[i].saturating_add(c.duration[i]);
-                calls.push((c.time[i], end, c.connection[i], c.socket[i], c.pid[i], c.result[i] == 1, part.row(i)));
+                // -1 may mean that it has to be called again; 0 that the other end gave up. A process that ended calls no more.
+                let outcome = match (c.flags[i] & NOT_RETURNED, c.result[i]) {
+                    (0, 1) => Outcome::Done,
+                    (0, 0) | (1.., _) => Outcome::GivenUp,
+                    _ => Outcome::Again,
+                };
+                calls.push((c.time[i], end, c.connection[i], c.socket[i], c.pid[i], outcome, part.row(i)));
             }
         }
     }
     calls.sort_unstable();
     // Objects are used again: a call about another socket belongs to another handshake.
-    let mut begun = BTreeMap::<(u64, u64), u64>::new();
+    let mut begun = BTreeMap::<(u64, u64), (u64, u64)>::new();
     let mut series = BTreeMap::<String, Series>::new();
-    for (time, end, connection, socket, pid, done, row) in calls {
-        let began = *begun.entry((connection, socket)).or_insert(time);
-        if done {
-            begun.remove(&(connection, socket));
-            let name = crate::process_name(t, pid, time.into_boot());
-            series.entry(name).or_default().push(axis, t.utc_of(began).0, end - began, row, None);
+    for (time, end, connection, socket, pid, outcome, row) in calls {
+        let of = (connection, socket);
+        let joined = |last: u64| socket != 0 || time.saturating_sub(last) <= ONE_HANDSHAKE;
+        let began = begun.get(&of).filter(|&&(_, last)| joined(last)).map_or(time, |&(began, _)| began);
+        match outcome {
+            Outcome::Again => _ = begun.insert(of, (began, end)),
+            Outcome::GivenUp => _ = begun.remove(&of),
+            Outcome::Done => {
+                begun.remove(&of);
+                let name = crate::process_name(t, pid, time.into_boot());
+                series.entry(name).or_default().push(axis, t.utc_of(began).0, end - began, row, None);
+            }
         }
     }
     finish(series, axis, "tls", bundle, TlsCall::DEF.stream)

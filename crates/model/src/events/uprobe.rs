@@ -52,9 +52,10 @@ crate::event! {
 
 crate::event! {
     /// One statement of a Postgres server process: from the report of its text to the report of the next, or that the
-    /// process is idle (uprobe on `pgstat_report_activity`, what `pg_stat_activity` shows; `PortalRun`, `AbortCurrentTransaction`). Its
-    /// commit is part of it. Only with `--uprobe postgres`. In the extended protocol each of parse, bind and execute is a
-    /// row, the first two with flags bit 3. A parallel worker has a row of its own with flags bit 7, which ends with it.
+    /// process is idle (uprobe on `pgstat_report_activity`, what `pg_stat_activity` shows; `PortalRun`, `CommitTransactionCommand`,
+    /// `AbortCurrentTransaction`). Its commit is part of it. Only with `--uprobe postgres`. In the extended protocol each of parse, bind and execute is a
+    /// row, the first two with flags bit 3. A parallel worker has a row of its own with flags bit 7, which ends with it. Of a
+    /// statement that ran already when the capture began the text is not known, and it is seen only when it ends in the capture.
     kernel Statement: kind 38, stream "kernel.statement", class Postgres {
         /// When it began; when the capture began where flags bit 2 is set.
         time: u64 [BootNs],
@@ -67,7 +68,7 @@ crate::event! {
         /// The server process.
         pid: u32 [Id],
         /// Bit 0: it still ran when the capture ended. Bit 1: its process ended in it. Bit 2: it ran already when the capture began
-        /// (its text is not known then). Bit 3: no portal was run: a parse, a bind, or it failed before. Bit 4: it failed, the
+        /// (known by its commit or abort; a prepared statement that was only described looks the same). Bit 3: no portal was run: a parse, a bind, or it failed before. Bit 4: it failed, the
         /// transaction was aborted. Bit 5: the text was longer than what is read of it (1 KiB). Bit 6: the text could not be read.
         /// Bit 7: the process is a parallel worker: it ran a part of another's statement, all of the time.
         flags: u32 [Flags],

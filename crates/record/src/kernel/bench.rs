@@ -64,9 +64,8 @@ fn attach(object: &Object, hertz: u64) -> Result<(libbpf_rs::Object, Vec<Link>),
         }
     }
     if let Some(target) = Uprobe::of(object.name) {
-        for file in target.files().found {
-            links.extend(uprobe::attach(&bpf, &file, &[])?);
-        }
+        // What is left out when it records is left out here.
+        links.extend(target.files().found.iter().filter_map(|file| uprobe::attach(&bpf, file).ok()).flatten());
     }
     Ok((bpf, links))
 }

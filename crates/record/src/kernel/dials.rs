@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::load::Loaded;
+use crate::config::Uprobe;
 
 /// The thresholds of a capture. What lies below them is counted rather than described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,11 +98,18 @@ impl Dials {
 
     /// Attaches the programs of an object again. `false` when it is not in the kernel or never was detached.
     pub fn attach(&self, object: &str) -> Result<bool, String> {
+        let is_off = |l: &Loaded| l.object.name == object && !l.is_attached();
+        if !self.lock().loaded.iter().any(is_off) {
+            return Ok(false);
+        }
+        // Not under the lock: it takes long where there are many processes.
+        let found = Uprobe::of(object).map(Uprobe::files);
         let mut state = self.lock();
-        let Some(loaded) = state.loaded.iter_mut().find(|l| l.object.name == object && !l.is_attached()) else {
+        let Some(loaded) = state.loaded.iter_mut().find(|l| is_off(l)) else {
             return Ok(false);
         };
-        let attached = loaded.attach(&[]).and_then(|()| loaded.begin()).and_then(|()| loaded.attach_sampler());
+        let attached =
+            loaded.attach(found.as_ref(), &[]).and_then(|()| loaded.begin()).and_then(|()| loaded.attach_sampler());
         attached.map(|()| true).map_err(|skip| {
             // Attached in half, its rows would say things that are not so.
             loaded.unlink();

@@ -1,6 +1,6 @@
 //! Loads one object, attaches its programs by their sections, and takes it down again.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use super::counters::Counters;
 use super::dials::Thresholds;
 use super::objects::Object;
 use super::pace::Passes;
+use super::probed::FileId;
 use super::settings::Settings;
 use super::tally::Tallies;
-use super::uprobe::{self, FileId, Found, Probe};
+use super::uprobe::{self, File, Found, Probe};
 use super::{optional, refusal, rings};
 use crate::config::Uprobe;
 use crate::perf;
@@ -37,12 +38,19 @@ pub(super) struct Loaded {
     /// Where it reads its thresholds, if it has any.
     dials: Option<MapHandle>,
     links: Vec<Link>,
-    /// Files whose functions it is attached to.
-    files: HashSet<FileId>,
+    /// Files whose functions it is attached to, and those that have none.
+    files: HashMap<FileId, Attached>,
     /// Processes that could not be looked at for such files.
     unreadable: u32,
     attached: Arc<AtomicBool>,
     hertz: u64,
+}
+
+/// A file that was found.
+struct Attached {
+    file: File,
+    /// Empty when it has none of the functions, or refused.
+    links: Vec<Link>,
 }
 
 /// How rings are made.
@@ -88,7 +96,7 @@ impl Loaded {
         let rings = rings::fill(object.name, &outer, shape.groups, shape.bytes).map_err(fail)?;
         let tallies = Arc::new(Tallies::new(libbpf_rs::num_possible_cpus().unwrap_or(1)));
         let dials = map(&bpf, DIALS)?;
-        let (links, files) = (Vec::new(), HashSet::new());
+        let (links, files) = (Vec::new(), HashMap::new());
         Ok(Loaded {
             object,
             rings,
@@ -104,26 +112,32 @@ impl Loaded {
         })
     }
 
-    /// Attaches the programs on tracepoints, and on the functions of files. Those of `refuse` are refused.
-    pub(super) fn attach(&mut self, refuse: &[String]) -> Result<(), Skip> {
+    /// Attaches the programs on tracepoints, and on the functions of the files that were found. Those of `refuse` are
+    /// refused.
+    pub(super) fn attach(&mut self, found: Option<&Found>, refuse: &[String]) -> Result<(), Skip> {
         refusal::listen();
         for program in self.bpf.progs_mut() {
             let section = program.section().to_string_lossy();
             let elsewhere = section.starts_with("iter/") || section.starts_with("perf_event");
-            if elsewhere || Probe::of(&section).is_some() || !program.autoload() {
+            if elsewhere || !program.autoload() {
                 continue;
             }
             if refuse.iter().any(|r| *r == section) {
                 return Err(refusal::asked(&section));
             }
-            let link = program.attach().map_err(|e| refusal::skip(&format!("attach {section}"), &e))?;
-            self.links.push(link);
+            if Probe::of(&section).is_none() {
+                let link = program.attach().map_err(|e| refusal::skip(&format!("attach {section}"), &e))?;
+                self.links.push(link);
+            }
         }
-        if let Some(target) = self.target() {
-            let found = target.files();
+        if let (Some(target), Some(found)) = (self.target(), found) {
             self.unreadable = found.unreadable;
-            if self.attach_files(&found, refuse)? == 0 {
-                return Err(target.missing(&found));
+            let (attached, failed) = self.attach_files(found);
+            for skip in &failed {
+                tracing::warn!("kernel.{}: a file is left out: {}", target.name(), skip.reason);
+            }
+            if attached == 0 {
+                return Err(failed.into_iter().next().unwrap_or_else(|| target.missing(found)));
             }
         }
         self.attached.store(true, Ordering::Release);
@@ -140,22 +154,35 @@ impl Loaded {
         self.unreadable
     }
 
-    /// Attaches to the functions of files that are new; says to how many.
-    pub(super) fn attach_files(&mut self, found: &Found, refuse: &[String]) -> Result<usize, Skip> {
+    /// Attaches to the functions of files that are new; says to how many, and why not to others. One that cannot be
+    /// attached to, or lacks the functions, is not tried again.
+    pub(super) fn attach_files(&mut self, found: &Found) -> (usize, Vec<Skip>) {
         refusal::listen();
-        let mut new = 0;
+        let (mut new, mut failed) = (0, Vec::new());
         for file in &found.found {
-            // One that lacks the functions is not looked at again either.
-            if !self.files.insert(file.id) {
+            if self.files.contains_key(&file.id) {
                 continue;
             }
-            let links = uprobe::attach(&self.bpf, file, refuse)?;
-            if !links.is_empty() {
-                new += 1;
+            let links = uprobe::attach(&self.bpf, file).unwrap_or_else(|skip| {
+                failed.push(skip);
+                Vec::new()
+            });
+            // Its process ended meanwhile; another may have it.
+            if links.is_empty() && !file.is_there() {
+                continue;
             }
-            self.links.extend(links);
+            new += usize::from(!links.is_empty());
+            self.files.insert(file.id, Attached { file: file.clone(), links });
         }
-        Ok(new)
+        (new, failed)
+    }
+
+    /// Gives up the files that no process has any more and that are gone from where they were. What keeps the programs on
+    /// them is returned: to let go of it takes long.
+    pub(super) fn forget_files(&mut self, found: &Found) -> Vec<Link> {
+        let kept = |file: &File| found.found.iter().any(|f| f.id == file.id) || file.is_there();
+        let gone = self.files.extract_if(|_, attached| !kept(&attached.file));
+        gone.flat_map(|(_, attached)| attached.links).collect()
     }
 
     /// Runs the iterators that take stock once the programs are attached.

@@ -10,6 +10,7 @@ mod load;
 pub mod objects;
 mod optional;
 mod pace;
+mod probed;
 mod reduce;
 mod refusal;
 mod rescan;
@@ -19,6 +20,7 @@ mod settings;
 mod source;
 mod tally;
 mod uprobe;
+mod uretprobe;
 
 pub use source::Kernel;
 
@@ -40,7 +42,7 @@ use self::pace::Pace;
 pub(crate) use self::scope::Filter;
 use self::settings::Settings;
 pub use self::tally::RingTally;
-use crate::config::Scope;
+use crate::config::{Scope, Uprobe};
 use crate::source::Skip;
 use crate::watchdog::Pulse;
 
@@ -159,7 +161,7 @@ impl Capture {
         };
         capture.load(options);
         capture.consume(sink, &options.scope)?;
-        capture.step(|loaded| loaded.attach(&options.refuse));
+        capture.step(|loaded| loaded.attach(loaded.target().map(Uprobe::files).as_ref(), &options.refuse));
         capture.step(Loaded::begin);
         capture.keep_pace()?;
         capture.step(Loaded::attach_sampler);
@@ -197,6 +199,10 @@ impl Capture {
             }
             if options.refuse.iter().any(|r| r.strip_prefix("kernel.") == Some(object.name)) {
                 self.skipped.push((object.name, refusal::asked(object.name)));
+                continue;
+            }
+            if let Some(skip) = Uprobe::of(object.name).and_then(|_| uretprobe::refusal()) {
+                self.skipped.push((object.name, skip));
                 continue;
             }
             match Loaded::load(object, &settings, options.thresholds, kernel.as_ref(), shape, options.sample_hz) {
@@ -333,10 +339,13 @@ impl Capture {
             }
         }
         self.stop.store(true, Ordering::Release);
-        for thread in self.sums.take().into_iter().chain(self.files.take()) {
+        if let Some(thread) = self.sums.take() {
             thread.thread().unpark();
-            // One that panicked has flushed nothing since, as the iterators at the end did; or found no new files.
+            // One that panicked has flushed nothing since, as the iterators at the end did.
             let _ = thread.join();
+        }
+        if let Some(thread) = self.files.take() {
+            rescan::wait(thread);
         }
         for consumer in self.consumers.drain(..) {
             match consumer.join() {

@@ -25,7 +25,7 @@ pub(super) fn start(dials: &Dials, stop: &Arc<AtomicBool>) -> std::io::Result<Op
                 Some(left) if !left.is_zero() => std::thread::park_timeout(left),
                 _ => {
                     let began = Instant::now();
-                    look(&dials);
+                    look(&dials, &stop);
                     next = Instant::now() + EACH.max(began.elapsed() * SHARE);
                 }
             }
@@ -34,17 +34,59 @@ pub(super) fn start(dials: &Dials, stop: &Arc<AtomicBool>) -> std::io::Result<Op
     Ok(Some(thread))
 }
 
-fn look(dials: &Dials) {
+/// Waits for the thread, which is to stop, no longer than this: it may be in the middle of a look, and what it finds
+/// then is attached to nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Waits until the thread has ended, for a while.
+pub(super) fn wait(thread: JoinHandle<()>) {
+    let began = Instant::now();
+    thread.thread().unpark();
+    while !thread.is_finished() && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if thread.is_finished() {
+        // One that panicked found no new files.
+        let _ = thread.join();
+    }
+}
+
+fn look(dials: &Dials, stop: &AtomicBool) {
     let targets: Vec<_> = dials.lock().loaded.iter().filter_map(|l| l.target()).collect();
     for target in targets {
+        if stop.load(Ordering::Acquire) {
+            return;
+        }
         // Not under the lock: it takes long where there are many processes.
         let found = target.files();
+        let mut gone = Vec::new();
         for loaded in dials.lock().loaded.iter_mut().filter(|l| l.target() == Some(target) && l.is_attached()) {
-            match loaded.attach_files(&found, &[]) {
-                Ok(0) => {}
-                Ok(n) => tracing::info!("kernel.{}: {n} more files", target.name()),
-                Err(skip) => tracing::warn!("kernel.{}: a new file is left out: {}", target.name(), skip.reason),
+            let (new, failed) = loaded.attach_files(&found);
+            if new > 0 {
+                tracing::info!("kernel.{}: {new} more files", target.name());
             }
+            for skip in failed {
+                tracing::warn!("kernel.{}: a new file is left out: {}", target.name(), skip.reason);
+            }
+            gone.extend(loaded.forget_files(&found));
         }
+        // As well.
+        drop(gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_takes_long_does_not_hold_up_the_end() {
+        let (done, at_last) = std::sync::mpsc::channel::<()>();
+        let slow = std::thread::spawn(move || _ = at_last.recv());
+        let began = Instant::now();
+        wait(slow);
+        assert!((PATIENCE..PATIENCE * 10).contains(&began.elapsed()));
+        drop(done);
+        wait(std::thread::spawn(std::thread::park));
     }
 }

@@ -12,7 +12,7 @@ use coldcase_model::{Class, Column, Columns, Event, EventDef};
 use super::consume::Sink;
 use super::dials::{Dials, Thresholds};
 use super::reduce::Reducer;
-use super::{Capture, Options, by_priority, enums, flag_of};
+use super::{Capture, Options, by_priority, enums, flag_of, uretprobe};
 use crate::clock;
 use crate::config::{KernelConfig, Uprobe};
 use crate::reduce::{Brake, Rung};
@@ -42,7 +42,13 @@ impl Kernel {
         };
         let wanted = by_priority().into_iter().map(|o| o.name).filter(|o| wanted(name(o)));
         let (only, unasked): (Vec<_>, Vec<_>) = wanted.partition(|o| asked(o));
-        let skip = |object| (name(object), Skip::unasked("not asked for", flag_of(object).unwrap_or_default()));
+        let skip = |object| {
+            // What would keep it from starting is told all the same.
+            let never = Uprobe::of(object).and_then(|_| uretprobe::refusal());
+            let skip = never.map(|skip| Skip::unasked(skip.reason, skip.hint));
+            let skip = skip.unwrap_or_else(|| Skip::unasked("not asked for", flag_of(object).unwrap_or_default()));
+            (name(object), skip)
+        };
         Kernel {
             seen,
             dials: Dials::default(),

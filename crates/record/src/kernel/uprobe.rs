@@ -4,12 +4,11 @@
 //! running processes have mapped, found in their own mount namespaces, and those that are installed in the usual places.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::{ErrorKind, Link, OpenObject, ProgramAttachType, ProgramMut, UprobeOpts};
 
+use super::probed::{FileId, is_ours};
 use super::refusal;
 use crate::caps::{self, Cap};
 use crate::config::Uprobe;
@@ -41,9 +40,6 @@ impl Probe {
     }
 }
 
-/// Device and inode number, as the kernel shows them of a mapping.
-pub(super) type FileId = (u64, u64);
-
 /// A file that may have the functions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct File {
@@ -58,6 +54,19 @@ pub(super) struct Found {
     pub(super) found: Vec<File>,
     /// Processes whose mappings could not be read.
     pub(super) unreadable: u32,
+}
+
+/// The files that were come across, each once: `None` for those that are not of this machine.
+type Candidates = BTreeMap<FileId, Option<PathBuf>>;
+
+fn add(files: &mut Candidates, id: FileId, path: PathBuf) {
+    if files.contains_key(&id) {
+        return;
+    }
+    // One that cannot be read by this path may be by another: its process may just have ended.
+    if let Ok(ours) = is_ours(&path) {
+        files.insert(id, ours.then_some(path));
+    }
 }
 
 impl Uprobe {
@@ -94,7 +103,7 @@ impl Uprobe {
 
     /// The files that have its functions.
     pub(super) fn files(self) -> Found {
-        let mut files = BTreeMap::new();
+        let mut files = Candidates::new();
         let unreadable = self.mapped(&mut files);
         for path in self.places().iter().flat_map(|place| glob::glob(&format!("{place}/*")).into_iter().flatten()) {
             let Ok(path) = path else { continue };
@@ -102,14 +111,15 @@ impl Uprobe {
             if let (true, Ok(meta)) = (named, std::fs::metadata(&path))
                 && meta.is_file()
             {
-                files.entry(id(&meta)).or_insert(path);
+                add(&mut files, FileId::of(&path, &meta), path);
             }
         }
-        Found { found: files.into_iter().map(|(id, path)| File { id, path }).collect(), unreadable }
+        let found = files.into_iter().filter_map(|(id, path)| Some(File { id, path: path? })).collect();
+        Found { found, unreadable }
     }
 
     /// Those that running processes have mapped. Says how many processes could not be looked at.
-    fn mapped(self, files: &mut BTreeMap<FileId, PathBuf>) -> u32 {
+    fn mapped(self, files: &mut Candidates) -> u32 {
         let mut unreadable = 0;
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         for pid in entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()) {
@@ -128,7 +138,7 @@ impl Uprobe {
                 if self.is_in(name)
                     && let Some((id, path)) = reachable(pid, path, &file)
                 {
-                    files.entry(id).or_insert(path);
+                    add(files, id, path);
                 }
             }
         }
@@ -154,34 +164,32 @@ impl Uprobe {
     }
 }
 
-/// The file behind a mapping, by a path that the recorder can open: in the mount namespace of the process; where another
-/// file has taken its place there, or none, as the mapping itself.
+/// The file behind a mapping, by a path that the recorder can open: its own, where that leads to the same file, which then
+/// outlasts the process; in the mount namespace of the process; where another file has taken its place there, or none,
+/// as the mapping itself.
 fn reachable(pid: u32, path: &str, file: &maps::ExecutableFile) -> Option<(FileId, PathBuf)> {
-    let in_namespace = PathBuf::from(format!("/proc/{pid}/root{path}"));
-    let same = |meta: &Metadata| meta.ino() == file.inode;
-    if let Ok(meta) = std::fs::metadata(&in_namespace)
-        && same(&meta)
-    {
-        return Some((id(&meta), in_namespace));
+    let of = |path: PathBuf| Some((FileId::of(&path, &std::fs::metadata(&path).ok()?), path));
+    let in_namespace = of(PathBuf::from(format!("/proc/{pid}/root{path}")));
+    match in_namespace.filter(|(id, _)| id.inode == file.inode) {
+        Some(found) => of(PathBuf::from(path)).filter(|own| own.0 == found.0).or(Some(found)),
+        None => of(PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", file.start, file.end))),
     }
-    let mapping = PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", file.start, file.end));
-    std::fs::metadata(&mapping).ok().map(|meta| (id(&meta), mapping))
 }
 
-fn id(meta: &Metadata) -> FileId {
-    (meta.dev(), meta.ino())
+impl File {
+    /// Whether its path still leads to it.
+    pub(super) fn is_there(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|meta| FileId::of(&self.path, &meta) == self.id)
+    }
 }
 
 /// Attaches the programs of an object to the functions of a file. A function that the file does not have is left out:
-/// not every version has all. Those of `refuse` are refused.
-pub(super) fn attach(bpf: &libbpf_rs::Object, file: &File, refuse: &[String]) -> Result<Vec<Link>, Skip> {
+/// not every version has all.
+pub(super) fn attach(bpf: &libbpf_rs::Object, file: &File) -> Result<Vec<Link>, Skip> {
     let mut links = Vec::new();
     for program in bpf.progs_mut() {
         let section = program.section().to_string_lossy();
         let Some(probe) = Probe::of(&section) else { continue };
-        if refuse.iter().any(|r| *r == section) {
-            return Err(refusal::asked(&section));
-        }
         match attach_one(&program, &probe, &file.path) {
             Ok(link) => links.push(link),
             Err(e) if is_absent(&e, &file.path) => {
@@ -264,6 +272,6 @@ mod tests {
             eprintln!("skipped: this test has no C library of its own");
             return;
         };
-        assert!(found.iter().any(|f| f.id.1 == ours.inode), "{found:?}");
+        assert!(found.iter().any(|f| f.id.inode == ours.inode), "{found:?}");
     }
 }

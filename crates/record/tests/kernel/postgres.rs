@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::fs::Permissions;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use coldcase_model::Event;
 use coldcase_model::events::Statement;
 use coldcase_record::config::{RecordConfig, Uprobe};
 
-use crate::captured::{Captured, capture, only};
+use crate::captured::{Captured, capture, only, until};
 use crate::recorded::recorded;
 
 const CENSORED: u32 = 1;
@@ -76,10 +78,60 @@ impl Server {
         children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
     }
 
-    fn client(&self, sql: &str) -> Child {
+    fn psql(&self, sql: &str) -> Command {
         let mut command = Command::new("psql");
-        command.args(["-X", "-q", "-U", "postgres", "-h"]).arg(self.folder.path()).args(["-c", sql]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        command.args(["-X", "-q", "-A", "-t", "-U", "postgres", "-h"]).arg(self.folder.path()).args(["-c", sql]);
+        command
+    }
+
+    fn client(&self, sql: &str) -> Child {
+        self.psql(sql).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Starts a client with a statement that ends in this word, and waits until the server waits in it.
+    fn waiting(&self, sql: &str) -> (Child, u32) {
+        let client = self.client(sql);
+        let word = sql.rsplit(' ').next().unwrap();
+        let find = format!(
+            "select pid from pg_stat_activity where query like '% {word}' and pid <> pg_backend_pid()
+             and (wait_event = 'PgSleep' or wait_event_type = 'Lock')"
+        );
+        let pid = until(sql, || {
+            let output = self.psql(&find).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+        });
+        (client, pid)
+    }
+
+    /// A connection that is at rest, and its process. `psql` sends no messages but statements.
+    fn at_rest(&self) -> (UnixStream, u32) {
+        let mut stream = UnixStream::connect(self.folder.path().join(".s.PGSQL.5432")).unwrap();
+        stream.write_all(b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0").unwrap();
+        let pid = ready(&mut stream).unwrap();
+        (stream, pid)
+    }
+
+    /// Calls a function of the server about a process of it: `pg_cancel_backend`, `pg_terminate_backend`.
+    fn signal(&self, function: &str, pid: u32) {
+        assert!(self.client(&format!("select {function}({pid})")).wait().unwrap().success());
+    }
+}
+
+/// Reads what the server sends until it waits for more: the process, where it tells.
+fn ready(stream: &mut UnixStream) -> Option<u32> {
+    let mut pid = None;
+    loop {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).unwrap();
+        let number = |b: &[u8]| u32::from_be_bytes(b[..4].try_into().unwrap());
+        let mut body = vec![0; number(&head[1..]) as usize - 4];
+        stream.read_exact(&mut body).unwrap();
+        match head[0] {
+            b'K' => pid = Some(number(&body)),
+            b'E' => panic!("{}", String::from_utf8_lossy(&body)),
+            b'Z' => return pid,
+            _ => {}
+        }
     }
 }
 
@@ -223,42 +275,69 @@ fn a_parallel_worker_is_told_from_the_process_that_it_helps() {
 #[test]
 fn statements_that_outlast_the_capture_on_either_side_and_those_that_are_killed_are_told_as_such() {
     let Some(server) = Server::start() else { return };
-    let mut before = server.client("select pg_sleep(1.2), 'before'");
-    std::thread::sleep(Duration::from_millis(300));
-    let mut backends = server.backends();
-    let Some((captured, (mut behind, took))) = capture(&only("postgres"), || {
-        let began = Instant::now();
-        let behind = server.client("select pg_sleep(60) as behind");
-        let mut killed = server.client("select pg_sleep(50) as killed");
+    let (mut before, before_pid) = server.waiting("select pg_sleep(600) as before");
+    let attaching = Instant::now();
+    let Some((captured, (mut behind, pids, took, waited))) = capture(&only("postgres"), || {
+        let attached = Instant::now();
+        let (behind, behind_pid) = server.waiting("select pg_sleep(600) as behind");
+        let sleeps = Instant::now();
+        let (mut killed, killed_pid) = server.waiting("select pg_sleep(600) as killed");
+        let early = attached.elapsed();
+        server.signal("pg_cancel_backend", before_pid);
         before.wait().unwrap();
-        std::thread::sleep(Duration::from_millis(300));
-        backends.extend(server.backends());
-        let kill = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%as killed%' and pid <> pg_backend_pid()";
-        server.client(kill).wait().unwrap();
+        server.signal("pg_terminate_backend", killed_pid);
         killed.wait().unwrap();
-        std::thread::sleep(Duration::from_millis(200));
-        (behind, began.elapsed().as_nanos() as u64)
+        // Its process ends after the client knows of it.
+        until("the end", || (!server.backends().contains(&killed_pid)).then_some(()));
+        let took = early.as_nanos() as u64..attaching.elapsed().as_nanos() as u64;
+        (behind, [before_pid, behind_pid, killed_pid], took, sleeps.elapsed().as_nanos() as u64)
     }) else {
         return;
     };
     behind.kill().unwrap();
     behind.wait().unwrap();
     let mut rows = rows(&captured);
-    rows.retain(|r| backends.contains(&r.pid));
+    rows.retain(|r| pids.contains(&r.pid));
     let of = |bit: u32| {
         let mut of = rows.iter().filter(|r| r.flags & bit != 0);
         (of.next().unwrap_or_else(|| panic!("none with {bit}: {rows:?}")), of.next())
     };
     // Only the one that slept already: its text is not known, and no longer than the capture.
     let (early, another) = of(RAN_BEFORE);
-    assert!(another.is_none() && early.query.is_empty(), "{rows:?}");
-    assert!(early.duration > 100_000_000 && early.duration < took, "{early:?} in {took}");
+    assert!(another.is_none() && early.query.is_empty() && early.pid == before_pid, "{rows:?}");
+    assert_eq!(early.flags, RAN_BEFORE | FAILED, "{early:?}");
+    assert!(took.contains(&early.duration), "{early:?} in {took:?}");
     let (open, another) = of(CENSORED);
     assert!(another.is_none() && open.query.ends_with(" as behind"), "{rows:?}");
-    assert!(open.duration > 400_000_000 && open.executing > 0, "{open:?}");
+    assert!(open.duration > waited && open.executing > waited, "{open:?}, waited {waited}");
     let (ended, another) = of(THREAD_ENDED);
     assert!(
         another.is_none() && ended.query.starts_with("select pg_sleep(") && ended.query.ends_with(" as killed"),
         "{rows:?}"
     );
+}
+
+#[test]
+fn a_report_of_a_process_at_rest_is_no_statement_and_the_end_of_one_that_ran_already_is() {
+    let Some(server) = Server::start() else { return };
+    let (mut stream, at_rest) = server.at_rest();
+    let (mut holder, holding) = server.waiting("select pg_advisory_lock(7), pg_sleep(600) as holder");
+    let (mut waiter, waits) = server.waiting("select pg_advisory_lock(7) as waiter");
+    let Some((captured, ())) = capture(&only("postgres"), || {
+        // A Sync that nothing came before: the server says that it is ready, and reports once more that it is idle.
+        for message in [&b"S\0\0\0\x04"[..], b"S\0\0\0\x04", b"Q\0\0\0\x15select 1 as rest\0"] {
+            stream.write_all(message).unwrap();
+            ready(&mut stream);
+        }
+        server.signal("pg_terminate_backend", holding);
+        holder.wait().unwrap();
+        assert!(waiter.wait().unwrap().success());
+    }) else {
+        return;
+    };
+    let rows = rows(&captured);
+    let of = |pid: u32| rows.iter().filter(|r| r.pid == pid).map(|r| (r.query.as_str(), r.flags)).collect::<Vec<_>>();
+    assert_eq!(of(at_rest), [("select 1 as rest", 0)], "{rows:?}");
+    assert_eq!(of(waits), [("", RAN_BEFORE)], "{rows:?}");
+    assert_eq!(of(holding), [], "{rows:?}");
 }
