@@ -56,7 +56,7 @@ fn what_cannot_be_meant_is_refused_with_a_hint() {
     coldcase_testkit::bundle::small(&dir.path().join("b.case")).unwrap();
     for (args, part) in [
         (vec!["timeline", "b.case", "--stream", "kernel.nothing"], "there is no such stream"),
-        (vec!["timeline", "b.case", "--from", "+2s", "--to", "+1s"], "--from is not before --to"),
+        (vec!["timeline", "b.case", "--from", "+2s", "--to", "+1s"], "--from must be before --to"),
         (vec!["timeline", "b.case", "--trace", "xyz"], "32 hex digits"),
         (vec!["timeline", "b.case", "--grep", "("], "regex"),
         (vec!["timeline", "absent.case"], "absent.case"),

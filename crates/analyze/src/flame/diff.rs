@@ -47,12 +47,13 @@ pub(super) fn diff((kind, unit, by): (&str, &str, &str), window: &Window, folded
     }
 }
 
-/// Those that changed most. Ties are told in the order of names.
+/// Those that changed most. Of equal ones those first where it happened, then in the order of names.
 fn largest(mut functions: Vec<FunctionChange>) -> Vec<FunctionChange> {
     functions.retain(|f| f.change != 0.0);
     functions.sort_by(|x, y| {
         let size = y.change.abs().total_cmp(&x.change.abs());
-        size.then_with(|| (&x.owner, &x.function).cmp(&(&y.owner, &y.function)))
+        let own = y.own_change.abs().total_cmp(&x.own_change.abs());
+        size.then(own).then_with(|| (&x.owner, &x.function).cmp(&(&y.owner, &y.function)))
     });
     functions.truncate(MOST);
     functions
