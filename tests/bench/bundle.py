@@ -17,7 +17,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from case import COLDCASE, ROOT  # noqa: E402
-from overhead import PingPong  # noqa: E402
+from workloads import PingPong  # noqa: E402
 
 RECORDER = os.environ.get("RECORDER", COLDCASE)
 
@@ -25,7 +25,7 @@ RECORDER = os.environ.get("RECORDER", COLDCASE)
 def record(argv, out, load):
     p = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(2)
-    rate = load.run()
+    rate = load.run()[0]
     p.send_signal(signal.SIGINT)
     p.wait()
     return rate, pathlib.Path(out).stat().st_size
