@@ -14,6 +14,7 @@ struct pending {
 	__u64 issued; /* 0 until then */
 	__u64 cgroup;
 	__u64 owner;
+	__u64 began;
 	__u64 sector;
 	__u32 bytes;
 	__u32 op;
@@ -32,6 +33,13 @@ struct {
 	__type(key, __u64);
 	__type(value, struct pending);
 } pending SEC(".maps");
+
+/* When the request came into being; 0 where the kernel keeps no account of I/O (iostats). Two that were merged have the
+ * earlier time. */
+static __always_inline __u64 began(struct request *rq)
+{
+	return rq->start_time_ns;
+}
 
 static __always_inline void read_request(struct pending *p, struct request *rq)
 {
@@ -108,6 +116,7 @@ static __always_inline struct pending *remember(struct cc_run *run, struct reque
 	struct pending p = {};
 
 	p.inserted = bpf_ktime_get_boot_ns();
+	p.began = began(rq);
 	p.cgroup = bpf_get_current_cgroup_id();
 	p.pid = id >> 32;
 	p.tid = (__u32)id;
@@ -147,7 +156,8 @@ int block_rq_issue(__u64 *ctx)
 	if (!cc_begin(&run))
 		return 0;
 	p = bpf_map_lookup_elem(&pending, &key);
-	if (!p) {
+	/* One that was merged into another ended without a word, and its memory is that of a later one by now. */
+	if (!p || began(rq) > p->began) {
 		/* Issued directly: the time of insertion is that of the issue. */
 		p = remember(&run, rq);
 		if (p) {

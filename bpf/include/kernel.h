@@ -344,6 +344,7 @@ enum req_flag_bits {
 };
 
 struct request {
+	u64 start_time_ns;
 	struct request_queue *q;
 	struct bio *bio;
 	unsigned int cmd_flags;
