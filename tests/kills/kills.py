@@ -113,9 +113,10 @@ def once(folder, seed, verdicts):
     for source, (due, missing) in sorted(result.items()):
         note = f"{len(missing)} of {due} missing"
         # Some kernels leave out single tracepoint hits, ftrace's as well as ours (tests/truth/untraced.py counts them). A kill takes
-        # the end of a stream: a lone event with later ones behind it was not taken by the kill. One is forgiven, or one in fifty.
+        # the end of a stream: a lone event with later ones behind it was not taken by the kill. Three are forgiven, or one in 25: of block
+        # requests it is the completion that is not traced, one in some hundred here, and now and then two within the seconds of a run.
         last = max((e[0] for e in made[source] if e[1] > live and e[2] < killed - BOUND), default=0)
-        if source in ("switch", "disk") and missing and len(missing) <= max(1, due // 50) and last not in missing:
+        if source in ("switch", "disk") and missing and len(missing) <= max(3, due // 25) and last not in missing:
             note += " in the midst: not traced by the kernel"
             missing = []
         if missing:
