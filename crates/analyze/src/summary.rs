@@ -76,6 +76,10 @@ fn together(seen: &Seen<'_>) -> Option<String> {
     parts.extend(waits.iter().filter(|w| !own(w)).take(room).map(|w| grown_wait(seen, w)));
     parts.extend(cpu.iter().filter(|c| !c.0).map(|c| c.1.clone()));
     let when = format!("When {} became slow, {}", trouble.span, since(seen.timeline, trouble.change.time));
+    let recorded = |stream: &str| seen.timeline.bundle().streams().iter().any(|s| &*s.name == stream && s.events > 0);
+    if parts.is_empty() && !recorded("kernel.offcpu") && !recorded("kernel.cpu_sample") {
+        return Some(format!("{when}, what the services waited for and computed was not recorded."));
+    }
     if parts.is_empty() {
         return Some(format!("{when}, no wait and no CPU use of the services grew: no cause found."));
     }
