@@ -71,19 +71,22 @@ static __always_inline void tell(struct cc_run *run, struct statement *s, struct
 	cc_output_preemptible(run, s, sizeof(s->e) + length);
 }
 
-/* What the process does now belongs to a statement. When it did not report yet, that one ran when we came: a process that
- * only reports that it is idle did nothing that we know of. */
-static __always_inline void note_work(struct cc_run *run, struct task_struct *task, __u32 bits)
+/* The process does what belongs to a statement: that, if it is open. When the process did not report yet, the statement ran when
+ * we came, which is noted: a process that only reports that it is idle did nothing that we know of. */
+static __always_inline struct statement *open_at_work(struct cc_run *run, struct task_struct *task, __u32 bits)
 {
-	struct statement *s;
+	struct statement *s = bpf_task_storage_get(&statements, task, 0, 0);
 
+	if (s && s->known)
+		return s->open ? s : 0;
 	if (!attached || task->start_boottime >= attached)
-		return;
+		return 0;
 	s = bpf_task_storage_get(&statements, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!s)
-		cc_map_full_preemptible(run);
-	else if (!s->known)
+	if (s)
 		s->worked |= WORKED | bits;
+	else
+		cc_map_full_preemptible(run);
+	return 0;
 }
 
 static __always_inline void open_statement(struct statement *s, __u64 time, __u32 flags)
@@ -141,10 +144,8 @@ int portal_run(struct pt_regs *regs)
 
 	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
-	s = bpf_task_storage_get(&statements, task, 0, 0);
-	if (!s || !s->known)
-		note_work(&run, task, 0);
-	if (s && s->open && !cc_is_nested(s->portal_sp, CC_SP(regs))) {
+	s = open_at_work(&run, task, 0);
+	if (s && !cc_is_nested(s->portal_sp, CC_SP(regs))) {
 		s->portal_sp = CC_SP(regs);
 		s->portal_began = bpf_ktime_get_boot_ns();
 		s->e.flags &= ~NO_PORTAL;
@@ -196,10 +197,8 @@ int abort_transaction(struct pt_regs *regs)
 
 	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
-	s = bpf_task_storage_get(&statements, task, 0, 0);
-	if (!s || !s->known)
-		note_work(&run, task, FAILED);
-	if (s && s->open) {
+	s = open_at_work(&run, task, FAILED);
+	if (s) {
 		leave_portal(s, bpf_ktime_get_boot_ns());
 		s->e.flags |= FAILED;
 	}
@@ -211,14 +210,11 @@ SEC("uprobe/CommitTransactionCommand")
 int commit_command(struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct statement *s;
 	struct cc_run run;
 
 	if (cc_is_left_out(task, regs) || !cc_begin_preemptible(&run))
 		return 0;
-	s = bpf_task_storage_get(&statements, task, 0, 0);
-	if (!s || !s->known)
-		note_work(&run, task, 0);
+	open_at_work(&run, task, 0);
 	return cc_end_preemptible(&run);
 }
 
