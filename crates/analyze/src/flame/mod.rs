@@ -214,7 +214,7 @@ pub(crate) fn flames(input: &Input<'_>, sums: &mut Sums) -> Flames {
             continue;
         }
         let by = input.making.by.name();
-        let folded = bounded(folded, Flame::owners(by));
+        let folded = bounded(folded, Flame::owners(by), String::as_str, |line| line);
         if let Some(window) = &input.making.window {
             out.diffs.push(diff::diff((kind, unit, by), window, &folded));
         }
@@ -253,25 +253,30 @@ fn fold(namer: &Namer<'_>, weights: Weights, frames: &mut Frames) -> Folded {
     folded
 }
 
-/// Keeps the heaviest stacks and sums the rest by their first frames, so that the total stays what it was.
-fn bounded(folded: Folded, owners: usize) -> Folded {
-    if folded.len() <= MOST {
-        return folded;
+/// A line each for the heaviest stacks, and of the rest the sums by their first frames, so that the total stays what it was.
+/// `begin` of a stack is what its line begins with, its owner at least.
+fn bounded<K: Ord>(
+    stacks: impl IntoIterator<Item = (K, Amount)>,
+    owners: usize,
+    begin: impl Fn(&K) -> &str,
+    line: impl Fn(K) -> String,
+) -> Folded {
+    let mut by_weight: Vec<(K, Amount)> = stacks.into_iter().collect();
+    let rest = if by_weight.len() > MOST {
+        by_weight.sort_by(|x, y| y.1.total().cmp(&x.1.total()).then_with(|| x.0.cmp(&y.0)));
+        by_weight.split_off(MOST)
+    } else {
+        Vec::new()
+    };
+    let mut kept = Folded::new();
+    for (stack, amount) in by_weight {
+        *kept.entry(line(stack)).or_default() += amount;
     }
-    let mut by_weight: Vec<(String, Amount)> = folded.into_iter().collect();
-    by_weight.sort_by(|x, y| y.1.total().cmp(&x.1.total()).then_with(|| x.0.cmp(&y.0)));
-    let rest = by_weight.split_off(MOST);
-    let mut kept: Folded = by_weight.into_iter().collect();
-    for (line, amount) in rest {
-        *kept.entry(light(&line, owners)).or_default() += amount;
+    for (stack, amount) in rest {
+        let owner: Vec<&str> = begin(&stack).split(';').take(owners).collect();
+        *kept.entry(format!("{};[light stacks]", owner.join(";"))).or_default() += amount;
     }
     kept
-}
-
-/// Where stacks are summed that are too many: under what they begin with.
-fn light(line: &str, owners: usize) -> String {
-    let owner: Vec<&str> = line.split(';').take(owners).collect();
-    format!("{};[light stacks]", owner.join(";"))
 }
 
 #[cfg(test)]
@@ -284,7 +289,7 @@ mod tests {
         let folded: Folded = (0..MOST + 500).map(|i| (format!("p{};f{i}", i % 3), amount(i + 1))).collect();
         let total = |f: &Folded| f.values().fold(Amount::default(), |sum, a| sum + *a);
         let before = total(&folded);
-        let kept = bounded(folded, 1);
+        let kept = bounded(folded, 1, String::as_str, |line| line);
         assert!(kept.len() <= MOST + 3);
         assert_eq!(total(&kept), before);
         assert!(kept.contains_key("p0;[light stacks]"));

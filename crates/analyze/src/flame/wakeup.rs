@@ -15,7 +15,7 @@ use coldcase_timeline::{IntoBoot, Rows};
 use rayon::prelude::*;
 
 use super::line::{Namer, Shown};
-use super::{Amount, Folded, Input, MOST, Weight, add, light, merge};
+use super::{Amount, Folded, Input, Weight, add, bounded, merge};
 use crate::latency::offcpu;
 use crate::throttle::Throttling;
 use crate::wait_class::OffCpuPart;
@@ -220,23 +220,15 @@ pub(super) fn fold(input: &Input<'_>, namer: &Namer<'_>) -> Folded {
         let hop = |(hop, waiter): (usize, &Waiter)| names.get(&(*waiter, hop > 0)).map(String::as_str);
         *sums.entry((chain.iter().enumerate().filter_map(hop).collect(), *end)).or_default() += w.amount;
     }
-    joined(sums, Flame::owners(input.making.by.name()))
-}
-
-/// The heaviest chains in a line each; of the others the sum, by what they begin with.
-fn joined(sums: HashMap<(Vec<&str>, End), Amount>, owners: usize) -> Folded {
-    let mut order: Vec<_> = sums.into_iter().collect();
-    order.sort_by(|x, y| y.1.total().cmp(&x.1.total()).then_with(|| x.0.cmp(&y.0)));
-    let rest = order.split_off(order.len().min(MOST));
-    let mut folded = Folded::new();
-    for ((mut hops, end), amount) in order {
-        hops.extend(end.frame());
-        *folded.entry(hops.join(&format!(";{WOKEN_BY};"))).or_default() += amount;
-    }
-    for ((hops, _), amount) in rest {
-        *folded.entry(light(hops.first().copied().unwrap_or_default(), owners)).or_default() += amount;
-    }
-    folded
+    bounded(
+        sums,
+        Flame::owners(input.making.by.name()),
+        |(hops, _)| hops.first().copied().unwrap_or_default(),
+        |(mut hops, end)| {
+            hops.extend(end.frame());
+            hops.join(&format!(";{WOKEN_BY};"))
+        },
+    )
 }
 
 fn name(threads: &Threads<'_>, namer: &Namer<'_>, waiter: Waiter, woke: bool, at: Boottime) -> String {
