@@ -97,6 +97,12 @@ impl Out {
         self.err(&format!("{} {}", paint(self.colour_err, Style::Warn, "warning:"), visible(text)));
     }
 
+    /// A warning for each module whose debug file was asked for in vain.
+    #[cfg(feature = "full")]
+    pub(crate) fn not_fetched(&self, modules: &[String]) {
+        modules.iter().for_each(|module| self.warning(&format!("no debug file of {module}")));
+    }
+
     /// A failure on stderr, with its hint.
     pub(crate) fn failure(&self, failure: &Failure) {
         self.err(&format!("{} {}", paint(self.colour_err, Style::Bad, "error:"), visible(&failure.line)));

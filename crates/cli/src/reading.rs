@@ -49,9 +49,7 @@ impl Reading {
         let analysis = coldcase_analyze::analyze(bundle, &options);
         line.finish_and_clear();
         let analysis = analysis.map_err(failure)?;
-        for module in &analysis.quality.not_fetched {
-            out.warning(&format!("no debug file of {module}"));
-        }
+        out.not_fetched(&analysis.quality.not_fetched);
         Ok(analysis)
     }
 

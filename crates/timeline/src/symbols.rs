@@ -316,10 +316,10 @@ impl Symbols {
         !functions.is_empty()
     }
 
-    /// The modules that no server had, and why, in the order in which mappings name them.
-    pub fn not_fetched(&self) -> Vec<(&str, String)> {
-        let failed = |m: &'_ Module| -> Option<String> { m.fetched.get()?.as_ref().err().cloned() };
-        self.modules.iter().filter_map(|m| Some((&*m.short, failed(m)?))).collect()
+    /// The modules that no server had, and why, a line each, in the order in which mappings name them.
+    pub fn not_fetched(&self) -> Vec<String> {
+        let failed = |m: &Module| Some(format!("{}: {}", m.short, m.fetched.get()?.as_ref().err()?));
+        self.modules.iter().filter_map(failed).collect()
     }
 
     fn jit(&self, pid: u32, at: Boottime, addr: u64) -> Option<Arc<str>> {

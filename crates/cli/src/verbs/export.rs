@@ -73,9 +73,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     for problem in problems {
         out.warning(&format!("{}: {problem}", args.bundle.display()));
     }
-    for (module, why) in tables.timeline().symbols().not_fetched() {
-        out.warning(&format!("no debug file of {module}: {why}"));
-    }
+    out.not_fetched(&tables.timeline().symbols().not_fetched());
     tell(out, &args, &tables, &written)?;
     Ok(if args.strict && !problems.is_empty() { Exit::Lost } else { Exit::Fine })
 }

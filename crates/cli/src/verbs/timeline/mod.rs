@@ -138,9 +138,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
             out.warning(&format!("{}: {problem}", t.bundle().path().display()));
             flawed = true;
         }
-        for (module, why) in t.symbols().not_fetched() {
-            out.warning(&format!("no debug file of {module}: {why}"));
-        }
+        out.not_fetched(&t.symbols().not_fetched());
     }
     Ok(if args.strict && flawed { Exit::Lost } else { Exit::Fine })
 }
