@@ -8,3 +8,4 @@ pub mod otlp;
 pub mod packet;
 pub mod pcapng;
 pub mod prometheus;
+pub mod request;
