@@ -192,6 +192,7 @@ impl RunningKernel {
             add(Reason::StackFault, polled.change.stack_faults, 0);
             add(Reason::MapFull, polled.change.map_full, 0);
             add(Reason::RateLimited, polled.change.rate_limited, 0);
+            add(Reason::Untraced, polled.change.untraced, 0);
             self.context.intake.add_bpf(polled.change.cost());
         }
     }
