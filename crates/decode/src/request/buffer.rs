@@ -65,6 +65,12 @@ impl Buffer {
         self.pieces.get(at).map(|&(_, stamp)| stamp)
     }
 
+    /// The stamp of the next byte, and how many bytes from it on came in the same piece.
+    pub fn piece(&self) -> Option<(Stamp, usize)> {
+        let position = self.base + self.taken as u64;
+        self.pieces.front().map(|&(end, stamp)| (stamp, (end - position) as usize))
+    }
+
     /// Throws away what is left; returns how many bytes that were.
     pub fn clear(&mut self) -> usize {
         let n = self.left().len();

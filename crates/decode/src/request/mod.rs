@@ -5,7 +5,15 @@
 //! the same segments give the same requests, whatever the pieces they come in.
 
 pub mod buffer;
+pub mod connection;
 pub mod detect;
+pub mod dns;
+mod hpack;
+pub mod http1;
+pub mod http2;
+pub mod reassembly;
+pub mod route;
+pub mod tls;
 
 /// Who sent bytes: the side that opened the connection, or the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
