@@ -6,6 +6,7 @@
 
 pub mod buffer;
 pub mod detect;
+pub mod sql;
 
 /// Who sent bytes: the side that opened the connection, or the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
