@@ -65,6 +65,13 @@ impl Buffer {
         self.pieces.get(at).map(|&(_, stamp)| stamp)
     }
 
+    /// The first of what is left that came in one piece, with its stamp; `None` when nothing is left.
+    pub fn piece(&self) -> Option<(Stamp, &[u8])> {
+        let &(end, stamp) = self.pieces.front()?;
+        let length = end.saturating_sub(self.base + self.taken as u64) as usize;
+        Some((stamp, self.left().get(..length)?))
+    }
+
     /// Throws away what is left; returns how many bytes that were.
     pub fn clear(&mut self) -> usize {
         let n = self.left().len();
