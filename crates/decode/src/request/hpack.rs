@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn a_bomb_stays_small_and_nonsense_is_refused() {
         let mut d = Decoder::default();
-        let mut block = hex("40 01 61 7f 81 1e");
+        let mut block = hex("40 01 61 7f a1 1e");
         block.extend([b'x'; 4000]);
         block.extend([0xbe; 10_000]);
         let mut fields = 0;

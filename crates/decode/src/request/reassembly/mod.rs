@@ -302,3 +302,6 @@ impl Half {
 
 /// The position at which a stream begins.
 const START: u64 = 1 << 32;
+
+#[cfg(test)]
+mod tests;
