@@ -2,6 +2,8 @@
 //! its reason, in `tests/interop/DIFFERENCES.md` under "Requests"; an unlisted one fails, and so does a listed one that
 //! is not there any more. The folder is `$COLDCASE_CORPUS`, or `../shared/corpus` beside the repository.
 
+#![allow(clippy::expect_used)]
+
 mod capture;
 
 use std::collections::BTreeSet;

@@ -89,7 +89,7 @@ fn a_handshake_of_1_2_ends_with_the_last_finished_and_shows_resumption() {
     let certificate = record(22, &[&[11][..], &vector(3, &[0; 600])].concat());
     let full = [
         hello.clone(),
-        (Server, [server([1; 32], &[alpn.clone()]), certificate[..300].to_vec()].concat()),
+        (Server, [server([1; 32], std::slice::from_ref(&alpn)), certificate[..300].to_vec()].concat()),
         (Server, certificate[300..].to_vec()),
         (Client, finished.clone()),
         (Server, finished.clone()),
