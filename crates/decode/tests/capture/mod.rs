@@ -1,6 +1,6 @@
 //! Captures as files, to their requests: what tests need to run the dissectors, without bundles and flows.
 
-#![allow(unreachable_pub)]
+#![allow(unreachable_pub, clippy::expect_used)]
 
 use std::collections::HashMap;
 use std::fs::File;

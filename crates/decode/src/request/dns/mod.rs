@@ -394,7 +394,7 @@ pub struct Stream {
 #[derive(Debug, Default)]
 struct Framing {
     buffer: Buffer,
-    /// Bytes of a damaged message that are still to come.
+    /// Bytes of a cut message that are still to come.
     skip: u64,
     /// Where messages begin is not known any more.
     lost: bool,
@@ -417,7 +417,6 @@ impl Dissector for Stream {
         let side = &mut self.sides[from.index()];
         let skip = side.skip.min(bytes.len() as u64);
         side.skip -= skip;
-        self.unread += skip;
         bytes = &bytes[skip as usize..];
         if side.lost && probe(from, bytes) == Verdict::Yes {
             side.lost = false;
@@ -464,7 +463,7 @@ impl Dissector for Stream {
             }
             side.buffer.clear();
         } else {
-            self.unread += side.buffer.clear() as u64;
+            self.unread += side.buffer.clear() as u64 + side.skip;
         }
     }
 

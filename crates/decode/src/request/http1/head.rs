@@ -87,7 +87,12 @@ pub(super) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
 fn completed(cut: &[u8], from: Side) -> Vec<u8> {
     let mut head = match cut.iter().rposition(|&b| b == b'\n') {
         Some(at) => cut[..=at].to_vec(),
-        None if from == Side::Client => [cut, b" HTTP/1.1\r\n"].concat(),
+        None if from == Side::Client => {
+            // Of the version, if it is there in part, nothing is needed.
+            let method = cut.iter().position(|&b| b == b' ').map_or(0, |at| at + 1);
+            let target = cut[method..].iter().position(|&b| b == b' ').map_or(cut.len(), |at| method + at);
+            [&cut[..target], b" HTTP/1.1\r\n"].concat()
+        }
         None => [cut, b"\r\n"].concat(),
     };
     head.extend_from_slice(b"\r\n");

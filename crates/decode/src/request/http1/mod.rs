@@ -71,21 +71,15 @@ impl Http1 {
         Http1 { readers: [reader(), reader()], open: Exchanges::default(), opening, after: None, unread: 0 }
     }
 
-    /// Reads what is there of both sides.
+    /// Reads what is there.
     fn read(&mut self, from: Side, out: &mut Vec<Request>) {
-        loop {
-            while self.after.is_none() && self.step(from, out) {}
-            // The client waits for the server's answer, and goes on with it.
-            let waited = from == Side::Server
-                && self.after.is_none()
-                && self.readers[0].phase == Phase::Waits
-                && !self.open.asks_upgrade();
-            if !waited {
-                break;
+        while self.after.is_none() && self.step(from, out) {
+            // A client that waited for the answer goes on where it was refused.
+            if self.readers[0].phase == Phase::Waits && self.after.is_none() && !self.open.asks_upgrade() {
+                self.readers[0].phase = if self.readers[0].gap > 0 { Phase::Lost } else { Phase::Head };
+                self.readers[0].scanned = 0;
+                while self.step(Side::Client, out) {}
             }
-            self.readers[0].phase = if self.readers[0].gap > 0 { Phase::Lost } else { Phase::Head };
-            self.readers[0].scanned = 0;
-            while self.step(Side::Client, out) {}
         }
         if self.after.is_some() {
             self.hand_over(out);

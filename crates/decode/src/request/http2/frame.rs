@@ -64,7 +64,7 @@ impl Frame {
             PUSH_PROMISE => END_HEADERS | PADDED,
             CONTINUATION => END_HEADERS,
             SETTINGS | 6 => 1,
-            0..=9 => 0,
+            2 | RST_STREAM | GOAWAY | 8 => 0,
             _ => return false,
         };
         self.is_possible() && self.flags & !flags == 0 && self.length <= 1 << 20

@@ -168,7 +168,7 @@ impl Half {
         }
         let Some(expected) = self.seq.or_else(|| self.first(s, seq)) else { return };
         let ahead = seq.wrapping_sub(expected) as i32;
-        if ahead > AHEAD || ahead < -AHEAD {
+        if !(-AHEAD..=AHEAD).contains(&ahead) {
             return;
         }
         // Never below 0: positions begin at START, beyond AHEAD.
@@ -302,3 +302,6 @@ impl Half {
 
 /// The position at which a stream begins.
 const START: u64 = 1 << 32;
+
+#[cfg(test)]
+mod tests;
