@@ -7,8 +7,10 @@
 pub mod buffer;
 pub mod detect;
 mod frames;
+pub mod mysql;
 pub mod postgres;
 pub mod sql;
+mod statement;
 mod turns;
 
 /// Who sent bytes: the side that opened the connection, or the other.
