@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Dissector, End, Protocol, Request, Side, Stamp, dns, http1, http2, postgres, tls};
+use super::{Dissector, End, Protocol, Request, Side, Stamp, dns, http1, http2, mysql, postgres, tls};
 
 /// What the bytes of one side say about a protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,7 @@ pub const PROTOCOLS: &[Entry] = &[
     Entry { protocol: Protocol::Http2, probe: http2::probe, open: |o| Box::new(http2::Http2::new(*o)) },
     Entry { protocol: Protocol::Tls, probe: tls::probe, open: |_| Box::<tls::Tls>::default() },
     Entry { protocol: Protocol::Postgres, probe: postgres::probe, open: |_| Box::new(postgres::Postgres::new()) },
+    Entry { protocol: Protocol::Mysql, probe: mysql::probe, open: |_| Box::new(mysql::Mysql::new()) },
     Entry { protocol: Protocol::Dns, probe: dns::probe, open: |o| Box::new(dns::Stream::new(*o)) },
 ];
 

@@ -12,10 +12,12 @@ mod frames;
 mod hpack;
 pub mod http1;
 pub mod http2;
+pub mod mysql;
 pub mod postgres;
 pub mod reassembly;
 pub mod route;
 pub mod sql;
+mod statement;
 pub mod tls;
 mod turns;
 
