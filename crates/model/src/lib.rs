@@ -27,6 +27,7 @@ pub mod signal;
 pub mod sql;
 pub mod syscall;
 pub mod table;
+mod tcp_facts;
 pub mod text;
 pub mod time;
 
