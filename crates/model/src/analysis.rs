@@ -14,6 +14,7 @@ use crate::table::Table;
 use crate::time::Nanos;
 
 pub use crate::flame::{Flame, FlameDiff, FunctionChange, StackChange};
+pub use crate::request::{DatabaseUse, RepeatedRequest, RequestKind, SeenRequest, SpanOf};
 
 /// The whole result of analysing one bundle. Times are UTC nanoseconds, durations nanoseconds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -346,6 +347,18 @@ pub struct Flow {
     /// Listeners that turned connections away, most first.
     #[serde(default)]
     pub full_listeners: Vec<FullListener>,
+    /// Requests in the order of their first bytes.
+    #[serde(default)]
+    pub requests: Vec<SeenRequest>,
+    /// Kinds of requests by service, longest total first.
+    #[serde(default)]
+    pub request_kinds: Vec<RequestKind>,
+    /// Who uses which database how, longest total first.
+    #[serde(default)]
+    pub databases: Vec<DatabaseUse>,
+    /// Statements that were sent again and again, longest total first.
+    #[serde(default)]
+    pub repeated: Vec<RepeatedRequest>,
 }
 
 /// One connection: `a` opened it (or, unseen, is the side with the higher port).
@@ -392,6 +405,15 @@ pub struct Connection {
     /// Of side b, likewise.
     #[serde(default)]
     pub socket_b: Option<SocketFacts>,
+    /// The protocol of its requests, as in [`SeenRequest::protocol`]; found by content.
+    #[serde(default)]
+    pub protocol: Option<String>,
+    /// Requests on it.
+    #[serde(default)]
+    pub requests: u64,
+    /// Captured bytes that belong to no message that could be read.
+    #[serde(default)]
+    pub unread: u64,
     /// Rows that show it: the message of its first packet, then of what went wrong with it.
     #[serde(default)]
     pub evidence: Vec<crate::finding::Evidence>,
@@ -408,6 +430,9 @@ pub struct Folded {
     pub bytes: u64,
     /// Their SYNs without an answer.
     pub unanswered_syns: u64,
+    /// Requests on them.
+    #[serde(default)]
+    pub requests: u64,
 }
 
 /// What the kernel's TCP knew of a socket, from `kernel.tcp_info`.

@@ -23,6 +23,7 @@ pub mod library;
 pub mod loss;
 pub mod manifest;
 pub mod quantity;
+mod request;
 pub mod signal;
 pub mod sql;
 pub mod syscall;

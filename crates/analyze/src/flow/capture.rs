@@ -42,6 +42,7 @@ pub fn read_in_pieces(path: &Path, tap: &mut Tap, piece: usize) -> Result<Vec<St
     file.fill(Reader::ENOUGH).map_err(io)?;
     let mut reader = Reader::of(file.left()).ok_or_else(|| CaptureError::Format(path.to_owned()))?;
     let problem = records(&mut file, &mut reader, tap).map_err(io)?;
+    tap.end();
     Ok(problem.into_iter().map(|p| format!("{}: {p}", path.display())).collect())
 }
 
@@ -97,8 +98,8 @@ fn records(file: &mut Pieces, reader: &mut Reader, tap: &mut Tap) -> std::io::Re
             }
         };
         // A file that was read piece by piece has no rows.
-        let packet = |(frame, record): &(u64, Record<'_>)| Packet::of(record, 0, *frame, 0);
-        tap.take(found.par_iter().with_min_len(1024).map(packet).collect());
+        let packets = found.par_iter().with_min_len(1024).map(|(frame, record)| Packet::of(record, 0, *frame, 0));
+        tap.take(packets.collect());
         file.at += at;
         match stop {
             Err(problem) => return Ok(Some(problem)),

@@ -6,6 +6,7 @@ mod packets;
 pub(crate) mod recorded;
 mod shard;
 mod socket;
+mod talk;
 mod tap;
 mod tracked;
 
@@ -22,6 +23,7 @@ pub use tap::Tap;
 pub use tracked::Connected;
 
 use crate::quantile::quantile;
+use crate::requests::{Found, kinds, repeated, rows, uses};
 
 /// Segments that the kernel said it sent again, by local and remote address, with the times.
 #[derive(Debug, Default)]
@@ -86,6 +88,7 @@ impl Parts<'_> {
     pub fn finish(&self) -> Flow {
         let mut edges = BTreeMap::<(String, String), (Edge, Vec<u64>)>::new();
         let mut connections = Vec::new();
+        let mut found = Vec::new();
         let (mut packets, mut bytes) = (0, 0);
         for connected in self.tap.finish() {
             let [a, b] = connected.ends;
@@ -123,6 +126,8 @@ impl Parts<'_> {
             }
             let [found_a, found_b] = [0, 1].map(|i| holders[i].as_ref().map(|h| h.found.to_owned()));
             let [process_a, process_b] = holders.map(|h| h.map(|h| format!("{}[{}]", h.service, h.pid)));
+            let connection = connections.len();
+            found.extend(connected.requests.iter().map(|r| Found { connection, request: r.clone() }));
             connections.push(Connection {
                 a: a.to_string(),
                 b: b.to_string(),
@@ -144,6 +149,9 @@ impl Parts<'_> {
                 tcp,
                 socket_a,
                 socket_b,
+                protocol: connected.protocol.map(|p| p.name().to_owned()),
+                requests: connected.requests.len() as u64,
+                unread: connected.unread,
                 evidence: connected.rows.iter().map(|&row| self.evidence(row)).collect(),
             });
         }
@@ -162,6 +170,10 @@ impl Parts<'_> {
             false => (self.tap.packets, self.tap.bytes, self.tap.malformed),
         };
         let tap = self.tap;
+        let in_bundle = !self.bundle.is_empty();
+        let requests = rows(found, |packet| in_bundle.then(|| self.evidence(tap.row_of(packet + 1))));
+        let request_kinds = kinds(&requests, &connections);
+        let (databases, repeated) = (uses(&requests, &connections), repeated(&requests, &connections));
         Flow {
             packets,
             bytes,
@@ -172,6 +184,10 @@ impl Parts<'_> {
             folded: tap.folded(),
             connections,
             edges,
+            requests,
+            request_kinds,
+            databases,
+            repeated,
             ..Flow::default()
         }
     }
@@ -212,6 +228,7 @@ mod tests {
             time: 1_000,
             original: 60,
             decoded: Decoded::Ip(headers),
+            data: std::borrow::Cow::Borrowed(&[]),
             fragment: None,
         }]);
     }

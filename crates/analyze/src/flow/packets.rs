@@ -1,11 +1,13 @@
 //! Packets as a [`Tap`](super::Tap) takes them: decoded, in capture order.
 
+use std::borrow::Cow;
+
 use coldcase_decode::capture::Record;
 use coldcase_decode::packet::{self, Decoded};
 
 /// A decoded packet.
 #[derive(Debug)]
-pub struct Packet {
+pub struct Packet<'a> {
     /// The message of its stream that holds it.
     pub row: u64,
     /// Number of its frame in the capture, from 1.
@@ -16,6 +18,8 @@ pub struct Packet {
     pub original: u32,
     /// What it is.
     pub decoded: Decoded,
+    /// What was captured behind the transport header.
+    pub data: Cow<'a, [u8]>,
     /// The frame, where it is a fragment that may be put together with others.
     pub(super) fragment: Option<Box<Frame>>,
 }
@@ -27,10 +31,10 @@ pub(super) struct Frame {
     pub(super) bytes: Vec<u8>,
 }
 
-impl Packet {
+impl<'a> Packet<'a> {
     /// Decodes a record; `received` stands in where it holds no time.
-    pub fn of(record: &Record<'_>, row: u64, frame: u64, received: i64) -> Packet {
-        let decoded = packet::decode(record.link, record.bytes, record.original);
+    pub fn of(record: &Record<'a>, row: u64, frame: u64, received: i64) -> Packet<'a> {
+        let (decoded, data) = packet::decode_payload(record.link, record.bytes, record.original);
         let is_fragment = decoded.headers().is_some_and(|h| h.fragment);
         Packet {
             row,
@@ -38,6 +42,7 @@ impl Packet {
             time: record.time.unwrap_or(received),
             original: record.original,
             decoded,
+            data: Cow::Borrowed(data),
             fragment: is_fragment.then(|| Box::new(Frame { link: record.link, bytes: record.bytes.to_vec() })),
         }
     }

@@ -52,12 +52,10 @@ fn packets(t: &Timeline, tap: &mut Tap) -> Vec<String> {
     let mut problems = Vec::new();
     let mut frames = 0;
     for some in wanted.chunks(4 * rayon::current_num_threads().max(1)) {
-        let decoded: Vec<_> = some
+        let chunks: Vec<_> = some.par_iter().map(|&index| bundle.read_chunk(index, &|s| s == PACKETS)).collect();
+        let decoded: Vec<_> = chunks
             .par_iter()
-            .map(|&index| {
-                let batches = bundle.read_chunk(index, &|s| s == PACKETS);
-                batches.map(|batches| batches.iter().filter_map(section).collect::<Vec<Decoded>>())
-            })
+            .map(|chunk| chunk.as_ref().map(|batches| batches.iter().filter_map(section).collect::<Vec<Decoded<'_>>>()))
             .collect();
         for chunk in decoded {
             match chunk {
@@ -67,13 +65,14 @@ fn packets(t: &Timeline, tap: &mut Tap) -> Vec<String> {
             }
         }
     }
+    tap.end();
     problems
 }
 
 /// The packets of one message, and why not all could be read. Frames are numbered from 0: the caller adds those before.
-type Decoded = (u64, Vec<Packet>, Option<&'static str>);
+type Decoded<'a> = (u64, Vec<Packet<'a>>, Option<&'static str>);
 
-fn section(batch: &Batch) -> Option<Decoded> {
+fn section(batch: &Batch) -> Option<Decoded<'_>> {
     let BatchBody::Raw(bytes) = &batch.body else { return None };
     if &*batch.stream != PACKETS {
         return None;
@@ -99,7 +98,13 @@ fn section(batch: &Batch) -> Option<Decoded> {
 }
 
 /// Takes in the packets of a message that lie in the window. Frames are numbered as an export of all of them has them.
-fn feed(t: &Timeline, tap: &mut Tap, frames: &mut u64, (row, packets, problem): Decoded, problems: &mut Vec<String>) {
+fn feed(
+    t: &Timeline,
+    tap: &mut Tap,
+    frames: &mut u64,
+    (row, packets, problem): Decoded<'_>,
+    problems: &mut Vec<String>,
+) {
     let before = *frames + 1;
     *frames += packets.len() as u64;
     let mut wanted = packets;

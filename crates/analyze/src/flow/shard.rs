@@ -64,7 +64,7 @@ pub(super) fn shard_of(h: &Headers, tunnel: bool) -> usize {
 
 impl Shard {
     /// Takes in its packets of a batch, in order.
-    pub(super) fn take(&mut self, packets: &[Packet], members: &[Member]) {
+    pub(super) fn take(&mut self, packets: &[Packet<'_>], members: &[Member]) {
         for &(place, tunnel) in members {
             let Some(packet) = packets.get(place as usize) else { continue };
             if let Some(h) = packet.decoded.headers() {
@@ -73,7 +73,7 @@ impl Shard {
         }
     }
 
-    fn packet(&mut self, packet: &Packet, h: &Headers, tunnel: bool) {
+    fn packet(&mut self, packet: &Packet<'_>, h: &Headers, tunnel: bool) {
         let Some((proto, [src, dst])) = ends(h, tunnel) else { return };
         let at = At { row: packet.row, frame: packet.frame, time: packet.time, original: packet.original };
         let tcp = h.tcp.filter(|_| proto == Protocol::Tcp);
@@ -90,6 +90,9 @@ impl Shard {
         let Some(c) = self.connections.get_mut(place) else { return };
         let was_half_open = c.is_half_open();
         c.push(src, at, tcp.map(|tcp| (h, tcp)), reopened);
+        if !tunnel {
+            c.talk.packet(usize::from(c.ends[0] != src), at, h, &packet.data);
+        }
         match (was_half_open, c.is_half_open()) {
             (false, true) => self.half_open += 1,
             (true, false) => self.half_open = self.half_open.saturating_sub(1),
@@ -127,6 +130,7 @@ impl Shard {
                 folded.packets += c.packets.iter().sum::<u64>();
                 folded.bytes += c.bytes.iter().sum::<u64>();
                 folded.unanswered_syns += c.unanswered();
+                folded.requests += c.talk.found.len() as u64;
                 *half_open = half_open.saturating_sub(usize::from(c.is_half_open()));
             }
             !gone

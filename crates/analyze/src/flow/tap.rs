@@ -25,6 +25,8 @@ pub struct Tap {
     pub malformed_frames: Vec<u64>,
     /// Packets captured too short to tell what they are.
     pub cut: u64,
+    /// The first frame of each message of the stream, with the message.
+    rows: Vec<(u64, u64)>,
     shards: Vec<Shard>,
     fragments: Reassembler,
 }
@@ -37,6 +39,7 @@ impl Default for Tap {
             malformed: 0,
             malformed_frames: Vec::new(),
             cut: 0,
+            rows: Vec::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             fragments: Reassembler::default(),
         }
@@ -45,7 +48,7 @@ impl Default for Tap {
 
 impl Tap {
     /// Takes in packets, in capture order.
-    pub fn take(&mut self, mut packets: Vec<Packet>) {
+    pub fn take(&mut self, mut packets: Vec<Packet<'_>>) {
         let mut members: Vec<Vec<Member>> = vec![Vec::new(); SHARDS];
         for (place, packet) in packets.iter_mut().enumerate() {
             self.count(packet);
@@ -62,13 +65,16 @@ impl Tap {
     }
 
     /// Counts a packet, and puts it in the place of the fragments that it completes.
-    fn count(&mut self, packet: &mut Packet) {
+    fn count(&mut self, packet: &mut Packet<'_>) {
+        if self.rows.last().is_none_or(|&(_, row)| row != packet.row) {
+            self.rows.push((packet.frame, packet.row));
+        }
         self.packets += 1;
         self.bytes += u64::from(packet.original);
         if let Some(frame) = packet.fragment.take()
             && let Some(whole) = self.fragments.push(frame.link, &frame.bytes, packet.original)
         {
-            packet.decoded = whole;
+            (packet.decoded, packet.data) = (whole.0, whole.1.into());
         }
         let malformed = match &packet.decoded {
             Decoded::Ip(h) => {
@@ -89,6 +95,12 @@ impl Tap {
         }
     }
 
+    /// The message that holds a frame.
+    pub(super) fn row_of(&self, frame: u64) -> u64 {
+        let at = self.rows.partition_point(|&(first, _)| first <= frame);
+        at.checked_sub(1).and_then(|at| self.rows.get(at)).map_or(0, |&(_, row)| row)
+    }
+
     /// Datagrams of which fragments are missing.
     pub fn incomplete_datagrams(&self) -> u64 {
         self.fragments.incomplete()
@@ -102,8 +114,14 @@ impl Tap {
             all.packets += f.packets;
             all.bytes += f.bytes;
             all.unanswered_syns += f.unanswered_syns;
+            all.requests += f.requests;
         }
         all
+    }
+
+    /// No more packets: what waited for some is given up.
+    pub fn end(&mut self) {
+        self.shards.par_iter_mut().for_each(|s| s.connections.iter_mut().for_each(|c| c.talk.end()));
     }
 
     /// The connections in the order in which they were first seen.

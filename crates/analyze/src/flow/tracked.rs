@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use coldcase_decode::packet::{Headers, Tcp};
+use coldcase_decode::request::{self, Request};
 use coldcase_decode::tcp::{Connection, Flags, Marks, Segment, Stall, Totals};
 use coldcase_model::analysis::{AckRtt, SentAgain, TcpDetail, TcpFacts, TcpStall};
 use coldcase_model::entity::Protocol;
+
+use super::talk::Talk;
 
 /// How many messages a connection cites.
 const CITED: usize = 4;
@@ -37,6 +40,8 @@ pub(super) struct Tracked {
     /// Message of the first packet, then of those with the first trouble.
     rows: Vec<u64>,
     tcp: Option<State>,
+    /// What it says.
+    pub(super) talk: Talk,
 }
 
 /// TCP state. A connection of one segment, as floods and scans leave them, keeps just that.
@@ -88,6 +93,7 @@ impl Tracked {
             bytes: [0; 2],
             rows: vec![at.row],
             tcp: None,
+            talk: Talk::default(),
         }
     }
 
@@ -155,7 +161,7 @@ impl Tracked {
                 Some(&begun)
             }
         };
-        let opener = many.and_then(|m| m.connection.opener());
+        let opener = many.and_then(|m| m.connection.opener()).or(self.talk.client());
         let a = opener.unwrap_or_else(|| usize::from(self.ends[1].port() > self.ends[0].port()));
         let pick = |both: [u64; 2]| [both[a], both[1 - a]];
         Connected {
@@ -169,6 +175,9 @@ impl Tracked {
             bytes: pick(self.bytes),
             tcp: many.map(|m| facts(&m.connection.totals(), &m.frames, a)),
             rows: self.rows.clone(),
+            protocol: self.talk.protocol(),
+            unread: self.talk.unread(),
+            requests: self.talk.found.clone(),
         }
     }
 }
@@ -196,6 +205,12 @@ pub struct Connected {
     pub tcp: Option<TcpFacts>,
     /// Messages that show it: of its first packet, then of the first resets and retransmissions.
     pub rows: Vec<u64>,
+    /// The protocol that it speaks, once known.
+    pub protocol: Option<request::Protocol>,
+    /// Bytes of it that belong to no message that could be read.
+    pub unread: u64,
+    /// The requests on it.
+    pub requests: Vec<Request>,
 }
 
 /// The sums of a connection, for a reader who knows its sides as `a` and `b`.

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
+use crate::requests;
 use crate::reading::{Document, Reading, documents, failure, name, pages, picture};
 
 /// Show connections and services: packets, bytes, retransmissions, round trips, resets
@@ -76,12 +77,16 @@ fn document(a: &Analysis) -> Document<'_, serde_json::Value> {
         "drops": a.flow.drops,
         "failed_connects": a.flow.failed_connects,
         "full_listeners": a.flow.full_listeners,
-        "requests": [],
-        "requests_note": "requests are not decoded yet: an empty list says nothing of the traffic",
+        "requests": a.flow.requests,
+        "request_kinds": a.flow.request_kinds,
+        "requests_note": NOTE,
         "problems": a.quality.problems,
     });
     Document::new("coldcase.flow", body)
 }
+
+/// What a reader of requests has to know.
+const NOTE: &str = "requests are read from captured payload: packets cut after their headers hold none";
 
 fn text(flow: &Flow, top: usize, out: &Out) -> String {
     let malformed = if flow.malformed > 0 { format!(", {} malformed", flow.malformed) } else { String::new() };
@@ -108,6 +113,7 @@ fn text(flow: &Flow, top: usize, out: &Out) -> String {
     let head = ["a → b", "proto", "packets", "bytes →", "bytes ←", "rtt", "sent again", "resets", "zero window"];
     text.push_str(&columns(&head, &rows));
     text.push_str(&more(flow.connections.len()));
+    text.push_str(&requests::text(flow, top, out));
     text.push_str(&kernel(flow, top, out));
     text
 }

@@ -60,9 +60,9 @@ pub struct Reassembler {
 }
 
 impl Reassembler {
-    /// Takes in a frame. Gives the datagram that it completes, decoded; `None` while fragments are missing, or when it
-    /// is none that can be put together.
-    pub fn push(&mut self, link: u16, frame: &[u8], original: u32) -> Option<Decoded> {
+    /// Takes in a frame. Gives the datagram that it completes, decoded, and what stands behind its transport header;
+    /// `None` while fragments are missing, or when it is none that can be put together.
+    pub fn push(&mut self, link: u16, frame: &[u8], original: u32) -> Option<(Decoded, Vec<u8>)> {
         let mut walk = Walk::default();
         // A found packet may be the fragment itself.
         let _ = walk.link(link, whole(frame, original));
@@ -74,7 +74,7 @@ impl Reassembler {
         self.given_up + self.waiting.len() as u64
     }
 
-    fn add(&mut self, fragment: Fragment<'_>) -> Option<Decoded> {
+    fn add(&mut self, fragment: Fragment<'_>) -> Option<(Decoded, Vec<u8>)> {
         let bytes = self.place(&fragment)?;
         let length = bytes.len() as u32;
         let headers = Headers {
@@ -83,12 +83,12 @@ impl Reassembler {
             ip_bytes: fragment.headers.ip_bytes.saturating_sub(fragment.bytes.len() as u32).saturating_add(length),
             ..fragment.headers
         };
-        let mut walk = Walk { vlan: headers.vlan, tunnel: headers.tunnel, depth: fragment.depth, fragment: None };
+        let mut walk = Walk { vlan: headers.vlan, tunnel: headers.tunnel, depth: fragment.depth, ..Walk::default() };
         let found = walk.transport(headers, Part { bytes: &bytes, wire: length });
         match walk.fragment {
             // A fragmented packet in a tunnel whose packets were fragmented too. Each level is one deeper.
             Some(inner) => self.add(inner),
-            None => Some(decoded(found)),
+            None => Some((decoded(found), walk.payload.to_vec())),
         }
     }
 

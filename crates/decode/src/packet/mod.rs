@@ -197,6 +197,13 @@ pub fn decode(link: u16, frame: &[u8], original: u32) -> Decoded {
     decoded(Walk::default().link(link, whole(frame, original)))
 }
 
+/// The same, with what was captured of the payload behind the transport header.
+pub fn decode_payload(link: u16, frame: &[u8], original: u32) -> (Decoded, &[u8]) {
+    let mut walk = Walk::default();
+    let found = walk.link(link, whole(frame, original));
+    (decoded(found), walk.payload)
+}
+
 /// A frame as the stretch that it is. What was captured was on the wire too.
 fn whole(frame: &[u8], original: u32) -> Part<'_> {
     Part { bytes: frame, wire: original.max(u32::try_from(frame.len()).unwrap_or(u32::MAX)) }

@@ -42,6 +42,7 @@ impl<'a> Walk<'a> {
             h.trouble = Some(Trouble::Malformed);
         }
         h.tcp = Some(tcp);
+        self.payload = part.after(length).bytes;
         Ok(h)
     }
 
@@ -63,6 +64,7 @@ impl<'a> Walk<'a> {
         h.length_known = true;
         let body = part.after(8);
         h.payload = body.wire;
+        self.payload = body.bytes;
         if let Some(kind) = tunnel::by_port([h.src_port, h.dst_port])
             && !h.fragment
         {

@@ -16,6 +16,8 @@ pub(super) struct Walk<'a> {
     pub(super) tunnel: Option<Tunnel>,
     /// The fragment that ended the walk.
     pub(super) fragment: Option<Fragment<'a>>,
+    /// What was captured behind the innermost transport header.
+    pub(super) payload: &'a [u8],
     /// Headers passed.
     pub(super) depth: u8,
 }

@@ -50,6 +50,11 @@ impl Connection {
         self.client.or_else(|| detector.protocol().map(|_| if detector.flipped() { Way::Back } else { Way::Forward }))
     }
 
+    /// Whether it said all that it will say: it was reset, or both ways were closed.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// Bytes that belong to no message that could be read.
     pub fn unread(&self) -> u64 {
         self.detector.as_ref().map_or(0, Detector::unread)

@@ -24,7 +24,7 @@ pub enum Verdict {
 pub type Probe = fn(from: Side, bytes: &[u8]) -> Verdict;
 
 /// A dissector that may go from thread to thread.
-pub type AnyDissector = Box<dyn Dissector + Send>;
+pub type AnyDissector = Box<dyn Dissector + Send + Sync>;
 
 /// What detection knows of a protocol.
 pub struct Entry {
@@ -277,6 +277,11 @@ impl Dissector for Detector {
             return dissector.gap(side, at, len, out);
         }
         if self.given_up {
+            return;
+        }
+        // Before the first byte a gap is no news: the connection is met in its midst.
+        if self.kept == 0 {
+            self.opening.midway = true;
             return;
         }
         self.keep(Event::Gap(from, at, len));

@@ -2,8 +2,8 @@ use super::*;
 use coldcase_decode::packet::{Headers, TCP, Tcp};
 use std::net::IpAddr;
 
-fn packet(tap: &Tap, time: i64, original: u32, decoded: Decoded) -> Packet {
-    Packet { row: 0, frame: tap.packets + 1, time, original, decoded, fragment: None }
+fn packet(tap: &Tap, time: i64, original: u32, decoded: Decoded) -> Packet<'static> {
+    Packet { row: 0, frame: tap.packets + 1, time, original, decoded, data: Default::default(), fragment: None }
 }
 
 fn segment(from: (&str, u16), to: (&str, u16), flags: u8, seq: u32) -> Decoded {
