@@ -141,6 +141,15 @@ impl Exchanges {
         self.open.push_back(exchange);
     }
 
+    /// Whether what a side says next begins a message: the client's last request was answered, or the server did not
+    /// begin to answer.
+    pub(super) fn expects(&self, from: Side) -> bool {
+        match from {
+            Side::Client => self.open.back().is_some_and(|e| e.answered && !e.sent),
+            Side::Server => self.current().is_some_and(|e| e.request.first.is_none()),
+        }
+    }
+
     /// The newest request is whole.
     pub(super) fn sent(&mut self) {
         if let Some(exchange) = self.open.back_mut().filter(|e| !e.sent) {
