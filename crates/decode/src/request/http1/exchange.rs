@@ -77,7 +77,7 @@ impl Exchange {
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
     open: VecDeque<Exchange>,
-    /// The client sent a request before the answer to the one before began.
+    /// The client sent a request before the answer to the one before began, and not all are answered since.
     pipelined: bool,
     /// Answers were lost, so that those which come may be others'.
     doubtful: bool,
@@ -127,7 +127,8 @@ impl Exchanges {
         self.hand_out(out);
         self.orphan = None;
         if self.current().is_some_and(|e| e.request.first.is_none()) {
-            self.pipelined = true;
+            // A gap is told of when a packet behind it comes: that may be before the answers that came in between.
+            self.pipelined |= !exchange.request.detail.is_empty();
         } else if lost && !self.pipelined && self.current().is_some() {
             // The client waited for the answers before, so what was seen of this one is all of it.
             self.answered(None, out);
@@ -265,9 +266,9 @@ impl Exchanges {
     pub(super) fn hand_out(&mut self, out: &mut Vec<Request>) {
         while self.open.front().is_some_and(|e| e.sent && e.answered) {
             out.extend(self.open.pop_front().map(|e| e.request));
-        }
-        if self.open.is_empty() {
-            self.doubtful = false;
+            if self.open.is_empty() {
+                (self.doubtful, self.pipelined) = (false, false);
+            }
         }
     }
 
