@@ -76,7 +76,8 @@ impl Connection {
         if self.ended {
             return;
         }
-        self.run(out, Reassembly::flush);
+        let newest = self.newest;
+        self.run(out, |reassembly, sink| reassembly.flush(newest, sink));
         self.ended = true;
         let how = if how == End::Capture && self.reassembly.half_ended() { End::Closed } else { how };
         if let Some(detector) = &mut self.detector {

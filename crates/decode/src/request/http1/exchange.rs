@@ -126,11 +126,14 @@ impl Exchanges {
         self.sent_unknown();
         self.hand_out(out);
         self.orphan = None;
-        if self.current().is_some_and(|e| e.request.first.is_none()) {
+        let known = |e: &Exchange| !e.request.detail.is_empty();
+        let (begun, before) = self.current().map_or((false, false), |e| (e.request.first.is_some(), known(e)));
+        if !begun && before {
             // A gap is told of when a packet behind it comes: that may be before the answers that came in between.
-            self.pipelined |= !exchange.request.detail.is_empty();
+            self.pipelined |= known(&exchange);
         } else if lost && !self.pipelined && self.current().is_some() {
-            // The client waited for the answers before, so what was seen of this one is all of it.
+            // The client waited for the answers before. What was seen of this one is all of it; and that to a request
+            // in a gap is in one as well.
             self.answered(None, out);
         }
         if self.open.len() >= OPEN

@@ -214,11 +214,11 @@ impl Half {
         self.hand_out(gap.at, gap.end.saturating_sub(self.next), &[], sink);
     }
 
-    /// Nothing more will come: what is missing before FIN is a gap.
-    pub(super) fn flush(&mut self, sink: &mut Sink<'_>) {
-        if let Some((end, at)) = self.fin
-            && end > self.next
-        {
+    /// Nothing more will come: what is missing before FIN, or was acknowledged, is a gap.
+    pub(super) fn flush(&mut self, now: Stamp, sink: &mut Sink<'_>) {
+        // A FIN that was not seen is acknowledged like a byte.
+        let (end, at) = self.fin.unwrap_or((self.acked.saturating_sub(1), now));
+        if end > self.next && self.seq.is_some() {
             self.hand_out(at, end - self.next, &[], sink);
         }
         self.finish(sink);

@@ -122,7 +122,7 @@ impl Reassembly {
             other.acknowledge(ack);
         }
         if s.rst {
-            return self.flush(sink);
+            return self.flush(s.at, sink);
         }
         if let Some((from, end)) = this.place(s) {
             let met = s.ack.is_none_or(|ack| other.has(ack));
@@ -136,11 +136,11 @@ impl Reassembly {
         self.pump(s.at, false, sink);
     }
 
-    /// Nothing more will come: hands out all that is held, with the gaps between.
-    pub fn flush(&mut self, sink: &mut Sink<'_>) {
-        self.pump(Stamp::default(), true, sink);
+    /// Nothing more will come: hands out all that is held, with the gaps between. `now` is the newest stamp.
+    pub fn flush(&mut self, now: Stamp, sink: &mut Sink<'_>) {
+        self.pump(now, true, sink);
         for way in [Way::Forward, Way::Back] {
-            self.halves[way.index()].flush(&mut |piece| sink(way, piece));
+            self.halves[way.index()].flush(now, &mut |piece| sink(way, piece));
         }
     }
 

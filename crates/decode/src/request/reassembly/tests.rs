@@ -77,7 +77,7 @@ impl Seen {
     }
 
     fn flushed(&mut self) -> &str {
-        self.run(|both, _, sink| both.flush(sink));
+        self.run(|both, now, sink| both.flush(now, sink));
         &self.text
     }
 }
@@ -152,6 +152,9 @@ fn cut_segments_and_the_end_of_the_capture_leave_gaps() {
     assert_eq!(s.text, "ab[998][10]");
     s.segment(1050, 0, b"", true);
     assert_eq!(s.flushed(), "ab[998][10][10]z[28].");
+    // What was acknowledged and never seen; the last of it is FIN.
+    let mut s = Seen::opened(0);
+    assert_eq!(s.data(1, "a").acked(12).flushed(), "a[9]");
 }
 
 #[test]
