@@ -88,19 +88,16 @@ impl Half {
 
     /// The other side has all before `ack`.
     pub(super) fn acknowledge(&mut self, ack: u32) {
-        let Some(seq) = self.seq else {
+        if self.seq.is_none() {
             self.early = Some(ack);
-            return;
-        };
-        let ahead = ack.wrapping_sub(seq) as i32;
-        if (1..=AHEAD).contains(&ahead) {
-            self.acked = self.acked.max(self.next + ahead as u64);
+        } else if let Some(position) = self.position(ack) {
+            self.acked = self.acked.max(position);
         }
     }
 
     /// Whether all before `ack` was handed out, as far as that is believed.
     pub(super) fn has(&self, ack: u32) -> bool {
-        self.seq.is_none_or(|seq| !(1..=AHEAD).contains(&(ack.wrapping_sub(seq) as i32)))
+        self.position(ack).is_none()
     }
 
     /// The positions of a segment's payload. `None` where nothing of it is new.
@@ -196,17 +193,28 @@ impl Half {
 
     /// The hole that is next, if it will not be filled: the receiver has its bytes, too much is held behind it, or
     /// (with `all`) nothing more comes. Where nothing behind it was seen, its bytes may still come, as packets of the
-    /// two ways are not always captured in their order; but not once the receiver `speaks`, having them.
-    pub(super) fn gap(&self, now: Stamp, speaks: bool, all: bool) -> Option<Gap> {
+    /// two ways are not always captured in their order; but not once the receiver speaks. The gap is no longer than what
+    /// the `receiver` had when it said what is held of it.
+    pub(super) fn gap(&self, now: Stamp, receiver: &Half, all: bool) -> Option<Gap> {
+        let says = receiver.held.first_key_value().and_then(|(_, held)| held.ack);
+        let had = says.and_then(|ack| self.position(ack)).unwrap_or(u64::MAX);
         match self.held.first_key_value() {
             Some((&start, _)) if start <= self.next => None,
             Some((&start, held)) if start <= self.acked || self.cost > HELD || all => {
-                Some(Gap { end: start, at: held.at })
+                Some(Gap { end: start.min(had), at: held.at })
             }
             // One byte alone is a FIN or a keep-alive that was lost.
-            _ if speaks && self.acked > self.next + 1 => Some(Gap { end: self.acked, at: now }),
+            _ if receiver.ready().is_some() && self.acked > self.next + 1 => {
+                Some(Gap { end: self.acked.min(had), at: now })
+            }
             _ => None,
         }
+    }
+
+    /// The position of an acknowledgment of bytes that were not handed out.
+    fn position(&self, ack: u32) -> Option<u64> {
+        let ahead = ack.wrapping_sub(self.seq?) as i32;
+        (1..=AHEAD).contains(&ahead).then(|| self.next + ahead as u64)
     }
 
     /// Gives up a hole.

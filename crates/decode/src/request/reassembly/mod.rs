@@ -170,7 +170,7 @@ impl Reassembly {
         if let Some(way) = met.min_by_key(|&way| half(way).ready().map(|held| held.at)) {
             return Some((way, None));
         }
-        let gap = ways.into_iter().find_map(|way| Some((way, Some(half(way).gap(now, ready(&way.other()), all)?))));
+        let gap = ways.into_iter().find_map(|way| Some((way, Some(half(way).gap(now, half(way.other()), all)?))));
         gap.or_else(|| ways.into_iter().find(ready).map(|way| (way, None)))
     }
 }

@@ -143,6 +143,11 @@ fn what_both_sides_said_comes_in_the_order_of_cause() {
     assert_eq!(s.text, "a(A)");
     s.says(Back, BACK + 3, 6, "C");
     assert_eq!(s.text, "a(A)[3]([2])c(C)");
+    // Two answers are lost: each has its place.
+    let mut s = Seen::opened(0);
+    s.says(Forward, 1, BACK, "a").says(Forward, 3, BACK + 5, "c").says(Forward, 4, BACK + 9, "d");
+    s.says(Back, BACK + 9, 5, "D");
+    assert_eq!(s.text, "a([5])[1]c([4])d(D)");
 }
 
 #[test]
