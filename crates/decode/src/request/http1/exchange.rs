@@ -77,7 +77,7 @@ impl Exchange {
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
     open: VecDeque<Exchange>,
-    /// The client sent a request before the answer to the one before began.
+    /// The client sent a request before the answer to the one before began, and not all are answered since.
     pipelined: bool,
     /// Answers were lost, so that those which come may be others'.
     doubtful: bool,
@@ -126,10 +126,14 @@ impl Exchanges {
         self.sent_unknown();
         self.hand_out(out);
         self.orphan = None;
-        if self.current().is_some_and(|e| e.request.first.is_none()) {
-            self.pipelined = true;
+        let known = |e: &Exchange| !e.request.detail.is_empty();
+        let (begun, before) = self.current().map_or((false, false), |e| (e.request.first.is_some(), known(e)));
+        if !begun && before {
+            // A gap is told of when a packet behind it comes: that may be before the answers that came in between.
+            self.pipelined |= known(&exchange);
         } else if lost && !self.pipelined && self.current().is_some() {
-            // The client waited for the answers before, so what was seen of this one is all of it.
+            // The client waited for the answers before. What was seen of this one is all of it; and that to a request
+            // in a gap is in one as well.
             self.answered(None, out);
         }
         if self.open.len() >= OPEN
@@ -139,6 +143,15 @@ impl Exchanges {
             out.push(oldest.request);
         }
         self.open.push_back(exchange);
+    }
+
+    /// Whether what a side says next begins a message: the client's last request was answered, or the server did not
+    /// begin to answer.
+    pub(super) fn expects(&self, from: Side) -> bool {
+        match from {
+            Side::Client => self.open.back().is_some_and(|e| e.answered && !e.sent),
+            Side::Server => self.current().is_some_and(|e| e.request.first.is_none()),
+        }
     }
 
     /// The newest request is whole.
@@ -256,9 +269,9 @@ impl Exchanges {
     pub(super) fn hand_out(&mut self, out: &mut Vec<Request>) {
         while self.open.front().is_some_and(|e| e.sent && e.answered) {
             out.extend(self.open.pop_front().map(|e| e.request));
-        }
-        if self.open.is_empty() {
-            self.doubtful = false;
+            if self.open.is_empty() {
+                (self.doubtful, self.pipelined) = (false, false);
+            }
         }
     }
 

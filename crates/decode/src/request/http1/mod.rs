@@ -58,6 +58,8 @@ pub struct Http1 {
     readers: [Reader; 2],
     open: Exchanges,
     opening: Opening,
+    /// Bytes that are missing behind the head that is being read.
+    cut: Option<(Stamp, u64)>,
     /// What the connection became.
     after: Option<AnyDissector>,
     unread: u64,
@@ -68,7 +70,7 @@ impl Http1 {
     pub fn new(opening: Opening) -> Http1 {
         let phase = if opening.midway { Phase::Lost } else { Phase::Head };
         let reader = || Reader { buffer: Buffer::default(), phase, scanned: 0, gap: 0 };
-        Http1 { readers: [reader(), reader()], open: Exchanges::default(), opening, after: None, unread: 0 }
+        Http1 { readers: [reader(), reader()], open: Exchanges::default(), opening, cut: None, after: None, unread: 0 }
     }
 
     /// Reads what is there.
@@ -110,6 +112,15 @@ impl Http1 {
             self.unread += n as u64;
         }
         Some(stamps)
+    }
+
+    /// Takes the `n` bytes of a head, and what is missing behind it.
+    fn consume_head(&mut self, from: Side, n: usize) {
+        self.consume(from, n);
+        if let Some((at, len)) = self.cut.take() {
+            self.open.add(from, (at, at), len);
+            self.open.mark(from);
+        }
     }
 
     fn done(&mut self, from: Side, out: &mut Vec<Request>) {
@@ -233,7 +244,7 @@ impl Http1 {
         let Some(start) = self.readers[0].buffer.stamp(0) else { return };
         let lost = self.readers[1].phase == Phase::Lost;
         self.open.asked(Exchange::of(head, start), lost, out);
-        self.consume(Side::Client, len);
+        self.consume_head(Side::Client, len);
         match head.body {
             Body::Unstated | Body::Length(0) => self.done(Side::Client, out),
             Body::Length(n) => self.readers[0].phase = Phase::Length(n),
@@ -247,7 +258,7 @@ impl Http1 {
         let Some(start) = self.readers[1].buffer.stamp(0) else { return };
         let midway = if self.opening.midway { missing::START } else { 0 };
         let (bodiless, connect) = self.open.begins_answer(head.status, start, midway, out);
-        self.consume(Side::Server, len);
+        self.consume_head(Side::Server, len);
         let switches = head.status == 101 || (connect && (200..300).contains(&head.status));
         if switches {
             return self.switch(head.upgrade, out);
@@ -305,7 +316,7 @@ impl Http1 {
                 }
             }
         }
-        self.consume(from, left.len());
+        self.consume_head(from, left.len());
     }
 
     /// Looks for the next head.
@@ -331,6 +342,18 @@ impl Http1 {
                 }
                 false
             }
+        }
+    }
+
+    /// A gap where it is not known what is being said. It is of the exchange that is open, or else hides another.
+    fn gap_while_lost(&mut self, from: Side, at: Stamp, len: u64, out: &mut Vec<Request>) {
+        // What was looked at before the gap can not go on behind it.
+        let waiting = self.readers[from.index()].buffer.left().len();
+        self.consume(from, waiting);
+        if self.open.expects(from) {
+            self.gap_at_head(from, at, len, out);
+        } else if self.open.add(from, (at, at), len) {
+            self.open.mark(from);
         }
     }
 
@@ -379,7 +402,8 @@ impl Dissector for Http1 {
             }
             Phase::Length(left) => left.min(len),
             Phase::Chunk(left) if len < left => len,
-            Phase::UntilClose | Phase::Lost => len,
+            Phase::Lost => return self.gap_while_lost(from, at, len, out),
+            Phase::UntilClose => len,
             _ => 0,
         };
         if inside > 0 {
@@ -390,11 +414,6 @@ impl Dissector for Http1 {
                 Phase::Chunk(left) => *left -= inside,
                 Phase::Length(left) if inside < *left => *left -= inside,
                 Phase::Length(_) => self.done(from, out),
-                // What was looked at before the gap can not go on behind it.
-                Phase::Lost => {
-                    let waiting = reader.buffer.left().len();
-                    self.consume(from, waiting);
-                }
                 _ => {}
             }
         }
@@ -406,9 +425,8 @@ impl Dissector for Http1 {
         match reader.phase {
             Phase::Head if reader.buffer.left().is_empty() => self.gap_at_head(from, at, rest, out),
             Phase::Head => {
+                self.cut = Some((at, rest));
                 self.cut_head(from, out);
-                self.open.add(from, (at, at), rest);
-                self.open.mark(from);
                 self.lose(from);
             }
             _ => {

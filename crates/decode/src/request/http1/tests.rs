@@ -226,3 +226,24 @@ fn endless_heads_and_very_many_requests_stay_bounded() {
     http.end(End::Capture, at(1), &mut out);
     assert_eq!(out.len(), 5001);
 }
+
+#[test]
+fn losses_one_after_another_shift_nothing() {
+    let request = |n: usize| format!("GET /{} HTTP/1.1\r\n\r\n", ["a", "b", "c", "d"][n]);
+    let answer = "HTTP/1.1 204 No\r\n\r\n";
+    let (a, b, c, d) = (request(0), request(1), request(2), request(3));
+    let lost_answers = [(">", a.as_str()), ("_", "19"), (">", &b), ("_", "19"), (">", &c), ("<", answer)];
+    assert_eq!(
+        brief(&talk(false, &lost_answers, End::Capture)),
+        ["GET /a  Unfinished 4", "GET /b  Unfinished 4", "GET /c 204 Ok 0"]
+    );
+    let lost_requests = [("-", "20"), ("<", answer), ("-", "20"), ("<", answer), (">", &d), ("<", answer)];
+    assert_eq!(brief(&talk(false, &lost_requests, End::Capture)), ["? 204 Ok 2", "? 204 Ok 2", "GET /d 204 Ok 0"]);
+}
+
+#[test]
+fn a_cut_head_of_an_answer_without_body_counts_what_is_cut() {
+    let said = [(">", "HEAD /a HTTP/1.1\r\n\r\n"), ("<", "HTTP/1.1 200 OK\r\nSer"), ("_", "100")];
+    let out = talk(false, &said, End::Capture);
+    assert_eq!((brief(&out), out[0].response_bytes), (vec!["HEAD /a 200 Ok 4".to_owned()], 120));
+}

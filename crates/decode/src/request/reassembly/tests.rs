@@ -1,69 +1,88 @@
 #![allow(clippy::unwrap_used)]
 
+use super::half::PIECE;
 use super::*;
 
 fn at(n: i64) -> Stamp {
     Stamp { time: n, packet: n as u64 }
 }
 
-/// A half, and what came out of it as text: bytes, `[n]` a gap, `.` the end; each with its stamp where that is asked.
+/// A connection, and what came out of it as text: bytes (those of the way back in parentheses), `[n]` a gap, `.` an
+/// end; and the stamps of the bytes.
 struct Seen {
-    half: Half,
+    both: Reassembly,
     text: String,
     stamps: Vec<i64>,
     now: i64,
 }
 
+const BACK: u32 = 5000;
+
 impl Seen {
-    /// A stream whose first byte has the number `isn + 1`.
+    /// A stream whose first byte has the number `isn + 1`; the other one begins with `BACK`.
     fn opened(isn: u32) -> Seen {
         let mut seen = Seen::midway();
-        seen.half.syn(isn);
+        seen.both.halves[0].syn(isn);
+        seen.both.halves[1].syn(BACK - 1);
         seen
     }
 
     fn midway() -> Seen {
-        Seen { half: Half::default(), text: String::new(), stamps: Vec::new(), now: 0 }
+        Seen { both: Reassembly::default(), text: String::new(), stamps: Vec::new(), now: 0 }
     }
 
-    fn run(&mut self, work: impl FnOnce(&mut Half, Stamp, &mut Sink<'_>)) -> &mut Seen {
-        let Seen { half, text, stamps, now } = self;
-        work(half, at(*now), &mut |piece| match piece {
-            Piece::Bytes(at, bytes) => {
-                text.push_str(&String::from_utf8_lossy(bytes));
-                stamps.push(at.time);
+    fn run(&mut self, work: impl FnOnce(&mut Reassembly, Stamp, &mut Sink<'_>)) -> &mut Seen {
+        let Seen { both, text, stamps, now } = self;
+        work(both, at(*now), &mut |way, piece| {
+            let mut said = match piece {
+                Piece::Bytes(at, bytes) => {
+                    stamps.push(at.time);
+                    String::from_utf8_lossy(bytes).into_owned()
+                }
+                Piece::Gap(_, n) => format!("[{n}]"),
+                Piece::Fin(_) => ".".to_owned(),
+            };
+            if way == Way::Back {
+                said = format!("({said})");
             }
-            Piece::Gap(_, n) => text.push_str(&format!("[{n}]")),
-            Piece::Fin(_) => text.push('.'),
+            text.push_str(&said);
         });
         self.now += 1;
         self
     }
 
-    fn segment(&mut self, seq: u32, len: usize, data: &[u8], fin: bool) -> &mut Seen {
-        self.run(|half, at, sink| {
-            let s =
-                Segment { way: Way::Forward, at, seq, ack: None, syn: false, fin, rst: false, len: len as u32, data };
-            half.segment(&s, sink);
+    fn any(&mut self, way: Way, seq: u32, ack: Option<u32>, len: usize, data: &[u8], fin: bool) -> &mut Seen {
+        self.run(|both, at, sink| {
+            let len = len as u32;
+            both.segment(&Segment { way, at, seq, ack, syn: false, fin, rst: false, len, data }, sink);
         })
+    }
+
+    fn segment(&mut self, seq: u32, len: usize, data: &[u8], fin: bool) -> &mut Seen {
+        self.any(Way::Forward, seq, None, len, data, fin)
     }
 
     fn data(&mut self, seq: u32, data: &str) -> &mut Seen {
         self.segment(seq, data.len(), data.as_bytes(), false)
     }
 
-    fn acked(&mut self, ack: u32, all: bool) -> &mut Seen {
-        self.run(|half, at, sink| {
-            half.ack(ack);
-            half.settle(at, all, sink);
-        })
+    /// An acknowledgment without data.
+    fn acked(&mut self, ack: u32) -> &mut Seen {
+        self.any(Way::Back, BACK, Some(ack), 0, b"", false)
+    }
+
+    /// Data with an acknowledgment.
+    fn says(&mut self, way: Way, seq: u32, ack: u32, data: &str) -> &mut Seen {
+        self.any(way, seq, Some(ack), data.len(), data.as_bytes(), false)
     }
 
     fn flushed(&mut self) -> &str {
-        self.run(|half, _, sink| half.flush(sink));
+        self.run(|both, now, sink| both.flush(now, sink));
         &self.text
     }
 }
+
+use Way::{Back, Forward};
 
 #[test]
 fn what_comes_late_twice_or_over_the_wrap_is_put_in_order() {
@@ -92,20 +111,43 @@ fn of_overlapping_copies_the_first_stays() {
 #[test]
 fn a_loss_of_the_capture_is_concluded_from_the_acknowledgment() {
     let mut s = Seen::opened(0);
-    s.data(1, "ab").data(5, "ef").acked(3, false);
+    s.data(1, "ab").data(5, "ef").acked(3);
     assert_eq!(s.text, "ab");
-    s.acked(7, false);
+    s.acked(7);
     assert_eq!(s.text, "ab[2]ef");
     // Nothing behind the hole: only when the other side goes on.
-    s.acked(20, false);
+    s.acked(20);
     assert_eq!(s.text, "ab[2]ef");
-    s.acked(20, true);
-    assert_eq!(s.text, "ab[2]ef[13]");
+    s.says(Back, BACK, 20, "yes");
+    assert_eq!(s.text, "ab[2]ef[13](yes)");
     s.data(9, "late").data(20, "go");
-    assert_eq!(s.text, "ab[2]ef[13]go");
+    assert_eq!(s.text, "ab[2]ef[13](yes)go");
     // One byte is a FIN or a keep-alive.
-    s.acked(23, true).data(22, "on");
-    assert_eq!(s.text, "ab[2]ef[13]goon");
+    s.says(Back, BACK + 3, 23, "so").data(22, "on");
+    assert_eq!(s.text, "ab[2]ef[13](yes)go(so)on");
+}
+
+#[test]
+fn what_both_sides_said_comes_in_the_order_of_cause() {
+    // The answer was captured before the request, as happens between queues of a card.
+    let mut s = Seen::opened(0);
+    s.acked(4).data(1, "ask").says(Back, BACK, 4, "answer");
+    assert_eq!(s.text, "ask(answer)");
+    // The answer to `a` and the request `b` are lost; what was said before tells whose turn it was.
+    let mut s = Seen::opened(0);
+    s.says(Forward, 1, BACK, "a").says(Back, BACK + 1, 3, "B").says(Forward, 3, BACK + 2, "c");
+    assert_eq!(s.text, "a([1])[1](B)c");
+    // The request `b` and the answer to it are lost.
+    let mut s = Seen::opened(0);
+    s.says(Forward, 1, BACK, "a").says(Back, BACK, 2, "A").says(Forward, 5, BACK + 3, "c");
+    assert_eq!(s.text, "a(A)");
+    s.says(Back, BACK + 3, 6, "C");
+    assert_eq!(s.text, "a(A)[3]([2])c(C)");
+    // Two answers are lost: each has its place.
+    let mut s = Seen::opened(0);
+    s.says(Forward, 1, BACK, "a").says(Forward, 3, BACK + 5, "c").says(Forward, 4, BACK + 9, "d");
+    s.says(Back, BACK + 9, 5, "D");
+    assert_eq!(s.text, "a([5])[1]c([4])d(D)");
 }
 
 #[test]
@@ -115,6 +157,9 @@ fn cut_segments_and_the_end_of_the_capture_leave_gaps() {
     assert_eq!(s.text, "ab[998][10]");
     s.segment(1050, 0, b"", true);
     assert_eq!(s.flushed(), "ab[998][10][10]z[28].");
+    // What was acknowledged and never seen; the last of it is FIN.
+    let mut s = Seen::opened(0);
+    assert_eq!(s.data(1, "a").acked(12).flushed(), "a[9]");
 }
 
 #[test]
@@ -124,12 +169,12 @@ fn what_is_held_back_is_bounded() {
     for n in 0..5000u32 {
         s.data(2 + n * 1000, &piece);
     }
-    assert!(s.half.cost <= HELD);
+    assert!(s.both.halves[0].cost <= HELD);
     assert!(s.text.starts_with("[1]x"));
     let mut s = Seen::opened(0);
     for n in 0..100_000u32 {
         s.data(2 + n * 2, "x");
-        assert!(s.half.held.len() <= HELD / PIECE);
+        assert!(s.both.halves[0].held.len() <= HELD / PIECE);
     }
 }
 
@@ -137,11 +182,11 @@ fn what_is_held_back_is_bounded() {
 fn a_stream_met_in_its_midst_begins_with_what_is_sent_next() {
     // A keep-alive is not data.
     let mut s = Seen::midway();
-    s.acked(100, false).segment(99, 1, b"\0", false).data(100, "ab");
+    s.acked(100).segment(99, 1, b"\0", false).data(100, "ab");
     assert_eq!(s.text, "ab");
     // The receiver's acknowledgment tells that something is to come before.
     let mut s = Seen::midway();
-    s.acked(100, false).data(102, "cd").data(100, "ab");
+    s.acked(100).data(102, "cd").data(100, "ab");
     assert_eq!(s.text, "abcd");
     let mut s = Seen::midway();
     s.data(102, "cd").data(100, "ab").data(104, "ef");
@@ -151,7 +196,7 @@ fn a_stream_met_in_its_midst_begins_with_what_is_sent_next() {
 #[test]
 fn stray_segments_are_left_out() {
     let mut s = Seen::opened(0);
-    s.data(1, "ab").data(0x7000_0000, "far").data(0x9000_0000, "farther").acked(0x6000_0000, true).data(3, "cd");
+    s.data(1, "ab").data(0x7000_0000, "far").data(0x9000_0000, "farther").acked(0x6000_0000).data(3, "cd");
     assert_eq!(s.flushed(), "abcd");
-    assert!(s.half.reopened_by(7) && !s.half.reopened_by(0));
+    assert!(s.both.halves[0].reopened_by(7) && !s.both.halves[0].reopened_by(0));
 }
