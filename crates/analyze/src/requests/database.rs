@@ -27,7 +27,7 @@ fn end(r: &SeenRequest, c: &Connection) -> i64 {
 }
 
 /// Requests to databases by connection, each connection's in order, with their indices.
-fn by_connection<'a>(requests: &'a [SeenRequest]) -> BTreeMap<usize, Vec<(usize, &'a SeenRequest)>> {
+fn by_connection(requests: &[SeenRequest]) -> BTreeMap<usize, Vec<(usize, &SeenRequest)>> {
     let mut out = BTreeMap::<usize, Vec<(usize, &SeenRequest)>>::new();
     for (at, r) in requests.iter().enumerate().filter(|(_, r)| DATABASES.contains(&r.protocol.as_str())) {
         out.entry(r.connection).or_default().push((at, r));

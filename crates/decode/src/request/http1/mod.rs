@@ -93,7 +93,7 @@ impl Http1 {
         let Some(after) = &mut self.after else { return };
         let mut newest = Stamp::default();
         for (reader, side) in self.readers.iter_mut().zip([Side::Client, Side::Server]) {
-            while let Some((at, len)) = reader.buffer.piece().map(|(at, bytes)| (at, bytes.len())) {
+            while let Some((at, len)) = reader.buffer.piece() {
                 after.bytes(side, at, &reader.buffer.left()[..len], out);
                 reader.buffer.take(len);
                 newest = newest.max(at);

@@ -166,7 +166,7 @@ impl Http2 {
     /// Bytes of a frame whose payload is not kept.
     fn pass(&mut self, from: Side, mut passing: Passing, out: &mut Vec<Request>) -> bool {
         let reader = &mut self.readers[from.index()];
-        let Some((at, len)) = reader.buffer.piece().map(|(at, bytes)| (at, bytes.len())) else { return false };
+        let Some((at, len)) = reader.buffer.piece() else { return false };
         let n = passing.left.min(len as u64);
         let body = n.min(passing.left - passing.padding) as usize;
         if passing.frame.kind == frame::DATA
