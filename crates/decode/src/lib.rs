@@ -9,3 +9,4 @@ pub mod packet;
 pub mod pcapng;
 pub mod prometheus;
 pub mod request;
+pub mod tcp;

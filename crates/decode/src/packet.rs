@@ -96,8 +96,37 @@ pub struct Tcp {
     pub mss: Option<u16>,
     /// Timestamp option: value and echo.
     pub timestamps: Option<(u32, u32)>,
-    /// Whether the segment carries SACK blocks.
-    pub sack: bool,
+    /// SACK blocks.
+    pub sack: Sack,
+    /// MPTCP options, a bit for each subtype from 0 (`MP_CAPABLE`) to 7 (`MP_FASTCLOSE`).
+    pub mptcp: u8,
+}
+
+/// The blocks of a SACK option (RFC 2018): at most four fit into a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sack {
+    blocks: [(u32, u32); 4],
+    count: u8,
+}
+
+impl Sack {
+    /// The blocks: first number, and the number after the last.
+    pub fn blocks(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.blocks.iter().take(usize::from(self.count)).copied()
+    }
+
+    /// Adds a block; a fifth has no room.
+    pub fn push(&mut self, left: u32, right: u32) {
+        if let Some(place) = self.blocks.get_mut(usize::from(self.count)) {
+            *place = (left, right);
+            self.count += 1;
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
 }
 
 #[allow(missing_docs)] // the names are those of RFC 9293
@@ -273,7 +302,10 @@ fn tcp_fields(tcp: &etherparse::TcpSlice<'_>) -> Tcp {
                 Ok(TcpOptionElement::WindowScale(n)) => out.window_scale = Some(n),
                 Ok(TcpOptionElement::MaximumSegmentSize(n)) => out.mss = Some(n),
                 Ok(TcpOptionElement::Timestamp(value, echo)) => out.timestamps = Some((value, echo)),
-                Ok(TcpOptionElement::SelectiveAcknowledgement(..)) => out.sack = true,
+                Ok(TcpOptionElement::SelectiveAcknowledgement(first, rest)) => {
+                    out.sack = Sack::default();
+                    std::iter::once(first).chain(rest.into_iter().flatten()).for_each(|b| out.sack.push(b.0, b.1));
+                }
                 Ok(_) => {}
                 Err(_) => break,
             }
