@@ -1,7 +1,7 @@
 //! Round trips of a connection: exact while they are few, then in buckets of less than one percent.
 
 /// Round trips kept one by one.
-const EXACT: usize = 1024;
+const EXACT: usize = 8192;
 /// Buckets in each doubling: so a value is off by less than 1/128.
 const STEPS: u32 = 128;
 
@@ -40,7 +40,7 @@ impl RoundTrips {
     }
 
     /// The value below which `percent` of them lie (the one at place count × percent / 100 when sorted); exact up to
-    /// 1,024 of them, then too low by less than one percent.
+    /// 8,192 of them, then too low by less than one percent.
     pub fn quantile(&self, percent: u64) -> Option<i64> {
         let place = (self.count.saturating_mul(percent) / 100).min(self.count.checked_sub(1)?);
         if self.many.is_empty() {
