@@ -64,7 +64,8 @@ fn flows(held: &mut Held<'_>, proto: &str, ours: &[Flow], theirs: &Value) {
     let theirs = theirs.as_array().unwrap();
     held.same(&format!("{proto} flows"), ours.len(), theirs.len());
     for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-        let mut same = |what: &str, ours: String, theirs: String| held.same(&format!("{proto} {i} {what}"), ours, theirs);
+        let mut same =
+            |what: &str, ours: String, theirs: String| held.same(&format!("{proto} {i} {what}"), ours, theirs);
         let end = |a: &str| {
             let ip: std::net::IpAddr = theirs[a].as_str().unwrap().parse().unwrap();
             std::net::SocketAddr::new(ip, number(&theirs[format!("{a}_port")]) as u16).to_string()
@@ -140,17 +141,16 @@ fn each_frame_is_what_tshark_says_or_listed_with_the_reason() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let verdict = std::fs::read(folder.join("pcap-verdicts").join(format!("{name}.json"))).unwrap();
         let verdict: Value = serde_json::from_slice(&verdict).unwrap();
-        let seen = seen::read(&std::fs::read(path).unwrap()).unwrap_or_else(|| Seen {
-            problem: Some("no capture file".to_owned()),
-            ..Seen::default()
-        });
+        let seen = seen::read(&std::fs::read(path).unwrap())
+            .unwrap_or_else(|| Seen { problem: Some("no capture file".to_owned()), ..Seen::default() });
         found.extend(capture(&name, &seen, &verdict));
         flows += seen.tcp.len() + seen.udp.len();
         frames += seen.packets;
         marks += seen.tcp.iter().flat_map(|f| f.frames.values()).map(Vec::len).sum::<usize>();
     }
     eprintln!("{} captures, {frames} frames, {flows} flows, {marks} marks; {} differences", names.len(), found.len());
-    let list = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/interop/DIFFERENCES.md"));
+    let list =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/interop/DIFFERENCES.md"));
     let list = list.unwrap_or_default();
     let listed: Vec<&str> =
         list.lines().filter_map(|l| l.strip_prefix("- `")?.split_once('`').map(|(line, _)| line)).collect();
