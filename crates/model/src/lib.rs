@@ -26,6 +26,7 @@ pub mod quantity;
 pub mod signal;
 pub mod syscall;
 pub mod table;
+mod tcp_facts;
 pub mod text;
 pub mod time;
 

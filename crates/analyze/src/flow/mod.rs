@@ -2,10 +2,12 @@
 
 pub mod capture;
 mod listener;
+mod packets;
 pub(crate) mod recorded;
+mod shard;
 mod socket;
 mod tap;
-mod tcp;
+mod tracked;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -14,8 +16,10 @@ use coldcase_model::Evidence;
 use coldcase_model::analysis::{Connection, Edge, Flow};
 use coldcase_model::entity::Protocol;
 
+pub use packets::Packet;
 pub use socket::KernelSockets;
-pub use tap::{Connected, Tap};
+pub use tap::Tap;
+pub use tracked::Connected;
 
 use crate::quantile::quantile;
 
@@ -130,6 +134,7 @@ impl Parts<'_> {
                 process_b,
                 found_a,
                 found_b,
+                stream: connected.stream,
                 first: connected.first,
                 last: connected.last,
                 packets_ab: connected.packets[0],
@@ -156,7 +161,19 @@ impl Parts<'_> {
             true => (packets, bytes, 0),
             false => (self.tap.packets, self.tap.bytes, self.tap.malformed),
         };
-        Flow { packets, bytes, malformed, connections, edges, ..Flow::default() }
+        let tap = self.tap;
+        Flow {
+            packets,
+            bytes,
+            malformed,
+            malformed_frames: if self.narrow { Vec::new() } else { tap.malformed_frames.clone() },
+            cut: if self.narrow { 0 } else { tap.cut },
+            incomplete_datagrams: if self.narrow { 0 } else { tap.incomplete_datagrams() },
+            folded: tap.folded(),
+            connections,
+            edges,
+            ..Flow::default()
+        }
     }
 }
 
@@ -189,7 +206,14 @@ mod tests {
             tcp: Some(Tcp { flags: Tcp::SYN, ..Tcp::default() }),
             ..Headers::default()
         };
-        tap.push(0, 1_000, 60, &Decoded::Ip(headers));
+        tap.take(vec![Packet {
+            row: 0,
+            frame: tap.packets + 1,
+            time: 1_000,
+            original: 60,
+            decoded: Decoded::Ip(headers),
+            fragment: None,
+        }]);
     }
 
     #[test]

@@ -66,9 +66,8 @@ impl Pcap {
         self.link = self.u32(file, 20) as u16;
         let records = file.get(self.header.unwrap_or(HEADER)..).unwrap_or(&[]);
         // The usual one, unless it makes no sense and another does.
-        self.head = heads.first().copied().unwrap_or(16);
-        self.head =
-            heads.iter().copied().max_by_key(|&h| (self.sense(records, h), h == self.head)).unwrap_or(self.head);
+        let usual = heads.first().copied().unwrap_or(16);
+        self.head = heads.iter().copied().find(|&head| self.makes_sense(records, head)).unwrap_or(usual);
     }
 
     fn u32(&self, bytes: &[u8], at: usize) -> u32 {
@@ -93,21 +92,21 @@ impl Pcap {
         Next::Skip(header)
     }
 
-    /// How many of the first records make sense with headers of this length, but 0 if one does not.
-    fn sense(&self, mut records: &[u8], head: usize) -> usize {
-        for n in 0..PROBED {
+    /// Whether the first records make sense with headers of this length.
+    fn makes_sense(&self, mut records: &[u8], head: usize) -> bool {
+        for _ in 0..PROBED {
             if records.len() < head {
-                return if records.is_empty() { PROBED } else { n };
+                return true;
             }
             let (captured, original) = self.lengths(records);
             // The part of a second tells most: it would be another field.
             let part = i64::from(self.u32(records, 4)) * self.unit;
             if captured > longest(self.link) || captured as u64 > u64::from(original) || part >= 1_000_000_000 {
-                return 0;
+                return false;
             }
-            records = records.get(head + captured..).unwrap_or(&[0]);
+            records = records.get(head + captured..).unwrap_or(&[]);
         }
-        PROBED
+        true
     }
 
     fn lengths(&self, record: &[u8]) -> (usize, u32) {
@@ -141,7 +140,7 @@ mod tests {
     use super::*;
     use crate::capture::Reader;
 
-    /// A file of two packets of three bytes, ten on the wire.
+    /// A file of four packets of 30 bytes, 100 on the wire.
     fn file(magic: u32, big: bool, minor: u16, head: usize) -> Vec<u8> {
         let four = |n: u32| if big { n.to_be_bytes() } else { n.to_le_bytes() };
         let two = |n: u16| if big { n.to_be_bytes() } else { n.to_le_bytes() };
@@ -151,11 +150,11 @@ mod tests {
         if magic & 0xffff_0000 == 0x1c00_0000 {
             out.extend([0; 4]);
         }
-        for i in 0..2 {
-            let lengths = if minor < 3 { [four(10), four(3)] } else { [four(3), four(10)] };
+        for i in 0..4 {
+            let lengths = if minor < 3 { [four(100), four(30)] } else { [four(30), four(100)] };
             out.extend([four(7 + i), four(5), lengths[0], lengths[1]].concat());
             out.resize(out.len() + head - 16, 0xee);
-            out.extend([1, 2, 3]);
+            out.extend([9; 30]);
         }
         out
     }
@@ -179,9 +178,8 @@ mod tests {
 
     #[test]
     fn every_magic_byte_order_and_record_header_gives_the_same_packets() {
-        let packets = |unit: i64| {
-            vec![(7_000_000_000 + 5 * unit, 10, vec![1, 2, 3]), (8_000_000_000 + 5 * unit, 10, vec![1, 2, 3])]
-        };
+        let packet = |second: i64, unit: i64| (second * 1_000_000_000 + 5 * unit, 100, vec![9; 30]);
+        let packets = |unit: i64| (7..11).map(|second| packet(second, unit)).collect::<Vec<_>>();
         for big in [true, false] {
             for (magic, unit, heads) in [
                 (0xa1b2_c3d4, 1_000, vec![16, 24, 20]),

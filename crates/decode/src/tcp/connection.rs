@@ -107,6 +107,11 @@ impl Connection {
         self.first_rtt_shown.then_some(self.first_rtt)
     }
 
+    /// The side that opened it, by its SYN or the other's SYN-ACK.
+    pub fn opener(&self) -> Option<usize> {
+        self.life.opener
+    }
+
     /// What a SYN says before it is analyzed.
     fn open(&mut self, from: usize, tcp: &Tcp, look: &mut Look) {
         if std::mem::take(&mut self.reopens) {

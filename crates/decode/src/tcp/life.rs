@@ -74,6 +74,8 @@ pub(super) struct Life {
     pub(super) payload: [u64; 2],
     pub(super) handshake: bool,
     pub(super) rtt: Option<u64>,
+    /// The side that sent the first SYN, or did not send the first SYN-ACK.
+    pub(super) opener: Option<usize>,
     syn_time: [Option<i64>; 2],
     /// Sides that sent something other than a reset.
     spoke: [bool; 2],
@@ -101,8 +103,14 @@ impl Life {
     pub(super) fn header(&mut self, from: usize, tcp: &Tcp) {
         self.segments[from] += 1;
         match (tcp.has(Tcp::SYN), tcp.has(Tcp::ACK)) {
-            (true, false) => self.syns[from] += 1,
-            (true, true) => self.syn_acks += 1,
+            (true, false) => {
+                self.syns[from] += 1;
+                self.opener.get_or_insert(from);
+            }
+            (true, true) => {
+                self.syn_acks += 1;
+                self.opener.get_or_insert(1 - from);
+            }
             _ => {}
         }
         if tcp.has(Tcp::RST) {

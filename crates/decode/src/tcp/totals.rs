@@ -13,6 +13,8 @@ pub struct Totals {
     pub flags: [u64; Flags::ALL.len()],
     /// Newest SYN to the first ACK after it: `tcp.analysis.initial_rtt`.
     pub initial_rtt: Option<i64>,
+    /// The side that opened the connection, by its SYN or the other's SYN-ACK.
+    pub opener: Option<usize>,
     /// Whether SYN, SYN-ACK and the ACK of both were seen.
     pub handshake: bool,
     /// From the SYN to the ACK that ends the handshake, of whole handshakes only. Nanoseconds.
@@ -54,6 +56,7 @@ impl Totals {
         Totals {
             flags: c.flags,
             initial_rtt: c.initial_rtt(),
+            opener: life.opener,
             handshake: life.handshake,
             rtt: life.rtt,
             ack_rtt: c.round_trips.clone(),
