@@ -6,6 +6,8 @@ use super::{Next, Record, longest};
 const HEADER: usize = 24;
 /// How many records are looked at to tell variants apart that share a magic number.
 const PROBED: usize = 3;
+/// No packet is longer than this on the wire.
+const ABSURD: u32 = 128 << 20;
 
 /// A pcap file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +103,9 @@ impl Pcap {
             let (captured, original) = self.lengths(records);
             // The part of a second tells most: it would be another field.
             let part = i64::from(self.u32(records, 4)) * self.unit;
-            if captured > longest(self.link) || captured as u64 > u64::from(original) || part >= 1_000_000_000 {
+            let lengths =
+                captured <= longest(self.link) && captured as u64 <= u64::from(original) && original <= ABSURD;
+            if !lengths || part >= 1_000_000_000 {
                 return false;
             }
             records = records.get(head + captured..).unwrap_or(&[]);
