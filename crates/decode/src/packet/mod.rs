@@ -213,4 +213,6 @@ fn decoded(found: walk::Found) -> Decoded {
 }
 
 #[cfg(test)]
+mod layers;
+#[cfg(test)]
 mod tests;
