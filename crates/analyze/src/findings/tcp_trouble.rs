@@ -25,7 +25,7 @@ const KINDS: [Kind; 3] = [
     Kind {
         what: "segments sent again",
         edge: |e| e.retransmissions,
-        connection: |t| t.retransmissions.max(t.kernel_retransmissions.unwrap_or(0)),
+        connection: TcpFacts::sent_again,
     },
 ];
 
