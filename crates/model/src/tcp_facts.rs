@@ -43,6 +43,14 @@ pub struct TcpFacts {
     pub more: TcpDetail,
 }
 
+impl TcpFacts {
+    /// Segments that were sent again, by whoever saw most of them: the kernel, the bytes, Wireshark's rules.
+    pub fn sent_again(&self) -> u64 {
+        let seen = self.more.sent_again_ab.segments.saturating_add(self.more.sent_again_ba.segments);
+        self.kernel_retransmissions.unwrap_or(0).max(seen).max(self.retransmissions)
+    }
+}
+
 /// TCP facts beyond the first.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]

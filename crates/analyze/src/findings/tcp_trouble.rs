@@ -22,11 +22,7 @@ struct Kind {
 const KINDS: [Kind; 3] = [
     Kind { what: "resets", edge: |e| e.resets, connection: |t| t.resets },
     Kind { what: "SYNs without an answer", edge: |e| e.unanswered_syns, connection: |t| t.unanswered_syns },
-    Kind {
-        what: "segments sent again",
-        edge: |e| e.retransmissions,
-        connection: |t| t.retransmissions.max(t.kernel_retransmissions.unwrap_or(0)),
-    },
+    Kind { what: "segments sent again", edge: |e| e.retransmissions, connection: TcpFacts::sent_again },
 ];
 
 /// Findings for the services with most resets, unanswered SYNs and retransmissions.

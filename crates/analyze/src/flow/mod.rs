@@ -119,7 +119,7 @@ impl Parts<'_> {
             edge.packets += connected.packets.iter().sum::<u64>();
             edge.bytes += connected.bytes.iter().sum::<u64>();
             if let Some(tcp) = &tcp {
-                edge.retransmissions += tcp.retransmissions.max(tcp.kernel_retransmissions.unwrap_or(0));
+                edge.retransmissions += tcp.sent_again();
                 edge.resets += tcp.resets;
                 edge.unanswered_syns += tcp.unanswered_syns;
                 rtts.extend(tcp.rtt);
