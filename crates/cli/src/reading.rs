@@ -53,6 +53,15 @@ impl Reading {
         Ok(analysis)
     }
 
+    /// The flow of a bundle, or of a capture file of another tool.
+    pub(crate) fn flow(&self, file: &Path, out: &Out) -> Result<Analysis, Failure> {
+        if !coldcase_analyze::flow::capture::is_capture(file) {
+            return self.analyze(file, &[Part::Flow], out);
+        }
+        self.refuse_scope("a capture file")?;
+        coldcase_analyze::analyze_capture(file).map_err(failure)
+    }
+
     /// The same of each bundle in turn, and what could not be read is told on stderr: for verbs whose page has no
     /// place for it.
     pub(crate) fn each(&self, bundles: &[PathBuf], parts: &[Part], out: &Out) -> Result<Vec<Analysis>, Failure> {

@@ -8,6 +8,61 @@ use crate::args::rfc3339;
 use crate::columns::columns;
 use crate::out::{Out, Style};
 
+/// What a reader of requests has to know.
+pub(crate) const NOTE: &str = "requests are read from captured payload: packets cut after their headers hold none";
+
+/// The kinds that are statements or commands of databases.
+pub(crate) fn statements(flow: &Flow) -> Vec<&RequestKind> {
+    let of = |k: &&RequestKind| flow.databases.iter().any(|d| d.protocol == k.protocol);
+    flow.request_kinds.iter().filter(of).collect()
+}
+
+/// What `latency --db` prints.
+pub(crate) fn databases(flow: &Flow, top: usize, out: &Out) -> String {
+    if flow.databases.is_empty() {
+        return format!("no request to a database was found ({NOTE}; record with --payload 512)\n");
+    }
+    let nanos = |n: u64| Nanos(n).to_string();
+    let rows: Vec<Vec<String>> = flow
+        .databases
+        .iter()
+        .take(top)
+        .map(|d| {
+            let mut row = vec![format!("{} → {} {}", d.client, d.protocol, d.service)];
+            row.extend([d.connections, d.opened, d.requests, d.most].map(|n| n.to_string()));
+            row.extend([d.total, d.all_busy, d.idle_in_transaction, d.idle_longest].map(nanos));
+            row
+        })
+        .collect();
+    let head = [
+        "client → database",
+        "connections",
+        "opened",
+        "requests",
+        "at a time",
+        "total",
+        "all busy",
+        "idle in transaction",
+        "longest",
+    ];
+    let mut text = table("databases", &head, &rows, flow.databases.len(), out);
+    text.push_str(&kinds("statements, longest in sum first", statements(flow), top, out));
+    let rows: Vec<Vec<String>> = flow
+        .repeated
+        .iter()
+        .take(top)
+        .map(|r| {
+            let mut row = vec![format!("{} → {} {}", r.client, r.service, r.key)];
+            row.extend([r.requests, r.runs, r.longest].map(|n| n.to_string()));
+            row.push(nanos(r.total));
+            row
+        })
+        .collect();
+    let head = ["statement in a loop (N+1, inferred)", "requests", "runs", "longest", "total"];
+    text.push_str(&table("again and again, one at a time", &head, &rows, flow.repeated.len(), out));
+    text.trim_start().to_owned()
+}
+
 /// Everything of requests that `flow` prints.
 pub(crate) fn text(flow: &Flow, top: usize, out: &Out) -> String {
     if flow.requests.is_empty() {

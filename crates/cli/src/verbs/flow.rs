@@ -2,9 +2,8 @@
 
 mod tcp;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use coldcase_analyze::Part;
 use coldcase_model::Nanos;
 use coldcase_model::analysis::{Analysis, Connection, Edge, Flow, SocketFacts};
 use coldcase_model::quantity::format_size;
@@ -14,7 +13,7 @@ use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::requests;
-use crate::reading::{Document, Reading, documents, failure, name, pages, picture};
+use crate::reading::{Document, Reading, documents, name, pages, picture};
 
 /// Show connections and services: packets, bytes, retransmissions, round trips, resets
 ///
@@ -45,7 +44,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     let mut all = Vec::with_capacity(args.files.len());
     for file in &args.files {
-        let analysis = read(file, &args.reading, out)?;
+        let analysis = args.reading.flow(file, out)?;
         for problem in &analysis.quality.problems {
             out.warning(&format!("{}: {problem}", file.display()));
         }
@@ -58,14 +57,6 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         pages(out, &all, |a| text(&a.flow, args.top, out))?;
     }
     Ok(args.reading.exit(&all))
-}
-
-fn read(file: &Path, reading: &Reading, out: &Out) -> Result<Analysis, Failure> {
-    if !coldcase_analyze::flow::capture::is_capture(file) {
-        return reading.analyze(file, &[Part::Flow], out);
-    }
-    reading.refuse_scope("a capture file")?;
-    coldcase_analyze::analyze_capture(file).map_err(failure)
 }
 
 fn document(a: &Analysis) -> Document<'_, serde_json::Value> {
@@ -85,14 +76,11 @@ fn document(a: &Analysis) -> Document<'_, serde_json::Value> {
         "full_listeners": a.flow.full_listeners,
         "requests": a.flow.requests,
         "request_kinds": a.flow.request_kinds,
-        "requests_note": NOTE,
+        "requests_note": requests::NOTE,
         "problems": a.quality.problems,
     });
     Document::new("coldcase.flow", body)
 }
-
-/// What a reader of requests has to know.
-const NOTE: &str = "requests are read from captured payload: packets cut after their headers hold none";
 
 fn text(flow: &Flow, top: usize, out: &Out) -> String {
     let mut text = head(flow);

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
+use crate::requests;
 use crate::reading::{Document, Reading, documents, name, pages, picture};
 
 /// Show how long spans, block I/O, connects, files, faults, locks, the run queue and waits took
@@ -19,6 +20,7 @@ use crate::reading::{Document, Reading, documents, name, pages, picture};
 Examples:
   coldcase latency incident.case
   coldcase latency incident.case --service orders --from +10s
+  coldcase latency incident.case --db
   coldcase latency incident.case --json | jq '.latencies[] | select(.group == \"span\")'")]
 pub(crate) struct Args {
     /// Bundles, each shown by itself
@@ -30,6 +32,10 @@ pub(crate) struct Args {
     /// Replace the SVG file if it is there
     #[arg(long)]
     force: bool,
+    /// Show databases instead, from the requests in packets: statements, connections, transactions left open, statements
+    /// in loops. Takes capture files too
+    #[arg(long, conflicts_with = "svg")]
+    db: bool,
     /// How many of each group to print
     #[arg(long, value_name = "N", default_value_t = 15)]
     top: usize,
@@ -55,6 +61,9 @@ const GROUPS: [(&str, &str); 13] = [
 ];
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
+    if args.db {
+        return databases(&args, out);
+    }
     let all = args.reading.each(&args.bundles, &[Part::Latency], out)?;
     picture(args.svg.as_ref(), args.force, &all, coldcase_report::latency_svg)?;
     if out.json {
@@ -70,6 +79,34 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         documents(out, &all.iter().map(body).collect::<Vec<_>>())?;
     } else {
         pages(out, &all, |a| page(a, args.top, out))?;
+    }
+    Ok(args.reading.exit(&all))
+}
+
+/// `--db`.
+fn databases(args: &Args, out: &Out) -> Result<Exit, Failure> {
+    let mut all = Vec::with_capacity(args.bundles.len());
+    for file in &args.bundles {
+        let analysis = args.reading.flow(file, out)?;
+        for problem in &analysis.quality.problems {
+            out.warning(&format!("{}: {problem}", file.display()));
+        }
+        all.push(analysis);
+    }
+    if out.json {
+        let body = |a: &Analysis| {
+            let body = json!({
+                "bundle": name(a),
+                "databases": a.flow.databases,
+                "statements": requests::statements(&a.flow),
+                "repeated": a.flow.repeated,
+                "requests_note": requests::NOTE,
+            });
+            Document::new("coldcase.latency_db", body)
+        };
+        documents(out, &all.iter().map(body).collect::<Vec<_>>())?;
+    } else {
+        pages(out, &all, |a| requests::databases(&a.flow, args.top, out))?;
     }
     Ok(args.reading.exit(&all))
 }
