@@ -56,6 +56,7 @@ part_as_root symbols python3 tests/symbols/symbols.py
 part_as_root who python3 tests/symbols/who.py
 part_as_root truth python3 tests/truth/truth.py
 part_as_root "truth of sockets" python3 tests/truth/sockets.py
+part_as_root requests python3 tests/requests/requests.py
 part_as_root kills python3 tests/kills/kills.py 3
 part vm tests/vm/run.sh "$RECORDER"
 
