@@ -24,6 +24,7 @@ pub mod loss;
 pub mod manifest;
 pub mod quantity;
 pub mod signal;
+pub mod sql;
 pub mod syscall;
 pub mod table;
 pub mod text;

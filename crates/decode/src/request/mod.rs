@@ -14,6 +14,7 @@ pub mod http2;
 pub mod reassembly;
 pub mod route;
 pub mod tls;
+pub mod sql;
 
 /// Who sent bytes: the side that opened the connection, or the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
