@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use coldcase_model::sql::{Dialect, Kind};
-use sqlparser::ast::{Expr, Query, InTarget, SetExpr, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, InTarget, Query, SetExpr, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut};
 use sqlparser::dialect::{MySqlDialect, PostgreSqlDialect};
 use sqlparser::parser::Parser;
 
