@@ -15,8 +15,10 @@ pub mod reassembly;
 pub mod route;
 pub mod tls;
 mod frames;
+pub mod mysql;
 pub mod postgres;
 pub mod sql;
+mod statement;
 mod turns;
 
 /// Who sent bytes: the side that opened the connection, or the other.

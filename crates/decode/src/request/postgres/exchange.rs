@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::request::statement::Statement;
 use crate::request::{Outcome, Protocol, Request, Stamp, Transaction, missing};
 
 /// Requests that wait for an answer at most; the oldest is handed out unfinished when there are more.
@@ -23,15 +24,6 @@ pub(super) enum Step {
     UntilReady,
     /// SSLRequest or GSSENCRequest: one byte.
     Byte,
-}
-
-/// A prepared statement.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Statement {
-    pub(super) key: String,
-    pub(super) detail: String,
-    pub(super) traceparent: Option<String>,
-    pub(super) missing: u8,
 }
 
 /// A request that is not answered to its end.

@@ -11,13 +11,14 @@ mod wire;
 
 use std::sync::Arc;
 
-use exchange::{Exchange, Pending, Statement, Step, request};
+use exchange::{Exchange, Pending, Step, request};
 
 use super::detect::Verdict;
 use super::frames::{Event, Frame, Frames, Measure, Sound, search};
-use super::sql::{self, Dialect, Fingerprints, Made};
+use super::sql::{Dialect, Fingerprints};
+use super::statement::{Statement, clipped, unknown};
 use super::turns::Turns;
-use super::{DETAIL, Dissector, End, Outcome, Request, Side, Stamp, Transaction, Turn, missing};
+use super::{Dissector, End, Outcome, Request, Side, Stamp, Transaction, Turn, missing};
 
 /// Whether a side speaks it.
 pub fn probe(from: Side, bytes: &[u8]) -> Verdict {
@@ -186,7 +187,7 @@ impl Postgres {
                 let statement = self.statement(body);
                 let p = self.begin(frame, "", out);
                 p.sent(frame.last, frame.total, bits);
-                describe(&mut p.request, &statement);
+                statement.describe(&mut p.request, "");
                 self.exchange.step(Step::UntilReady);
                 self.exchange.close(out);
             }
@@ -211,7 +212,7 @@ impl Postgres {
                 if let (Some(known), Some(p)) = (known, self.exchange.last())
                     && p.request.key == "describe"
                 {
-                    known.detail.clone_into(&mut p.request.detail);
+                    known.describe(&mut p.request, "describe: ");
                 }
             }
             b'E' => self.execute(body, frame, out),
@@ -239,24 +240,17 @@ impl Postgres {
         }
     }
 
-    /// The key and words of a text of SQL.
+    /// The statement of a body that begins with its text.
     fn statement(&mut self, body: &[u8]) -> Statement {
         let (text, cut) = wire::cstring(body).map_or((body, true), |(text, _)| (text, false));
-        let print = self.prints.of(text, cut);
-        Statement {
-            key: print.text,
-            detail: clipped(&String::from_utf8_lossy(text)),
-            traceparent: sql::traceparent(text),
-            missing: if print.made == Made::Grammar { 0 } else { missing::KEY },
-        }
+        Statement::of(&mut self.prints, text, cut)
     }
 
     fn parse(&mut self, body: &[u8], frame: &Frame<'_>, out: &mut Vec<Request>) {
         let (name, rest) = wire::cstring(body).unwrap_or((body, &[]));
         let statement = Arc::new(self.statement(rest));
         let p = self.unit(frame, |p| !p.parsed && !p.bound && !p.executed, out);
-        describe(&mut p.request, &statement);
-        p.request.key = clipped(&format!("prepare: {}", statement.key));
+        statement.describe(&mut p.request, "prepare: ");
         p.parsed = true;
         self.exchange.prepare(name, statement);
         self.exchange.step(Step::Parse);
@@ -269,11 +263,8 @@ impl Postgres {
         let p = self.unit(frame, |p| !p.bound && !p.executed, out);
         p.bound = true;
         match known {
-            Some(statement) => {
-                describe(&mut p.request, &statement);
-                p.request.key = clipped(&format!("bind: {}", statement.key));
-            }
-            None => unknown(&mut p.request, name),
+            Some(statement) => statement.describe(&mut p.request, "bind: "),
+            None => unknown(&mut p.request, "", &String::from_utf8_lossy(name)),
         }
         self.exchange.step(Step::Bind);
     }
@@ -284,10 +275,10 @@ impl Postgres {
         let p = self.unit(frame, |p| !p.executed, out);
         p.executed = true;
         match known {
-            Some(statement) => describe(&mut p.request, &statement),
+            Some(statement) => statement.describe(&mut p.request, ""),
             // What its Bind said of an unknown statement stays.
             None if p.bound => {}
-            None => unknown(&mut p.request, portal),
+            None => unknown(&mut p.request, "", &String::from_utf8_lossy(portal)),
         }
         self.exchange.step(Step::Execute);
     }
@@ -521,35 +512,10 @@ impl Dissector for Postgres {
     }
 }
 
-/// The request is of this statement.
-fn describe(request: &mut Request, statement: &Statement) {
-    request.key.clone_from(&statement.key);
-    request.detail.clone_from(&statement.detail);
-    request.missing |= statement.missing;
-    if statement.traceparent.is_some() {
-        request.traceparent.clone_from(&statement.traceparent);
-    }
-}
-
-/// The request is of a statement that was prepared before the capture began.
-fn unknown(request: &mut Request, name: &[u8]) {
-    request.key = clipped(&format!("statement {}", String::from_utf8_lossy(name)));
-    request.missing |= missing::START;
-}
-
 /// The rows that a command tag tells: its last word, where that is a number.
 fn tagged(body: &[u8]) -> Option<u64> {
     let (tag, _) = wire::cstring(body)?;
     std::str::from_utf8(tag).ok()?.rsplit(' ').next()?.parse().ok()
-}
-
-/// The text, at most [`DETAIL`] bytes of it.
-fn clipped(text: &str) -> String {
-    let mut end = text.len().min(DETAIL);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }
 
 #[cfg(test)]
