@@ -1,6 +1,17 @@
 //! Whether answers can be told to be those of the requests that wait, where a protocol answers in the order of the
 //! requests and bytes are missing.
 
+/// What can be told of requests that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// They will be answered next.
+    Fine,
+    /// They were answered in bytes that are missing, as the client never sent a request before it had the last answer.
+    AnsweredUnseen,
+    /// Some may have been.
+    Unsure,
+}
+
 /// Doubt about the order of answers on a connection.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
@@ -39,10 +50,16 @@ impl Turns {
         self.ragged = false;
     }
 
-    /// Another request is sent. True: those that wait were answered in the bytes that are missing, as the client never
-    /// sent one before it had the answer of the last.
-    pub(super) fn answered_unseen(&self) -> bool {
-        self.ragged && !self.pipelines
+    /// Another request is sent, while so many wait: what of them?
+    pub(super) fn another(&mut self, waiting: usize) -> Waiting {
+        match (waiting > 0 && self.ragged, self.pipelines) {
+            (false, _) => Waiting::Fine,
+            (true, false) => Waiting::AnsweredUnseen,
+            (true, true) => {
+                self.rounds = 2;
+                Waiting::Unsure
+            }
+        }
     }
 
     /// A request begins, while so many wait. True: its answer is taken by order, and may be another's.
@@ -75,9 +92,10 @@ mod tests {
     #[test]
     fn a_client_that_waits_for_each_answer_has_had_them() {
         let mut turns = Turns::default();
-        assert!(!turns.begins(0) && !turns.server_lost(1) && turns.answered_unseen());
+        assert!(!turns.begins(0) && !turns.server_lost(1));
+        assert_eq!(turns.another(1), Waiting::AnsweredUnseen);
         turns.answered();
-        assert!(!turns.answered_unseen() && !turns.begins(1));
-        assert!(turns.server_lost(2) && !turns.answered_unseen() && turns.begins(2));
+        assert!(turns.another(1) == Waiting::Fine && !turns.begins(1));
+        assert!(turns.server_lost(2) && turns.another(2) == Waiting::Unsure && turns.begins(2));
     }
 }

@@ -17,7 +17,7 @@ use super::detect::Verdict;
 use super::frames::{Event, Frame, Frames, Measure, Sound, search};
 use super::sql::{Dialect, Fingerprints};
 use super::statement::{Statement, clipped, unknown};
-use super::turns::Turns;
+use super::turns::{Turns, Waiting};
 use super::{Dissector, End, Outcome, Protocol, Request, Side, Stamp, Transaction, Turn, missing};
 
 /// Commands that wait for an answer at most.
@@ -206,11 +206,14 @@ impl Mysql {
 
     /// Begins a request.
     fn begin(&mut self, frame: &Frame<'_>, key: &str, out: &mut Vec<Request>) -> Request {
-        if !self.pending.is_empty() && self.turns.answered_unseen() {
-            self.give_up(self.pending.len(), out);
+        match self.turns.another(self.pending.len()) {
+            Waiting::Fine => {}
+            Waiting::AnsweredUnseen => self.give_up(self.pending.len(), out),
+            Waiting::Unsure => self.pending.iter_mut().for_each(|p| p.request.missing |= missing::INFERRED),
         }
         if self.pending.len() >= WAITING {
-            self.give_up(1, out);
+            self.give_up(self.pending.len(), out);
+            self.turns.client_lost();
         }
         let mut request = Request::begins(Protocol::Mysql, frame.first);
         key.clone_into(&mut request.key);

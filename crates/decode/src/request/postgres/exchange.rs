@@ -4,9 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::request::statement::Statement;
-use crate::request::{Outcome, Protocol, Request, Stamp, Transaction, missing};
+use crate::request::{Outcome, Protocol, Request, Stamp, Transaction};
 
-/// Requests that wait for an answer at most; the oldest is handed out unfinished when there are more.
+/// Requests that wait for an answer at most; when there are more, all are handed out unfinished.
 const WAITING: usize = 8192;
 /// Prepared statements, and portals, that are remembered.
 const NAMED: usize = 4096;
@@ -64,20 +64,14 @@ impl Exchange {
         self.pending.len()
     }
 
+    /// No more requests may wait.
+    pub(super) fn full(&self) -> bool {
+        self.pending.len() >= WAITING
+    }
+
     /// Begins a request.
     pub(super) fn begin(&mut self, mut request: Request, target: &str, out: &mut Vec<Request>) -> &mut Pending {
         self.close(out);
-        if self.pending.len() >= WAITING
-            && let Some(oldest) = self.pending.pop_front()
-        {
-            self.base += 1;
-            while self.steps.front().is_some_and(|s| s.1 < self.base) {
-                self.steps.pop_front();
-            }
-            let mut oldest = oldest.request;
-            oldest.missing |= missing::RESPONSE;
-            out.push(oldest);
-        }
         request.target = target.to_owned();
         self.pending.push_back(Pending {
             request,

@@ -17,7 +17,7 @@ use super::detect::Verdict;
 use super::frames::{Event, Frame, Frames, Measure, Sound, search};
 use super::sql::{Dialect, Fingerprints};
 use super::statement::{Statement, clipped, unknown};
-use super::turns::Turns;
+use super::turns::{Turns, Waiting};
 use super::{Dissector, End, Outcome, Request, Side, Stamp, Transaction, Turn, missing};
 
 /// Whether a side speaks it.
@@ -155,8 +155,14 @@ impl Postgres {
 
     /// Begins a request of the extended or simple protocol.
     fn begin(&mut self, frame: &Frame<'_>, key: &str, out: &mut Vec<Request>) -> &mut Pending {
-        if self.exchange.waiting() > 0 && self.turns.answered_unseen() {
+        match self.turns.another(self.exchange.waiting()) {
+            Waiting::Fine => {}
+            Waiting::AnsweredUnseen => self.exchange.end(Outcome::Unfinished, missing::RESPONSE, out),
+            Waiting::Unsure => self.exchange.mark(missing::INFERRED),
+        }
+        if self.exchange.full() {
             self.exchange.end(Outcome::Unfinished, missing::RESPONSE, out);
+            self.turns.client_lost();
         }
         self.exchange.close(out);
         let mut begun = request(frame.first, key);
