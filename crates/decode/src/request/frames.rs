@@ -196,9 +196,10 @@ impl Frames {
         if matches!(found, Sync::Wait(_)) {
             return None;
         }
-        while let Some((stamp, piece)) = self.held.piece() {
-            let piece = piece.to_vec();
-            self.held.take(piece.len());
+        while let Some((stamp, length)) = self.held.piece() {
+            let left = self.held.left();
+            let piece = left[..length.min(left.len())].to_vec();
+            self.held.take(length);
             self.again.push_back((stamp, piece, 0));
         }
         (self.lost, self.fresh) = (false, true);

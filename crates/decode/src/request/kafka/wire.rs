@@ -74,7 +74,7 @@ pub(super) fn sound(bytes: &[u8]) -> Sound {
         (Some(size), ..) if !(10..=LARGEST).contains(&size) => Sound::No,
         (_, Some(api), ..) if api > 80 => Sound::No,
         (_, _, Some(version), _) if version > 20 => Sound::No,
-        (_, _, _, Some(length)) if length != u16::MAX && length > 255 => Sound::No,
+        (Some(size), _, _, Some(length)) if length != u16::MAX && (length > 255 || size < 10 + u32::from(length)) => Sound::No,
         (_, _, _, Some(length)) if length != u16::MAX && bytes.len() < 14 + usize::from(length) => Sound::More,
         (_, _, _, Some(_)) if call(bytes).is_some() => Sound::Yes,
         (_, _, _, Some(_)) => Sound::No,
