@@ -69,11 +69,6 @@ impl Buffer {
     pub fn piece(&self) -> Option<(Stamp, usize)> {
         let position = self.base + self.taken as u64;
         self.pieces.front().map(|&(end, stamp)| (stamp, (end - position) as usize))
-    /// The first of what is left that came in one piece, with its stamp; `None` when nothing is left.
-    pub fn piece(&self) -> Option<(Stamp, &[u8])> {
-        let &(end, stamp) = self.pieces.front()?;
-        let length = end.saturating_sub(self.base + self.taken as u64) as usize;
-        Some((stamp, self.left().get(..length)?))
     }
 
     /// Throws away what is left; returns how many bytes that were.
