@@ -8,21 +8,21 @@ pub mod buffer;
 pub mod connection;
 pub mod detect;
 pub mod dns;
+mod frames;
 mod hpack;
 pub mod http1;
 pub mod http2;
-pub mod reassembly;
-pub mod route;
-pub mod tls;
-mod frames;
 mod ids;
 pub mod kafka;
 pub mod mongo;
 pub mod mysql;
 pub mod postgres;
+pub mod reassembly;
 pub mod redis;
+pub mod route;
 pub mod sql;
 mod statement;
+pub mod tls;
 mod turns;
 
 /// Who sent bytes: the side that opened the connection, or the other.

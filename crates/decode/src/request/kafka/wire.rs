@@ -74,7 +74,9 @@ pub(super) fn sound(bytes: &[u8]) -> Sound {
         (Some(size), ..) if !(10..=LARGEST).contains(&size) => Sound::No,
         (_, Some(api), ..) if api > 80 => Sound::No,
         (_, _, Some(version), _) if version > 20 => Sound::No,
-        (Some(size), _, _, Some(length)) if length != u16::MAX && (length > 255 || size < 10 + u32::from(length)) => Sound::No,
+        (Some(size), _, _, Some(length)) if length != u16::MAX && (length > 255 || size < 10 + u32::from(length)) => {
+            Sound::No
+        }
         (_, _, _, Some(length)) if length != u16::MAX && bytes.len() < 14 + usize::from(length) => Sound::More,
         (_, _, _, Some(_)) if call(bytes).is_some() => Sound::Yes,
         (_, _, _, Some(_)) => Sound::No,
@@ -210,11 +212,9 @@ fn read_subject(call: &Call, head: &[u8], subject: &mut Subject) -> Option<()> {
                 subject.topic = Some(f.string()?);
             }
         }
-        3 => {
-            if f.many()? > 0 {
-                f.skip(if v >= 10 { 16 } else { 0 })?;
-                subject.topic = Some(f.string()?).filter(|t| !t.is_empty());
-            }
+        3 if f.many()? > 0 => {
+            f.skip(if v >= 10 { 16 } else { 0 })?;
+            subject.topic = Some(f.string()?).filter(|t| !t.is_empty());
         }
         8 | 11..=14 => subject.group = Some(f.string()?),
         9 if v < 8 => subject.group = Some(f.string()?),

@@ -178,13 +178,13 @@ impl Exchange {
 
     /// A Sync that the server was told while it takes in a COPY is passed over (55.2.6).
     pub(super) fn drop_sync(&mut self) {
-        if self.awaited() == Some(Step::Execute) && self.steps.get(1).is_some_and(|s| s.0 == Step::Sync) {
-            if let Some((_, of)) = self.steps.remove(1)
-                && let Some(p) = self.pending.get_mut((of - self.base) as usize)
-            {
-                p.steps -= 1;
-                p.closed = false;
-            }
+        if self.awaited() == Some(Step::Execute)
+            && self.steps.get(1).is_some_and(|s| s.0 == Step::Sync)
+            && let Some((_, of)) = self.steps.remove(1)
+            && let Some(p) = self.pending.get_mut((of - self.base) as usize)
+        {
+            p.steps -= 1;
+            p.closed = false;
         }
     }
 

@@ -45,6 +45,8 @@ fn inline(bytes: &[u8]) -> Verdict {
     let words: Vec<Vec<u8>> = split(&bytes[..end]);
     let plain = ["PING", "INFO", "QUIT", "MONITOR", "SYNC", "DBSIZE", "HELLO", "FLUSHALL", "COMMAND"];
     match commands::describe(&words) {
+        // Rather a path of HTTP/0.9.
+        (_, Some(key)) if key.starts_with('/') => Verdict::No,
         (_, Some(_)) => Verdict::Likely,
         (name, None) if plain.contains(&name.as_str()) => Verdict::Likely,
         _ => Verdict::No,

@@ -69,11 +69,7 @@ impl Reader {
                 return None;
             }
             Piece::Many(_, _) if attribute => return None,
-            Piece::End => {
-                if self.levels.pop()?.attribute {
-                    return None;
-                }
-            }
+            Piece::End if self.levels.pop()?.attribute => return None,
             _ => {}
         }
         self.up()
