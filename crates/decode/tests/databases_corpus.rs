@@ -188,7 +188,7 @@ fn redis(verdict: &Value, requests: &[&Request], d: &mut Differences) {
         let cut = strings.len() == LISTED;
         for request in sent_in(requests, m.frame) {
             d.at(request.sent, &m, "time of a command");
-            if cut && rest.len() < 2 {
+            if cut && rest.len() < 4 {
                 continue;
             }
             // A command in plain words has no strings.

@@ -54,7 +54,7 @@ pub(super) fn describe(words: &[Vec<u8>]) -> (String, Option<String>) {
     }
     let mut key = None;
     if among(CONTAINERS, &name) {
-        let sub = text(1).filter(|s| s.len() < 32 && s.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-'));
+        let sub = text(1).filter(|s| s.len() < 32 && s.bytes().all(|b| b.is_ascii_alphabetic() || b"-_".contains(&b)));
         if let Some(sub) = sub {
             name = format!("{name} {}", sub.to_ascii_uppercase());
         }
