@@ -24,6 +24,7 @@ mod latency;
 mod metrics;
 mod quality;
 mod quantile;
+pub mod requests;
 mod scope;
 mod series;
 mod summary;
