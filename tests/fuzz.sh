@@ -10,10 +10,11 @@ host=$(rustc +nightly -vV | awk '/^host:/ {print $2}')
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Zsanitizer=address --cfg fuzzing"
 CARGO_TARGET_DIR=$out cargo +nightly build --quiet --release --target "$host"
-for target in packet pcapng capture tcp otlp prometheus log; do
+for target in packet pcapng capture tcp otlp prometheus log connection http1 http2 tls dns sql postgres mysql redis kafka mongo; do
 	mkdir -p "$out/corpus/$target"
+	seeds=(); [ -d "seeds/$target" ] && seeds=("seeds/$target")
 	last=$("$out/$host/release/$target" "-max_total_time=$seconds" -rss_limit_mb=1024 -max_len=4096 \
-		"-artifact_prefix=$out/$target-" "$out/corpus/$target" 2>&1 | tee "$out/$target.log" | tail -1) ||
+		"-artifact_prefix=$out/$target-" "$out/corpus/$target" "${seeds[@]}" 2>&1 | tee "$out/$target.log" | tail -1) ||
 		{ tail -20 "$out/$target.log" >&2; echo "fuzz: $target failed; the input is $out/$target-*" >&2; exit 1; }
 	echo "fuzz: $target: $last"
 done

@@ -396,6 +396,8 @@ struct Framing {
     buffer: Buffer,
     /// Bytes of a cut message that are still to come.
     skip: u64,
+    /// Nothing of that message could be read.
+    unknown: bool,
     /// Where messages begin is not known any more.
     lost: bool,
 }
@@ -417,6 +419,7 @@ impl Dissector for Stream {
         let side = &mut self.sides[from.index()];
         let skip = side.skip.min(bytes.len() as u64);
         side.skip -= skip;
+        self.unread += if side.unknown { skip } else { 0 };
         bytes = &bytes[skip as usize..];
         if side.lost && probe(from, bytes) == Verdict::Yes {
             side.lost = false;
@@ -454,7 +457,9 @@ impl Dissector for Stream {
         let rest = whole.saturating_sub(left.len() as u64);
         side.lost = whole == 0 || len > rest;
         side.skip = if side.lost { 0 } else { rest - len };
-        if let Some(m) = left.get(2..).and_then(message) {
+        let read = left.get(2..).and_then(message);
+        side.unknown = read.is_none();
+        if let Some(m) = read {
             let first = side.buffer.stamp(0).unwrap_or(at);
             if m.response {
                 self.queries.answer(&m, first, at, whole, out);
@@ -463,7 +468,7 @@ impl Dissector for Stream {
             }
             side.buffer.clear();
         } else {
-            self.unread += side.buffer.clear() as u64 + side.skip;
+            self.unread += side.buffer.clear() as u64;
         }
     }
 

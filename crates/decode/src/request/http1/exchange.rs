@@ -127,15 +127,14 @@ impl Exchanges {
         self.hand_out(out);
         self.orphan = None;
         let known = |e: &Exchange| !e.request.detail.is_empty();
-        let (begun, before) = self.current().map_or((false, false), |e| (e.request.first.is_some(), known(e)));
-        if !begun && before {
-            // A gap is told of when a packet behind it comes: that may be before the answers that came in between.
-            self.pipelined |= known(&exchange);
-        } else if lost && !self.pipelined && self.current().is_some() {
-            // The client waited for the answers before. What was seen of this one is all of it; and that to a request
-            // in a gap is in one as well.
+        // The client waited for the answers before. What was seen of them is all of it; and that to a request in a gap
+        // is in one as well.
+        let over = |e: &Exchange| e.request.first.is_some() || !known(e);
+        while lost && !self.pipelined && self.current().is_some_and(over) {
             self.answered(None, out);
         }
+        // A gap is told of when a packet behind it comes: that may be before the answers that came in between.
+        self.pipelined |= known(&exchange) && self.current().is_some_and(|e| e.request.first.is_none() && known(e));
         if self.open.len() >= OPEN
             && let Some(oldest) = self.open.pop_front()
         {

@@ -299,12 +299,7 @@ impl Http2 {
         let speaker = if block.promise { Side::Client } else { from };
         self.open(speaker, block, &fields, out);
         let Some(stream) = self.streams.get_mut(&block.stream) else { return };
-        if unknown {
-            stream.request.missing |= missing::START;
-        }
-        if block.cut {
-            stream.mark(speaker);
-        }
+        stream.block(speaker, unknown, block.cut);
         stream.add(from, block.length);
         for (name, value) in fields {
             stream.header(speaker, name, value);

@@ -53,6 +53,8 @@ pub(super) struct Stream {
     status: String,
     grpc_status: Option<String>,
     grpc: bool,
+    /// The last of the server's header blocks has fields that are not known: the status of gRPC may be among them.
+    doubtful: bool,
     messages: [Messages; 2],
 }
 
@@ -77,6 +79,7 @@ impl Stream {
             status: String::new(),
             grpc_status: None,
             grpc: false,
+            doubtful: false,
             messages: Default::default(),
         }
     }
@@ -110,6 +113,19 @@ impl Stream {
                 self.grpc_status = Some(value);
             }
             _ => {}
+        }
+    }
+
+    /// A header block of a side came; whether it has fields that are not known, and whether it is cut.
+    pub(super) fn block(&mut self, from: Side, unknown: bool, cut: bool) {
+        if unknown {
+            self.request.missing |= missing::START;
+        }
+        if cut {
+            self.mark(from);
+        }
+        if from == Side::Server {
+            self.doubtful = unknown || cut;
         }
     }
 
@@ -168,6 +184,7 @@ impl Stream {
         } else {
             request.first_row = None;
         }
+        let doubtful = self.doubtful && self.grpc_status.is_none();
         let failed = self.status.starts_with(['4', '5']) || self.grpc_status.as_deref().is_some_and(|s| s != "0");
         request.code = self.grpc_status.unwrap_or(self.status);
         request.outcome = match otherwise {
@@ -177,8 +194,8 @@ impl Stream {
                 }
                 outcome
             }
-            None if request.code.is_empty() => Outcome::Unfinished,
             None if failed => Outcome::Error,
+            None if request.code.is_empty() || doubtful => Outcome::Unfinished,
             None => Outcome::Ok,
         };
         self.request

@@ -49,7 +49,7 @@ pub(super) struct Half {
     seq: Option<u32>,
     /// The receiver has all before this position.
     acked: u64,
-    /// The newest acknowledgment, where it came before the beginning was known.
+    /// The first acknowledgment, where it came before the beginning was known.
     early: Option<u32>,
     pub(super) held: BTreeMap<u64, Held>,
     pub(super) cost: usize,
@@ -89,8 +89,13 @@ impl Half {
     /// The other side has all before `ack`.
     pub(super) fn acknowledge(&mut self, ack: u32) {
         if self.seq.is_none() {
-            self.early = Some(ack);
-        } else if let Some(position) = self.position(ack) {
+            // A second one that is higher tells that bytes went by in between.
+            match self.early.filter(|first| (1..=AHEAD).contains(&(ack.wrapping_sub(*first) as i32))) {
+                Some(first) => self.begin(first),
+                None => self.early = Some(ack),
+            }
+        }
+        if let Some(position) = self.position(ack) {
             self.acked = self.acked.max(position);
         }
     }

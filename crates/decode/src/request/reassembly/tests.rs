@@ -188,6 +188,10 @@ fn a_stream_met_in_its_midst_begins_with_what_is_sent_next() {
     let mut s = Seen::midway();
     s.acked(100).data(102, "cd").data(100, "ab");
     assert_eq!(s.text, "abcd");
+    // Of the other way nothing was captured: what is acknowledged of it was there all the same.
+    let mut s = Seen::midway();
+    s.says(Forward, 1, BACK, "a").says(Forward, 2, BACK + 9, "b").says(Forward, 3, BACK + 9, "c");
+    assert_eq!(s.text, "a([9])bc");
     let mut s = Seen::midway();
     s.data(102, "cd").data(100, "ab").data(104, "ef");
     assert_eq!(s.text, "cdef");
