@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use coldcase_decode::capture::{Next, Reader, Record};
+use coldcase_decode::capture::{Next, Reader, Record, Window};
 use rayon::prelude::*;
 
 use super::{Packet, Tap};
@@ -38,7 +38,7 @@ pub fn read(path: &Path, tap: &mut Tap) -> Result<Vec<String>, CaptureError> {
 /// The same, `piece` bytes at a time. The size changes nothing but time and memory.
 pub fn read_in_pieces(path: &Path, tap: &mut Tap, piece: usize) -> Result<Vec<String>, CaptureError> {
     let io = |source| CaptureError::Io { path: path.to_owned(), source };
-    let mut file = Pieces { file: File::open(path).map_err(io)?, rest: Vec::new(), at: 0, ended: false, piece };
+    let mut file = Window::new(File::open(path).map_err(io)?, piece);
     file.fill(Reader::ENOUGH).map_err(io)?;
     let mut reader = Reader::of(file.left()).ok_or_else(|| CaptureError::Format(path.to_owned()))?;
     let problem = records(&mut file, &mut reader, tap).map_err(io)?;
@@ -46,36 +46,8 @@ pub fn read_in_pieces(path: &Path, tap: &mut Tap, piece: usize) -> Result<Vec<St
     Ok(problem.into_iter().map(|p| format!("{}: {p}", path.display())).collect())
 }
 
-/// A file, of which a window is in memory.
-struct Pieces {
-    file: File,
-    rest: Vec<u8>,
-    at: usize,
-    ended: bool,
-    /// Bytes read at a time.
-    piece: usize,
-}
-
-impl Pieces {
-    fn left(&self) -> &[u8] {
-        &self.rest[self.at..]
-    }
-
-    /// Reads on until at least `want` bytes are left, or the file ends. Gives how many are left.
-    fn fill(&mut self, want: usize) -> std::io::Result<usize> {
-        if self.left().len() < want && !self.ended {
-            self.rest.drain(..self.at);
-            self.at = 0;
-            let missing = want.max(self.piece).saturating_sub(self.rest.len()) as u64;
-            let got = (&mut self.file).take(missing).read_to_end(&mut self.rest)?;
-            self.ended = (got as u64) < missing;
-        }
-        Ok(self.left().len())
-    }
-}
-
 /// Records until the file ends or breaks. Those of a window are decoded on all cores, and taken in in order.
-fn records(file: &mut Pieces, reader: &mut Reader, tap: &mut Tap) -> std::io::Result<Option<&'static str>> {
+fn records(file: &mut Window<File>, reader: &mut Reader, tap: &mut Tap) -> std::io::Result<Option<&'static str>> {
     let mut frames = 0;
     loop {
         let mut found: Vec<(u64, Record<'_>)> = Vec::new();
@@ -100,7 +72,7 @@ fn records(file: &mut Pieces, reader: &mut Reader, tap: &mut Tap) -> std::io::Re
         // A file that was read piece by piece has no rows.
         let packets = found.par_iter().with_min_len(1024).map(|(frame, record)| Packet::of(record, 0, *frame, 0));
         tap.take(packets.collect());
-        file.at += at;
+        file.pass(at);
         match stop {
             Err(problem) => return Ok(Some(problem)),
             Ok(need) => {

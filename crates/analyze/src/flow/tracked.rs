@@ -134,7 +134,7 @@ impl Tracked {
         self.bytes[from] += u64::from(at.original);
         let Some((h, tcp)) = tcp else { return };
         let payload = h.length_known.then_some(h.payload);
-        let segment = Segment { frame: at.frame, time: at.time, tcp, payload };
+        let segment = Segment { frame: at.frame, time: at.time, ip_id: h.ip_id, tcp, payload };
         let Some(state) = &mut self.tcp else {
             self.tcp = Some(State::One { first: Box::new(segment), reopened });
             return;

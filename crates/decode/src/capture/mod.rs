@@ -25,9 +25,11 @@
 
 pub(crate) mod ng;
 mod pcap;
+mod window;
 
 pub use ng::{Interface, Ng};
 pub use pcap::Pcap;
+pub use window::Window;
 
 /// A packet as it stands in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

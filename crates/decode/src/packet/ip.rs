@@ -45,6 +45,7 @@ impl<'a> Walk<'a> {
             dst: IpAddr::V4(header.destination_addr()).into(),
             protocol: header.protocol().0,
             ttl: header.ttl(),
+            ip_id: header.identification(),
             ip_bytes: total,
             payload: body.wire,
             vlan: self.vlan,
@@ -89,8 +90,9 @@ impl<'a> Walk<'a> {
         for _ in 0..EXTENSIONS {
             h.payload = body.wire;
             let length = match h.protocol {
-                // Hop-by-hop, routing, destination options, mobility, HIP, shim6: in units of 8 bytes after the first.
-                0 | 43 | 60 | 135 | 139 | 140 => body.head(8).map(|b| (usize::from(b[1]) + 1) * 8),
+                // Hop-by-hop, routing, destination options, shim6: in units of 8 bytes after the first. Nothing follows
+                // a mobility header (RFC 6275) or HIP (RFC 7401).
+                0 | 43 | 60 | 140 => body.head(8).map(|b| (usize::from(b[1]) + 1) * 8),
                 // Authentication: in units of 4 bytes.
                 51 => body.head(12).map(|b| (usize::from(b[1]) + 2) * 4),
                 44 => match body.array::<8>() {

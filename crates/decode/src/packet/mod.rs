@@ -110,6 +110,8 @@ pub struct Headers {
     pub ip_bytes: u32,
     /// Time to live, or hop limit.
     pub ttl: u8,
+    /// The identification of IPv4, which many senders count up; 0 for IPv6.
+    pub ip_id: u16,
     /// Whether it is a fragment by itself.
     pub fragment: bool,
     /// Innermost VLAN id.
@@ -219,5 +221,7 @@ fn decoded(found: walk::Found) -> Decoded {
     }
 }
 
+#[cfg(test)]
+mod layers;
 #[cfg(test)]
 mod tests;

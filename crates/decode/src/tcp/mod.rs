@@ -33,6 +33,8 @@ pub struct Segment {
     pub frame: u64,
     /// When: nanoseconds.
     pub time: i64,
+    /// Identification of its IP header; 0 where there is none.
+    pub ip_id: u16,
     /// Its header.
     pub tcp: Tcp,
     /// Bytes of payload on the wire; `None` where they cannot be told: then only its header counts.

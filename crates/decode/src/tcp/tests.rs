@@ -5,7 +5,7 @@ const MS: i64 = 1_000_000;
 /// A segment at a millisecond.
 fn seg(time_ms: i64, flags: u8, seq: u32, ack: u32, payload: u32) -> Segment {
     let tcp = Tcp { flags, seq, ack, window: 500, ..Tcp::default() };
-    Segment { frame: time_ms as u64, time: time_ms * MS + 1, tcp, payload: Some(payload) }
+    Segment { frame: time_ms as u64, time: time_ms * MS + 1, ip_id: 0, tcp, payload: Some(payload) }
 }
 
 /// A connection with a round trip of 20 ms; side 0 opened it, and goes on at 100, side 1 at 500.
@@ -77,6 +77,19 @@ fn a_hole_filled_after_a_round_trip_was_filled_by_a_retransmission() {
         let mut c = open();
         c.push(0, &seg(30, Tcp::ACK, 110, 500, 10));
         assert_eq!(c.push(0, &seg(at, Tcp::ACK, 100, 500, 10)).retransmitted, again, "after {} ms", at - 30);
+    }
+}
+
+#[test]
+fn where_the_sender_counts_its_packets_the_count_tells_what_was_sent_later() {
+    for (id, again) in [(21, 0), (40, 1)] {
+        let mut c = open();
+        for i in 0..20 {
+            c.push(0, &Segment { ip_id: i as u16 + 1, ..seg(30, Tcp::ACK, 100 + 10 * i, 500, 10) });
+        }
+        c.push(0, &Segment { ip_id: 22, ..seg(31, Tcp::ACK, 310, 500, 10) });
+        let filler = Segment { ip_id: id, ..seg(31, Tcp::ACK, 300, 500, 10) };
+        assert_eq!(c.push(0, &filler).retransmitted, again, "packet {id}");
     }
 }
 

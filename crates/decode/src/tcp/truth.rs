@@ -2,8 +2,10 @@
 //! it in SACK (RFC 2018) and DSACK (RFC 2883) blocks.
 //!
 //! The figure to compare it with is the sender's own `TcpRetransSegs`. At the sender every copy is seen. At the
-//! receiver what was lost on the way is not: there a hole that is filled half a round trip after it showed, or later,
-//! was filled by a retransmission; sooner, by a segment that others overtook.
+//! receiver what was lost on the way is not: there a hole is filled by a retransmission, or by a segment that others
+//! overtook. Which, is told by what the sender counts: the segment was sent after the one behind the hole if its
+//! timestamp (RFC 7323) is later, or its IP identification, where those of the sender go up one by one (as Linux and
+//! Windows have it). Where neither tells, half a round trip does: what fills a hole later was sent again.
 
 use super::Segment;
 use super::seq::{after, before, not_after};
@@ -37,7 +39,41 @@ pub struct Retransmitted {
 struct Hole {
     start: u32,
     end: u32,
-    since: i64,
+    /// The segment behind it.
+    behind: Sending,
+}
+
+/// What a segment tells of when it was sent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sending {
+    time: i64,
+    ip_id: u16,
+    timestamp: Option<u32>,
+}
+
+/// Whether IP identifications go up with each packet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counting {
+    newest: u16,
+    steps: u32,
+    leaps: u32,
+}
+
+impl Counting {
+    /// Largest step: a frame that offload joined takes as many as it has segments.
+    const STEP: u16 = 64;
+
+    /// Notes the identification of a segment that moves the sequence on.
+    fn add(&mut self, id: u16) {
+        let step = id.wrapping_sub(self.newest);
+        self.newest = id;
+        let counted = if (1..=Self::STEP).contains(&step) { &mut self.steps } else { &mut self.leaps };
+        *counted = counted.saturating_add(1);
+    }
+
+    fn can_tell(&self) -> bool {
+        self.steps >= 8 && self.leaps <= self.steps / 8
+    }
 }
 
 /// What one side sent.
@@ -46,6 +82,7 @@ struct Sent {
     /// The number after the highest; `None` before anything was sent.
     next: Option<u32>,
     holes: Vec<Hole>,
+    counting: Counting,
     mss: Option<u32>,
     timestamps: bool,
     sums: Retransmitted,
@@ -81,7 +118,9 @@ impl Truth {
         }
         me.holes.retain(|hole| !peer.has_acknowledged(hole.end));
         let limit = if rtt > 0 { rtt / 2 } else { OVERTAKEN };
-        let again = me.take(tcp.seq, end, segment.time, limit);
+        let sending =
+            Sending { time: segment.time, ip_id: segment.ip_id, timestamp: tcp.timestamps.map(|(value, _)| value) };
+        let again = me.take(tcp.seq, end, sending, limit);
         if again == 0 {
             return 0;
         }
@@ -119,30 +158,32 @@ impl Truth {
 
 impl Sent {
     /// Notes that the numbers from `seq` to `end` were sent. Gives how many of them were sent before.
-    fn take(&mut self, seq: u32, end: u32, time: i64, limit: i64) -> u32 {
+    fn take(&mut self, seq: u32, end: u32, sending: Sending, limit: i64) -> u32 {
         let Some(next) = self.next else {
             self.next = Some(end);
+            self.counting.newest = sending.ip_id;
             return 0;
         };
         if after(seq, next) {
             if self.holes.len() == HOLES {
                 self.holes.remove(0);
             }
-            self.holes.push(Hole { start: next, end: seq, since: time });
+            self.holes.push(Hole { start: next, end: seq, behind: sending });
         }
         if after(end, next) {
             self.next = Some(end);
         }
         if !before(seq, next) {
+            self.counting.add(sending.ip_id);
             return 0;
         }
         let below = if before(end, next) { end } else { next };
-        let late = self.fill(seq, below, time, limit);
+        let late = self.fill(seq, below, sending, limit);
         below.wrapping_sub(seq).saturating_sub(late)
     }
 
     /// Takes the numbers from `seq` to `end` out of the holes. Gives how many of them come for the first time, late.
-    fn fill(&mut self, seq: u32, end: u32, time: i64, limit: i64) -> u32 {
+    fn fill(&mut self, seq: u32, end: u32, sending: Sending, limit: i64) -> u32 {
         let mut late = 0u32;
         let mut left = Vec::with_capacity(self.holes.len());
         for hole in std::mem::take(&mut self.holes) {
@@ -152,7 +193,7 @@ impl Sent {
                 left.push(hole);
                 continue;
             }
-            if time.saturating_sub(hole.since) < limit {
+            if !self.was_sent_after(sending, hole.behind, limit) {
                 late = late.saturating_add(stop.wrapping_sub(start));
             }
             left.extend(
@@ -162,6 +203,19 @@ impl Sent {
         left.truncate(HOLES);
         self.holes = left;
         late
+    }
+
+    /// Whether a segment that fills a hole was sent after the one behind the hole.
+    fn was_sent_after(&self, filler: Sending, behind: Sending, limit: i64) -> bool {
+        if let (Some(a), Some(b)) = (filler.timestamp, behind.timestamp)
+            && a != b
+        {
+            return after(a, b);
+        }
+        if self.counting.can_tell() && filler.ip_id != behind.ip_id {
+            return (filler.ip_id.wrapping_sub(behind.ip_id) as i16) > 0;
+        }
+        filler.time.saturating_sub(behind.time) >= limit
     }
 }
 

@@ -91,7 +91,7 @@ impl Taking {
         if decoded.headers().is_some_and(|h| h.fragment)
             && let Some(whole) = self.fragments.push(r.link, r.bytes, r.original)
         {
-            decoded = whole;
+            decoded = whole.0;
         }
         match decoded {
             Decoded::Ip(h) => {
@@ -147,7 +147,7 @@ impl Taking {
         flow.syn_ack += u64::from(syn && ack);
         flow.fin += u64::from(tcp.has(Tcp::FIN));
         flow.rst += u64::from(tcp.has(Tcp::RST));
-        let marks = flow.tcp.push(from, &Segment { frame: self.frames, time, tcp, payload });
+        let marks = flow.tcp.push(from, &Segment { frame: self.frames, time, ip_id: h.ip_id, tcp, payload });
         marks.flags.names().for_each(|name| flow.frames.entry(name).or_default().push(self.frames));
         flow.ack_rtts.extend(marks.ack_rtt);
         self.seen.marks.push((self.frames, at, marks));
