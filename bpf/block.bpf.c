@@ -109,12 +109,22 @@ static __always_inline __u32 origin(struct pending *p, struct task_struct *task)
 	return KERNEL;
 }
 
-static __always_inline struct pending *remember(struct cc_run *run, struct request *rq)
+/* A later request lies where one was that had been issued: its completion passed unseen. One that was put back is the
+ * same request, with the same beginning. */
+static __always_inline void count_unseen(struct cc_run *run, struct request *rq, struct pending *before)
+{
+	if (before->issued && began(rq) > before->began && before->pid != cc_self_tgid)
+		run->c->untraced++;
+}
+
+static __always_inline struct pending *remember(struct cc_run *run, struct request *rq, struct pending *before)
 {
 	__u64 id = bpf_get_current_pid_tgid(), key = (__u64)rq;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pending p = {};
 
+	if (before)
+		count_unseen(run, rq, before);
 	p.inserted = bpf_ktime_get_boot_ns();
 	p.began = began(rq);
 	p.cgroup = bpf_get_current_cgroup_id();
@@ -135,10 +145,11 @@ static __always_inline struct pending *remember(struct cc_run *run, struct reque
 SEC("tp_btf/block_rq_insert")
 int block_rq_insert(__u64 *ctx)
 {
+	__u64 key = ctx[0];
 	struct cc_run run;
 
 	if (cc_begin(&run)) {
-		remember(&run, (struct request *)ctx[0]);
+		remember(&run, (struct request *)ctx[0], bpf_map_lookup_elem(&pending, &key));
 		cc_end(&run);
 	}
 	return 0;
@@ -159,7 +170,7 @@ int block_rq_issue(__u64 *ctx)
 	/* One that was merged into another ended without a word, and its memory is that of a later one by now. */
 	if (!p || began(rq) > p->began) {
 		/* Issued directly: the time of insertion is that of the issue. */
-		p = remember(&run, rq);
+		p = remember(&run, rq, p);
 		if (p) {
 			p->issued = p->inserted;
 			p->bios = count_bios(rq);

@@ -61,6 +61,7 @@ struct cc_counters {
 	__u64 sampled;      /* of these, timed */
 	__u64 sampled_ns;   /* time of the timed ones */
 	__u64 rate_limited; /* events left out because there were too many */
+	__u64 untraced;     /* things whose end was not traced */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

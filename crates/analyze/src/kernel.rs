@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use coldcase_model::Boottime;
 use coldcase_model::analysis::Latency;
-use coldcase_model::events::{BlockIo, CpuSample, OffCpu};
+use coldcase_model::events::{BlockIo, CpuSample, OffCpu, OffCpuSum};
 use coldcase_timeline::{Piece, Selection, Timeline};
 
 use crate::axis::{Axis, COLUMNS};
@@ -19,8 +19,8 @@ use crate::trend;
 /// The streams that are added up for a part: those of them that it holds.
 fn streams(part: Part) -> &'static [&'static str] {
     match part {
-        Part::Flame => &["kernel.cpu_sample", "kernel.offcpu"],
-        Part::Latency => &["kernel.block", "kernel.offcpu"],
+        Part::Flame => &["kernel.cpu_sample", "kernel.offcpu", "kernel.offcpu_sum"],
+        Part::Latency => &["kernel.block", "kernel.offcpu", "kernel.offcpu_sum"],
         Part::Flow => &[],
         Part::Rest => &["kernel.cpu_sample"],
     }
@@ -69,6 +69,11 @@ impl Sums {
             }
             if let Some(of) = wanted.functions {
                 functions::waiting(&mut self.functions, t, axis, of, &rows);
+            }
+        } else if let Some(rows) = piece.rows::<OffCpuSum>() {
+            offcpu::take_sums(&mut self.waits, t, axis, selection, &rows);
+            if flame {
+                flame::off_cpu_sums(&mut self.off_cpu, wanted.making, selection, &rows);
             }
         } else if let Some(rows) = piece.rows::<CpuSample>() {
             trend::take_samples(&mut self.samples, t, axis, selection, &rows);

@@ -24,6 +24,7 @@ mod latency;
 mod metrics;
 mod quality;
 mod quantile;
+mod requests;
 mod scope;
 mod series;
 mod summary;

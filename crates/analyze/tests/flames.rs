@@ -3,7 +3,7 @@
 
 use coldcase_analyze::{AnalyzeError, DiffError, GroupBy, Options, Part, analyze};
 use coldcase_model::analysis::Analysis;
-use coldcase_model::events::{CpuSample, LockContention, OffCpu, Process};
+use coldcase_model::events::{CpuSample, LockContention, OffCpu, OffCpuSum, Process};
 use coldcase_model::manifest::Manifest;
 use coldcase_model::{Columns, Event};
 use coldcase_testkit::Builder;
@@ -28,6 +28,11 @@ fn columns<E: Event>(rows: Vec<E>) -> Columns {
 
 /// A bundle of ten seconds with these rows, in several batches.
 fn bundle(off: &[OffCpu], samples: &[u64]) -> (tempfile::TempDir, std::path::PathBuf) {
+    bundle_with_sums(off, samples, &[])
+}
+
+/// The same, with sums of short intervals.
+fn bundle_with_sums(off: &[OffCpu], samples: &[u64], sums: &[OffCpuSum]) -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("some.case");
     let process = |pid: u32, comm: &str, cgroup: &str| Process {
@@ -46,6 +51,7 @@ fn bundle(off: &[OffCpu], samples: &[u64]) -> (tempfile::TempDir, std::path::Pat
     for some in off.chunks(7) {
         b = b.rows("kernel.offcpu", columns(some.to_vec())).unwrap().cut().unwrap();
     }
+    b = b.events(sums.iter().cloned()).unwrap();
     let sample = |&time: &u64| CpuSample { time, tid: 10, pid: 10, ..CpuSample::default() };
     b = b.rows("kernel.cpu_sample", columns(samples.iter().map(sample).collect())).unwrap();
     let contended = LockContention {
@@ -109,6 +115,31 @@ fn a_wait_is_told_with_its_waker_and_where_that_one_had_waited() {
     }
     assert_eq!(told.len(), expected.len());
     assert!(stacks(&a, "off-cpu").contains(&("web[10];[run queue]".to_owned(), 2 * MILLI)));
+}
+
+#[test]
+fn intervals_too_short_for_rows_are_in_the_graph_and_in_the_waits_with_their_sums() {
+    let sum = |syscall, state, count, off_cpu, run_queue| OffCpuSum {
+        time: BOOT,
+        duration: SECOND,
+        tid: 10,
+        pid: 10,
+        syscall,
+        state,
+        count,
+        off_cpu,
+        run_queue,
+        ..OffCpuSum::default()
+    };
+    let sums = [sum(FUTEX, 1, 400, 40 * MILLI, 3 * MILLI), sum(-1, 0, 50, 5 * MILLI, 0)];
+    let (_dir, path) = bundle_with_sums(&lock(), &[BOOT], &sums);
+    let a = analyze(&path, &Options::default()).unwrap();
+    let told = |line: &str| stacks(&a, "off-cpu").iter().find(|(l, _)| l == line).map(|&(_, weight)| weight);
+    // 67 ms and 1 s of the rows, without their queueing.
+    assert_eq!(told("web[10];[futex];[no stack];futex"), Some((65 + 1000 + 37) * MILLI));
+    assert_eq!(told("web[10];[run queue]"), Some((2 + 3 + 5) * MILLI));
+    let wait = a.waits.iter().find(|w| w.process == "web[10]" && w.reason == "futex").unwrap();
+    assert_eq!((wait.count, wait.total), (402, (65 + 1000 + 37) * MILLI));
 }
 
 #[test]

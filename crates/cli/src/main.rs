@@ -8,6 +8,8 @@ mod out;
 mod progress;
 #[cfg(feature = "full")]
 mod reading;
+#[cfg(feature = "full")]
+mod requests;
 mod verbs;
 
 use std::process::ExitCode;

@@ -17,7 +17,7 @@ fn main() {
                     "protocol": r.protocol.name(), "key": r.key, "detail": r.detail, "target": r.target,
                     "code": r.code, "outcome": format!("{:?}", r.outcome), "missing": r.missing, "id": r.id,
                     "start": r.start.time, "sent": at(r.sent), "first": at(r.first), "end": at(r.end),
-                    "first_row": at(r.first_row), "rows": r.rows, "traceparent": r.traceparent,
+                    "first_row": at(r.first_row), "done": at(r.done), "transaction": r.transaction.map(|t| format!("{t:?}")), "rows": r.rows, "traceparent": r.traceparent,
                     "request_bytes": r.request_bytes, "response_bytes": r.response_bytes,
                     "frames": [Some(r.start.packet + 1), frame(r.sent), frame(r.first), frame(r.end)],
                 })

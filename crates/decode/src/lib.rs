@@ -3,9 +3,11 @@
 //! Every decoder takes bytes and returns rows and what could not be read. None panics, whatever the bytes; none
 //! allocates more than a small multiple of its input.
 
+pub mod capture;
 pub mod log;
 pub mod otlp;
 pub mod packet;
 pub mod pcapng;
 pub mod prometheus;
 pub mod request;
+pub mod tcp;

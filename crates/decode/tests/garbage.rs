@@ -3,7 +3,7 @@
 use coldcase_decode::{log, otlp, packet, pcapng, prometheus};
 use proptest::prelude::*;
 
-const LINKS: [u16; 9] = [0, 1, 12, 101, 108, 113, 228, 276, 147];
+const LINKS: [u16; 19] = [0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 119, 127, 163, 204, 228, 276, 147];
 
 /// A pcapng section whose blocks are well-formed and whose contents are not.
 fn section(link: u16, frame: &[u8], original: u32) -> Vec<u8> {

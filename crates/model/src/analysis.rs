@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::tcp_facts::{AckRtt, SentAgain, TcpDetail, TcpFacts, TcpStall};
+
 use crate::event::Event;
 use crate::events::Step;
 use crate::finding::Finding;
@@ -12,6 +14,7 @@ use crate::table::Table;
 use crate::time::Nanos;
 
 pub use crate::flame::{Flame, FlameDiff, FunctionChange, StackChange};
+pub use crate::request::{DatabaseUse, RepeatedRequest, RequestKind, SeenRequest, SpanOf};
 
 /// The whole result of analysing one bundle. Times are UTC nanoseconds, durations nanoseconds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -317,8 +320,20 @@ pub struct Flow {
     pub packets: u64,
     /// Their original bytes.
     pub bytes: u64,
-    /// Packets that could not be decoded.
+    /// Packets with a header that is wrong.
     pub malformed: u64,
+    /// Numbers of their frames, from 1; the first ones.
+    #[serde(default)]
+    pub malformed_frames: Vec<u64>,
+    /// Packets captured too short to tell what they are.
+    #[serde(default)]
+    pub cut: u64,
+    /// Datagrams of which fragments are missing.
+    #[serde(default)]
+    pub incomplete_datagrams: u64,
+    /// Connections that are not listed because there were too many.
+    #[serde(default)]
+    pub folded: Folded,
     /// Connections.
     pub connections: Vec<Connection>,
     /// Services: processes, or addresses where the process is unknown, and who talks to whom.
@@ -332,6 +347,18 @@ pub struct Flow {
     /// Listeners that turned connections away, most first.
     #[serde(default)]
     pub full_listeners: Vec<FullListener>,
+    /// Requests in the order of their first bytes.
+    #[serde(default)]
+    pub requests: Vec<SeenRequest>,
+    /// Kinds of requests by service, longest total first.
+    #[serde(default)]
+    pub request_kinds: Vec<RequestKind>,
+    /// Who uses which database how, longest total first.
+    #[serde(default)]
+    pub databases: Vec<DatabaseUse>,
+    /// Statements that were sent again and again, longest total first.
+    #[serde(default)]
+    pub repeated: Vec<RepeatedRequest>,
 }
 
 /// One connection: `a` opened it (or, unseen, is the side with the higher port).
@@ -354,6 +381,10 @@ pub struct Connection {
     /// How the process of side b was found, likewise.
     #[serde(default)]
     pub found_b: Option<String>,
+    /// Its number among those of its transport, in order of their first packets: `tcp.stream` or `udp.stream` of
+    /// tshark. `None` when some are not listed.
+    #[serde(default)]
+    pub stream: Option<u64>,
     /// First packet.
     pub first: i64,
     /// Last packet.
@@ -374,9 +405,34 @@ pub struct Connection {
     /// Of side b, likewise.
     #[serde(default)]
     pub socket_b: Option<SocketFacts>,
+    /// The protocol of its requests, as in [`SeenRequest::protocol`]; found by content.
+    #[serde(default)]
+    pub protocol: Option<String>,
+    /// Requests on it.
+    #[serde(default)]
+    pub requests: u64,
+    /// Captured bytes that belong to no message that could be read.
+    #[serde(default)]
+    pub unread: u64,
     /// Rows that show it: the message of its first packet, then of what went wrong with it.
     #[serde(default)]
     pub evidence: Vec<crate::finding::Evidence>,
+}
+
+/// Connections that are counted but not listed: SYNs without an answer first, then those that were quiet longest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Folded {
+    /// How many.
+    pub connections: u64,
+    /// Their packets.
+    pub packets: u64,
+    /// Their original bytes.
+    pub bytes: u64,
+    /// Their SYNs without an answer.
+    pub unanswered_syns: u64,
+    /// Requests on them.
+    #[serde(default)]
+    pub requests: u64,
 }
 
 /// What the kernel's TCP knew of a socket, from `kernel.tcp_info`.
@@ -458,40 +514,6 @@ pub struct FullListener {
     pub limit: u32,
     /// Its last row.
     pub evidence: Vec<crate::finding::Evidence>,
-}
-
-/// TCP facts of a connection.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct TcpFacts {
-    /// Whether SYN, SYN-ACK and ACK were seen.
-    pub handshake: bool,
-    /// SYN to the ACK that ends the handshake.
-    pub rtt: Option<u64>,
-    /// Segments with bytes that were sent before, by packets.
-    pub retransmissions: u64,
-    /// Segments retransmitted, by the kernel's own events; `None` when they were not recorded.
-    pub kernel_retransmissions: Option<u64>,
-    /// Resets seen.
-    pub resets: u64,
-    /// SYNs that nobody answered.
-    pub unanswered_syns: u64,
-    /// Zero-window announcements.
-    pub zero_windows: u64,
-    /// Of `retransmissions`, those sent at once after duplicate acknowledgments.
-    #[serde(default)]
-    pub fast_retransmissions: u64,
-    /// Of `retransmissions`, those whose bytes had been acknowledged before.
-    #[serde(default)]
-    pub spurious_retransmissions: u64,
-    /// Segments that arrived late but not again.
-    #[serde(default)]
-    pub out_of_order: u64,
-    /// Acknowledgments that repeat the one before.
-    #[serde(default)]
-    pub duplicate_acks: u64,
-    /// Segments behind a hole: something before them was not captured.
-    #[serde(default)]
-    pub lost_segments: u64,
 }
 
 /// Who talks to whom.

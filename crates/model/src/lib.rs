@@ -23,9 +23,12 @@ pub mod library;
 pub mod loss;
 pub mod manifest;
 pub mod quantity;
+mod request;
 pub mod signal;
+pub mod sql;
 pub mod syscall;
 pub mod table;
+mod tcp_facts;
 pub mod text;
 pub mod time;
 

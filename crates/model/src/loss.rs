@@ -28,13 +28,16 @@ pub enum Reason {
     DiskFull,
     /// Part of a bundle could not be read.
     Unreadable,
+    /// The kernel did not trace the end of what it had begun: some machines run no tracing program while a thread of
+    /// their controlling process is on the CPU, whoever's interrupt it is.
+    Untraced,
     /// A step that is bounded in time had not finished.
     OutOfTime,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::RingFull,
         Reason::MapFull,
         Reason::StackFault,
@@ -46,6 +49,7 @@ impl Reason {
         Reason::LogGap,
         Reason::DiskFull,
         Reason::Unreadable,
+        Reason::Untraced,
         Reason::OutOfTime,
     ];
 
@@ -63,6 +67,7 @@ impl Reason {
             Reason::LogGap => "log-gap",
             Reason::DiskFull => "disk-full",
             Reason::Unreadable => "unreadable",
+            Reason::Untraced => "untraced",
             Reason::OutOfTime => "out-of-time",
         }
     }

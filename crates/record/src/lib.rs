@@ -33,7 +33,6 @@ pub mod session;
 mod signals;
 pub mod source;
 pub mod sources;
-pub mod sql_mask;
 pub mod summary;
 pub mod symbols;
 pub mod watchdog;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use coldcase_model::analysis::Reduction;
-use coldcase_model::loss::LossTotal;
+use coldcase_model::loss::{LossTotal, Reason};
 use coldcase_model::manifest::Manifest;
 
 /// A recording under way.
@@ -108,5 +108,10 @@ impl Summary {
     /// What was lost; empty when nothing was.
     pub fn lost(&self) -> Vec<&LossTotal> {
         self.manifest.losses.iter().filter(|l| l.count > 0 || l.bytes > 0).collect()
+    }
+
+    /// Whether the recorder lost something: not what the kernel never traced.
+    pub fn lost_ours(&self) -> bool {
+        self.lost().iter().any(|l| l.reason != Reason::Untraced.name())
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use coldcase_model::Boottime;
 use coldcase_model::analysis::{Flame, FlameDiff};
-use coldcase_model::events::{CpuSample, OffCpu};
+use coldcase_model::events::{CpuSample, OffCpu, OffCpuSum};
 use coldcase_timeline::{FutexWait, IntoBoot, Rows, Selection, Timeline};
 use rayon::prelude::*;
 
@@ -191,6 +191,24 @@ pub(crate) fn off_cpu(
         }
     }
     sheet.unpack(sums);
+}
+
+/// Adds sums of intervals that were too short for rows of their own: they have no stacks.
+pub(crate) fn off_cpu_sums(
+    sums: &mut Weights,
+    making: &Making<'_>,
+    selection: &Selection<'_>,
+    rows: &Rows<'_, OffCpuSum>,
+) {
+    let c = &rows.cols;
+    for i in (0..rows.len()).filter(|&i| selection.has(c.pid[i], c.tid[i], c.time[i], c.duration[i])) {
+        for (part, long) in offcpu::sum_parts(c, i).into_iter().filter(|p| p.1 > 0) {
+            let owner = making.owner(c.pid[i], c.tid[i]);
+            let raw = Raw { owner, kernel: Box::default(), user: Box::default(), off: Some(part) };
+            let weight = Weight { times: 0, amount: making.amount(c.time[i], long), first: c.time[i].into_boot() };
+            add(sums, raw, weight);
+        }
+    }
 }
 
 /// What the flame graphs of a bundle are made of.

@@ -4,16 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use coldcase_decode::packet::{self, Decoded};
-use coldcase_decode::pcapng;
+use coldcase_decode::capture::{Next, Reader, Record, Window};
 use rayon::prelude::*;
 
-use super::Tap;
+use super::{Packet, Tap};
 
 /// How many bytes are read and decoded at a time.
 const PIECE: usize = 8 << 20;
-/// Longest record or block that is believed.
-const LONGEST: usize = 64 << 20;
 
 /// Why a capture file could not be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -30,200 +27,60 @@ pub enum CaptureError {
 /// Whether a file begins like a capture file.
 pub fn is_capture(path: &Path) -> bool {
     let mut head = [0; 4];
-    File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && Format::of(&head).is_some()
+    File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && Reader::of(&head).is_some()
 }
 
 /// Reads a capture file. What was cut or damaged is said in the lines returned; what came before it counts.
 pub fn read(path: &Path, tap: &mut Tap) -> Result<Vec<String>, CaptureError> {
+    read_in_pieces(path, tap, PIECE)
+}
+
+/// The same, `piece` bytes at a time. The size changes nothing but time and memory.
+pub fn read_in_pieces(path: &Path, tap: &mut Tap, piece: usize) -> Result<Vec<String>, CaptureError> {
     let io = |source| CaptureError::Io { path: path.to_owned(), source };
-    let mut file = Pieces { file: File::open(path).map_err(io)?, rest: Vec::new(), at: 0, ended: false };
-    file.fill(24).map_err(io)?;
-    let format = Format::of(file.left()).ok_or_else(|| CaptureError::Format(path.to_owned()))?;
-    let problem = match format {
-        Format::Pcap(order) => read_pcap(&mut file, &order, tap),
-        Format::Pcapng => read_pcapng(&mut file, tap),
-    };
-    let problem = problem.map_err(io)?;
+    let mut file = Window::new(File::open(path).map_err(io)?, piece);
+    file.fill(Reader::ENOUGH).map_err(io)?;
+    let mut reader = Reader::of(file.left()).ok_or_else(|| CaptureError::Format(path.to_owned()))?;
+    let problem = records(&mut file, &mut reader, tap).map_err(io)?;
+    tap.end();
     Ok(problem.into_iter().map(|p| format!("{}: {p}", path.display())).collect())
 }
 
-/// How numbers are written in a classic pcap file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Order {
-    big: bool,
-    /// Nanoseconds in a unit of the second timestamp field.
-    unit: i64,
-    /// Length of a record's head.
-    head: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Pcap(Order),
-    Pcapng,
-}
-
-impl Format {
-    fn of(head: &[u8]) -> Option<Format> {
-        let &[a, b, c, d] = head.get(..4)? else { return None };
-        if [a, b, c, d] == [0x0a, 0x0d, 0x0d, 0x0a] {
-            return Some(Format::Pcapng);
-        }
-        [true, false].into_iter().find_map(|big| {
-            let magic = if big { u32::from_be_bytes([a, b, c, d]) } else { u32::from_le_bytes([a, b, c, d]) };
-            match magic {
-                0xa1b2_c3d4 => Some(Format::Pcap(Order { big, unit: 1_000, head: 16 })),
-                0xa1b2_3c4d => Some(Format::Pcap(Order { big, unit: 1, head: 16 })),
-                // Alexey Kuznetzov's patched format: the head is 8 bytes longer.
-                0xa1b2_cd34 => Some(Format::Pcap(Order { big, unit: 1_000, head: 24 })),
-                _ => None,
-            }
-        })
-    }
-}
-
-impl Order {
-    fn u32(&self, bytes: &[u8], at: usize) -> u32 {
-        let Some(&[a, b, c, d]) = bytes.get(at..at + 4) else { return 0 };
-        if self.big { u32::from_be_bytes([a, b, c, d]) } else { u32::from_le_bytes([a, b, c, d]) }
-    }
-}
-
-/// A file, of which a window is in memory.
-struct Pieces {
-    file: File,
-    rest: Vec<u8>,
-    at: usize,
-    ended: bool,
-}
-
-impl Pieces {
-    fn left(&self) -> &[u8] {
-        &self.rest[self.at..]
-    }
-
-    /// Reads on until at least `want` bytes are left, or the file ends. Gives how many are left.
-    fn fill(&mut self, want: usize) -> std::io::Result<usize> {
-        if self.left().len() < want && !self.ended {
-            self.rest.drain(..self.at);
-            self.at = 0;
-            let missing = (want.max(PIECE) - self.rest.len()) as u64;
-            let got = (&mut self.file).take(missing).read_to_end(&mut self.rest)?;
-            self.ended = (got as u64) < missing;
-        }
-        Ok(self.left().len())
-    }
-}
-
-fn read_pcap(file: &mut Pieces, order: &Order, tap: &mut Tap) -> std::io::Result<Option<&'static str>> {
-    if file.left().len() < 24 {
-        return Ok(Some("cut inside the file header"));
-    }
-    let link = order.u32(file.left(), 20) as u16;
-    file.at += 24;
+/// Records until the file ends or breaks. Those of a window are decoded on all cores, and taken in in order.
+fn records(file: &mut Window<File>, reader: &mut Reader, tap: &mut Tap) -> std::io::Result<Option<&'static str>> {
+    let mut frames = 0;
     loop {
-        file.fill(PIECE)?;
-        let left = file.left();
-        let mut records = Vec::new();
+        let mut found: Vec<(u64, Record<'_>)> = Vec::new();
         let mut at = 0;
-        let mut longer = 0;
-        while left.len() - at >= order.head {
-            let captured = order.u32(left, at + 8) as usize;
-            if captured > LONGEST {
-                apply(tap, left, &records, link, order);
-                return Ok(Some("an impossible packet length; what follows was not read"));
-            }
-            let end = at + order.head + captured;
-            if end > left.len() {
-                longer = end - at;
-                break;
-            }
-            records.push((at, end));
-            at = end;
-        }
-        apply(tap, left, &records, link, order);
-        let over = left.len() - at;
-        file.at += at;
-        if over == 0 && file.ended {
-            return Ok(None);
-        }
-        if records.is_empty() && file.fill(longer.max(order.head))? < longer.max(order.head) {
-            return Ok(Some("cut inside a packet"));
-        }
-        if file.ended && longer > file.left().len() {
-            return Ok(Some("cut inside a packet"));
-        }
-    }
-}
-
-fn apply(tap: &mut Tap, bytes: &[u8], records: &[(usize, usize)], link: u16, order: &Order) {
-    let decoded: Vec<(i64, u32, Decoded)> = records
-        .par_iter()
-        .with_min_len(1024)
-        .map(|&(start, end)| {
-            let (seconds, part) = (order.u32(bytes, start), order.u32(bytes, start + 4));
-            let original = order.u32(bytes, start + 12);
-            let time = i64::from(seconds) * 1_000_000_000 + i64::from(part) * order.unit;
-            (time, original, packet::decode(link, &bytes[start + order.head..end], original))
-        })
-        .collect();
-    for (time, original, decoded) in decoded {
-        tap.push(0, time, original, &decoded);
-    }
-}
-
-/// Blocks are handed to the decoder in runs, each behind the section header and interface descriptions so far.
-fn read_pcapng(file: &mut Pieces, tap: &mut Tap) -> std::io::Result<Option<&'static str>> {
-    let mut order = Order { big: false, unit: 1, head: 12 };
-    let mut preamble = Vec::new();
-    let mut problem = None;
-    loop {
-        file.fill(PIECE)?;
         let left = file.left();
-        let mut run = preamble.clone();
-        let mut at = 0;
-        let mut longer = 12;
-        while left.len() - at >= 12 {
-            let head = &left[at..];
-            let section = head[..4] == [0x0a, 0x0d, 0x0d, 0x0a];
-            if section {
-                order.big = head[8..12] == [0x1a, 0x2b, 0x3c, 0x4d];
+        let stop = loop {
+            match reader.next(&left[at..]) {
+                Next::Packet(record, length) => {
+                    frames += 1;
+                    found.push((frames, record));
+                    at += length;
+                }
+                Next::Frame(length) => {
+                    frames += 1;
+                    at += length;
+                }
+                Next::Skip(length) => at += length,
+                Next::Need(n) => break Ok(n),
+                Next::Bad(problem) => break Err(problem),
             }
-            let total = order.u32(head, 4) as usize;
-            if !(12..=LONGEST).contains(&total) || !total.is_multiple_of(4) {
-                run_blocks(tap, &run, &mut problem);
-                return Ok(Some("an impossible block length; what follows was not read"));
+        };
+        // A file that was read piece by piece has no rows.
+        let packets = found.par_iter().with_min_len(1024).map(|(frame, record)| Packet::of(record, 0, *frame, 0));
+        tap.take(packets.collect());
+        file.pass(at);
+        match stop {
+            Err(problem) => return Ok(Some(problem)),
+            Ok(need) => {
+                if file.fill(need)? < need {
+                    return Ok((!file.left().is_empty()).then_some("cut inside a packet"));
+                }
             }
-            let Some(block) = head.get(..total) else {
-                longer = total;
-                break;
-            };
-            run.extend_from_slice(block);
-            if section {
-                preamble.clear();
-            }
-            if section || order.u32(head, 0) == 1 {
-                preamble.extend_from_slice(block);
-            }
-            at += total;
         }
-        run_blocks(tap, &run, &mut problem);
-        let over = left.len() - at;
-        file.at += at;
-        if over == 0 && file.ended {
-            return Ok(problem);
-        }
-        if file.fill(longer)? < longer {
-            return Ok(Some("cut inside a block"));
-        }
-    }
-}
-
-fn run_blocks(tap: &mut Tap, run: &[u8], problem: &mut Option<&'static str>) {
-    let section = pcapng::decode(run);
-    *problem = problem.or(section.problem);
-    for p in &section.packets {
-        tap.push(0, p.time.unwrap_or(0), p.original, &p.decoded);
     }
 }
 

@@ -2,10 +2,13 @@
 
 pub mod capture;
 mod listener;
+mod packets;
 pub(crate) mod recorded;
+mod shard;
 mod socket;
+mod talk;
 mod tap;
-mod tcp;
+mod tracked;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -14,10 +17,13 @@ use coldcase_model::Evidence;
 use coldcase_model::analysis::{Connection, Edge, Flow};
 use coldcase_model::entity::Protocol;
 
+pub use packets::Packet;
 pub use socket::KernelSockets;
-pub use tap::{Connected, Tap};
+pub use tap::Tap;
+pub use tracked::Connected;
 
 use crate::quantile::quantile;
+use crate::requests::{Found, kinds, repeated, rows, uses};
 
 /// Segments that the kernel said it sent again, by local and remote address, with the times.
 #[derive(Debug, Default)]
@@ -82,6 +88,7 @@ impl Parts<'_> {
     pub fn finish(&self) -> Flow {
         let mut edges = BTreeMap::<(String, String), (Edge, Vec<u64>)>::new();
         let mut connections = Vec::new();
+        let mut found = Vec::new();
         let (mut packets, mut bytes) = (0, 0);
         for connected in self.tap.finish() {
             let [a, b] = connected.ends;
@@ -119,6 +126,8 @@ impl Parts<'_> {
             }
             let [found_a, found_b] = [0, 1].map(|i| holders[i].as_ref().map(|h| h.found.to_owned()));
             let [process_a, process_b] = holders.map(|h| h.map(|h| format!("{}[{}]", h.service, h.pid)));
+            let connection = connections.len();
+            found.extend(connected.requests.iter().map(|r| Found { connection, request: r.clone() }));
             connections.push(Connection {
                 a: a.to_string(),
                 b: b.to_string(),
@@ -130,6 +139,7 @@ impl Parts<'_> {
                 process_b,
                 found_a,
                 found_b,
+                stream: connected.stream,
                 first: connected.first,
                 last: connected.last,
                 packets_ab: connected.packets[0],
@@ -139,6 +149,9 @@ impl Parts<'_> {
                 tcp,
                 socket_a,
                 socket_b,
+                protocol: connected.protocol.map(|p| p.name().to_owned()),
+                requests: connected.requests.len() as u64,
+                unread: connected.unread,
                 evidence: connected.rows.iter().map(|&row| self.evidence(row)).collect(),
             });
         }
@@ -156,7 +169,27 @@ impl Parts<'_> {
             true => (packets, bytes, 0),
             false => (self.tap.packets, self.tap.bytes, self.tap.malformed),
         };
-        Flow { packets, bytes, malformed, connections, edges, ..Flow::default() }
+        let tap = self.tap;
+        let in_bundle = !self.bundle.is_empty();
+        let requests = rows(found, |packet| in_bundle.then(|| self.evidence(tap.row_of(packet + 1))));
+        let request_kinds = kinds(&requests, &connections);
+        let (databases, repeated) = (uses(&requests, &connections), repeated(&requests, &connections));
+        Flow {
+            packets,
+            bytes,
+            malformed,
+            malformed_frames: if self.narrow { Vec::new() } else { tap.malformed_frames.clone() },
+            cut: if self.narrow { 0 } else { tap.cut },
+            incomplete_datagrams: if self.narrow { 0 } else { tap.incomplete_datagrams() },
+            folded: tap.folded(),
+            connections,
+            edges,
+            requests,
+            request_kinds,
+            databases,
+            repeated,
+            ..Flow::default()
+        }
     }
 }
 
@@ -189,7 +222,15 @@ mod tests {
             tcp: Some(Tcp { flags: Tcp::SYN, ..Tcp::default() }),
             ..Headers::default()
         };
-        tap.push(0, 1_000, 60, &Decoded::Ip(headers));
+        tap.take(vec![Packet {
+            row: 0,
+            frame: tap.packets + 1,
+            time: 1_000,
+            original: 60,
+            decoded: Decoded::Ip(headers),
+            data: std::borrow::Cow::Borrowed(&[]),
+            fragment: None,
+        }]);
     }
 
     #[test]

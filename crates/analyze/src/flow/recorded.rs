@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use coldcase_bundle::{Batch, BatchBody};
-use coldcase_decode::pcapng;
+use coldcase_decode::capture::{Next, Reader};
 use coldcase_model::analysis::Flow;
 use coldcase_model::entity::Protocol;
 use coldcase_model::events::TcpRetransmit;
@@ -11,7 +11,7 @@ use coldcase_model::{Ip, Utc};
 use coldcase_timeline::{OwnerHow, Scope, Timeline};
 use rayon::prelude::*;
 
-use super::{Holder, KernelRetransmits, KernelSockets, Parts, Tap, socket};
+use super::{Holder, KernelRetransmits, KernelSockets, Packet, Parts, Tap, socket};
 
 /// The stream.
 const PACKETS: &str = "packets";
@@ -50,44 +50,71 @@ fn packets(t: &Timeline, tap: &mut Tap) -> Vec<String> {
     let wanted: Vec<usize> =
         bundle.chunks().iter().filter(|c| c.streams.iter().any(|s| &*s.stream == PACKETS)).map(|c| c.index).collect();
     let mut problems = Vec::new();
+    let mut frames = 0;
     for some in wanted.chunks(4 * rayon::current_num_threads().max(1)) {
-        let decoded: Vec<_> = some
+        let chunks: Vec<_> = some.par_iter().map(|&index| bundle.read_chunk(index, &|s| s == PACKETS)).collect();
+        let decoded: Vec<_> = chunks
             .par_iter()
-            .map(|&index| {
-                let batches = bundle.read_chunk(index, &|s| s == PACKETS);
-                batches.map(|batches| batches.iter().filter_map(section).collect::<Vec<_>>())
-            })
+            .map(|chunk| chunk.as_ref().map(|batches| batches.iter().filter_map(section).collect::<Vec<Decoded<'_>>>()))
             .collect();
         for chunk in decoded {
             match chunk {
-                Ok(sections) => sections.iter().for_each(|s| feed(t, tap, s, &mut problems)),
+                Ok(sections) => sections.into_iter().for_each(|s| feed(t, tap, &mut frames, s, &mut problems)),
                 // The timeline reads every chunk's entities, but not this stream: told here.
                 Err(e) => problems.push(e.to_string()),
             }
         }
     }
+    tap.end();
     problems
 }
 
-type Decoded = (u64, Utc, pcapng::Section);
+/// The packets of one message, and why not all could be read. Frames are numbered from 0: the caller adds those before.
+type Decoded<'a> = (u64, Vec<Packet<'a>>, Option<&'static str>);
 
-fn section(batch: &Batch) -> Option<Decoded> {
-    match &batch.body {
-        BatchBody::Raw(bytes) if &*batch.stream == PACKETS => {
-            Some((batch.first_row, batch.log_time, pcapng::decode(bytes)))
+fn section(batch: &Batch) -> Option<Decoded<'_>> {
+    let BatchBody::Raw(bytes) = &batch.body else { return None };
+    if &*batch.stream != PACKETS {
+        return None;
+    }
+    let (row, received) = (batch.first_row, batch.log_time.0);
+    let mut rest: &[u8] = bytes;
+    let mut reader = Reader::of(rest)?;
+    let mut packets = Vec::new();
+    let mut frames = 0;
+    loop {
+        match reader.next(rest) {
+            Next::Packet(record, length) => {
+                packets.push(Packet::of(&record, row, frames, received));
+                frames += 1;
+                rest = &rest[length..];
+            }
+            Next::Frame(length) | Next::Skip(length) => rest = &rest[length..],
+            Next::Need(_) if rest.is_empty() => return Some((row, packets, None)),
+            Next::Need(_) => return Some((row, packets, Some("cut inside a block"))),
+            Next::Bad(problem) => return Some((row, packets, Some(problem))),
         }
-        _ => None,
     }
 }
 
-fn feed(t: &Timeline, tap: &mut Tap, (row, received, section): &Decoded, problems: &mut Vec<String>) {
-    for p in &section.packets {
-        let time = Utc(p.time.unwrap_or(received.0));
-        if t.in_window(time, time) {
-            tap.push(*row, time.0, p.original, &p.decoded);
-        }
-    }
-    if let Some(problem) = section.problem {
+/// Takes in the packets of a message that lie in the window. Frames are numbered as an export of all of them has them.
+fn feed(
+    t: &Timeline,
+    tap: &mut Tap,
+    frames: &mut u64,
+    (row, packets, problem): Decoded<'_>,
+    problems: &mut Vec<String>,
+) {
+    let before = *frames + 1;
+    *frames += packets.len() as u64;
+    let mut wanted = packets;
+    wanted.retain_mut(|p| {
+        p.frame += before;
+        let time = Utc(p.time);
+        t.in_window(time, time)
+    });
+    tap.take(wanted);
+    if let Some(problem) = problem {
         problems.push(format!("{PACKETS}#{row}: {problem}"));
     }
 }

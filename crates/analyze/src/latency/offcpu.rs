@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use coldcase_model::analysis::{Latency, Wait};
-use coldcase_model::events::OffCpu;
+use coldcase_model::events::{OffCpu, OffCpuSum};
 use coldcase_model::syscall;
 use coldcase_model::{Boottime, Event, Evidence};
 use coldcase_timeline::{IntoBoot, Rows, Selection, Timeline};
@@ -41,6 +41,12 @@ pub(crate) fn parts(c: &Cols<'_>, i: usize, throttled: u64) -> [(OffCpuPart, u64
         (OffCpuPart::Throttled, woken, throttled),
         (OffCpuPart::RunQueue, woken.saturating_add(throttled), queued - throttled),
     ]
+}
+
+/// The parts of a sum of short intervals: how, and how long; both sum to it.
+pub(crate) fn sum_parts(c: &<OffCpuSum as Event>::Cols<'_>, i: usize) -> [(OffCpuPart, u64); 2] {
+    let queued = if c.state[i] == 0 { c.off_cpu[i] } else { c.run_queue[i].min(c.off_cpu[i]) };
+    [(OffCpuPart::waited(c.syscall[i], c.state[i]), c.off_cpu[i] - queued), (OffCpuPart::RunQueue, queued)]
 }
 
 /// Whether a thread in this state waits for something of the kernel's own doing, such as a disk.
@@ -120,11 +126,13 @@ pub(crate) struct Group {
     pub(crate) columns: [u64; COLUMNS],
     /// Nanoseconds of it in uninterruptible sleep.
     uninterruptible: u64,
+    /// Waits too short for rows of their own: how many, and their nanoseconds.
+    short: (u64, u64),
 }
 
 impl Default for Group {
     fn default() -> Self {
-        Group { series: Series::default(), columns: [0; COLUMNS], uninterruptible: 0 }
+        Group { series: Series::default(), columns: [0; COLUMNS], uninterruptible: 0, short: (0, 0) }
     }
 }
 
@@ -134,6 +142,12 @@ impl Group {
         self.series.merge(other.series);
         add_columns(&mut self.columns, &other.columns);
         self.uninterruptible += other.uninterruptible;
+        self.short = (self.short.0 + other.short.0, self.short.1 + other.short.1);
+    }
+
+    /// Nanoseconds waited.
+    fn total(&self) -> u64 {
+        self.series.total().saturating_add(self.short.1)
     }
 }
 
@@ -180,6 +194,33 @@ pub(crate) fn take(
     }
 }
 
+/// Adds sums of waits that were too short for rows of their own: to the totals, not to the distributions.
+pub(crate) fn take_sums(
+    waits: &mut Groups,
+    t: &Timeline,
+    axis: &Axis,
+    selection: &Selection<'_>,
+    rows: &Rows<'_, OffCpuSum>,
+) {
+    let c = &rows.cols;
+    let mut names = Names::new(t);
+    for i in (0..rows.len()).filter(|&i| selection.has(c.pid[i], c.tid[i], c.time[i], c.duration[i])) {
+        let process = names.of(c.pid[i], c.time[i].into_boot()).to_owned();
+        let mut count = u64::from(c.count[i]);
+        for (part, long) in sum_parts(c, i).into_iter().filter(|p| p.1 > 0) {
+            let (reason, uninterruptible) = match part {
+                OffCpuPart::Waited(syscall, ..) => (Reason::of(syscall), blocked(c.state[i])),
+                OffCpuPart::Throttled | OffCpuPart::RunQueue => (Reason::RunQueue, false),
+            };
+            let group = waits.entry((process.clone(), reason)).or_default();
+            // The intervals are counted once, with what they waited for.
+            group.short = (group.short.0 + std::mem::take(&mut count), group.short.1.saturating_add(long));
+            axis.spread(t.utc_of(c.time[i]).0, long, &mut group.columns);
+            group.uninterruptible += if uninterruptible { long } else { 0 };
+        }
+    }
+}
+
 /// The waits as plain rows, largest total first. `grew` tells whether the waits of a process for a reason grew with
 /// the trouble: those are not idleness, whatever the system call.
 pub(crate) fn rows(groups: &Groups, arch: &str, bundle: &str, grew: impl Fn(&str, Reason) -> bool) -> Vec<Wait> {
@@ -187,14 +228,14 @@ pub(crate) fn rows(groups: &Groups, arch: &str, bundle: &str, grew: impl Fn(&str
         .iter()
         .map(|((process, reason), group)| {
             let latency = group.series.finish(&Axis::new(0, 0), "off_cpu", String::new(), bundle, "kernel.offcpu");
-            let asleep = group.uninterruptible < group.series.total() / 2;
+            let asleep = group.uninterruptible < group.total() / 2;
             Wait {
                 process: process.clone(),
                 idle: asleep && reason.is_for_others(arch) && !grew(process, *reason),
                 service: false,
                 reason: reason.name(arch),
-                count: latency.count,
-                total: latency.total,
+                count: latency.count + group.short.0,
+                total: group.total(),
                 max: latency.max,
                 evidence: latency.exemplars.into_iter().map(|e| e.evidence).collect::<Vec<Evidence>>(),
             }
@@ -212,7 +253,7 @@ pub(crate) fn latencies(groups: &Groups, axis: &Axis, arch: &str, bundle: &str) 
     let finish = |series: &Series, kind: &str, name: String| series.finish(axis, kind, name, bundle, "kernel.offcpu");
     let mut all = Series::default();
     let (mut queues, mut waits) = (Vec::new(), Vec::new());
-    for ((process, reason), group) in groups {
+    for ((process, reason), group) in groups.iter().filter(|(_, g)| g.series.count() > 0) {
         if *reason == Reason::RunQueue {
             all.add(&group.series);
             queues.push((group.series.total(), process, *reason));

@@ -1,5 +1,7 @@
 //! `coldcase flow`: connections and services.
 
+mod tcp;
+
 use std::path::{Path, PathBuf};
 
 use coldcase_analyze::Part;
@@ -11,6 +13,7 @@ use serde_json::json;
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
+use crate::requests;
 use crate::reading::{Document, Reading, documents, failure, name, pages, picture};
 
 /// Show connections and services: packets, bytes, retransmissions, round trips, resets
@@ -71,26 +74,28 @@ fn document(a: &Analysis) -> Document<'_, serde_json::Value> {
         "packets": a.flow.packets,
         "bytes": a.flow.bytes,
         "malformed": a.flow.malformed,
+        "malformed_frames": a.flow.malformed_frames,
+        "cut": a.flow.cut,
+        "incomplete_datagrams": a.flow.incomplete_datagrams,
+        "folded": a.flow.folded,
         "connections": a.flow.connections,
         "edges": a.flow.edges,
         "drops": a.flow.drops,
         "failed_connects": a.flow.failed_connects,
         "full_listeners": a.flow.full_listeners,
-        "requests": [],
-        "requests_note": "requests are not decoded yet: an empty list says nothing of the traffic",
+        "requests": a.flow.requests,
+        "request_kinds": a.flow.request_kinds,
+        "requests_note": NOTE,
         "problems": a.quality.problems,
     });
     Document::new("coldcase.flow", body)
 }
 
+/// What a reader of requests has to know.
+const NOTE: &str = "requests are read from captured payload: packets cut after their headers hold none";
+
 fn text(flow: &Flow, top: usize, out: &Out) -> String {
-    let malformed = if flow.malformed > 0 { format!(", {} malformed", flow.malformed) } else { String::new() };
-    let mut text = format!(
-        "{} packets, {}{malformed}, {} connections\n",
-        flow.packets,
-        format_size(flow.bytes),
-        flow.connections.len()
-    );
+    let mut text = head(flow);
     if flow.connections.is_empty() {
         text.push_str(&kernel(flow, top, out));
         return text;
@@ -108,7 +113,46 @@ fn text(flow: &Flow, top: usize, out: &Out) -> String {
     let head = ["a → b", "proto", "packets", "bytes →", "bytes ←", "rtt", "sent again", "resets", "zero window"];
     text.push_str(&columns(&head, &rows));
     text.push_str(&more(flow.connections.len()));
+    let sick = tcp::rows(&flow.connections);
+    if !sick.is_empty() {
+        text.push_str(&format!("\n{}\n", out.style(Style::Bold, "TCP trouble, longest standstill first")));
+        text.push_str(&columns(&tcp::HEAD, &sick[..sick.len().min(top)]));
+        text.push_str(&more(sick.len()));
+    }
+    text.push_str(&requests::text(flow, top, out));
     text.push_str(&kernel(flow, top, out));
+    text
+}
+
+/// How much there is, and what of it could not be told.
+fn head(flow: &Flow) -> String {
+    let mut text = format!("{} packets, {}", flow.packets, format_size(flow.bytes));
+    if flow.malformed > 0 {
+        let frames: Vec<String> = flow.malformed_frames.iter().take(5).map(u64::to_string).collect();
+        let frames = match frames.len() {
+            0 => String::new(),
+            n if n as u64 == flow.malformed => format!(" (frame {})", frames.join(", ")),
+            _ => format!(" (frame {}, …)", frames.join(", ")),
+        };
+        text.push_str(&format!(", {} malformed{frames}", flow.malformed));
+    }
+    if flow.cut > 0 {
+        text.push_str(&format!(", {} cut before their ports", flow.cut));
+    }
+    if flow.incomplete_datagrams > 0 {
+        text.push_str(&format!(", {} datagrams with fragments missing", flow.incomplete_datagrams));
+    }
+    text.push_str(&format!(", {} connections\n", flow.connections.len()));
+    let folded = &flow.folded;
+    if folded.connections > 0 {
+        text.push_str(&format!(
+            "{} more connections were too many to list: {} packets, {}, {} SYNs without an answer\n",
+            folded.connections,
+            folded.packets,
+            format_size(folded.bytes),
+            folded.unanswered_syns
+        ));
+    }
     text
 }
 

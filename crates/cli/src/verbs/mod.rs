@@ -37,6 +37,8 @@ verbs! {
     dump => Dump,
     #[cfg(target_os = "linux")]
     mark => Mark,
+    #[cfg(feature = "full")]
+    import => Import,
     info => Info,
     verify => Verify,
     recover => Recover,

@@ -520,7 +520,7 @@ fn exit(s: &Summary) -> Exit {
         Some(code) => command_code(code),
         None if s.ended == Ended::WriteError => Exit::Failed,
         None if s.flight.as_ref().is_some_and(|f| f.lost) => Exit::Lost,
-        None if s.lost().is_empty() && !s.left_out && s.ended != Ended::DiskFull => Exit::Fine,
+        None if !s.lost_ours() && !s.left_out && s.ended != Ended::DiskFull => Exit::Fine,
         None => Exit::Lost,
     }
 }

@@ -40,6 +40,11 @@ impl Connection {
         })
     }
 
+    /// Whether it said all that it will say: it was reset, or both ways were closed.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// Bytes that belong to no message that could be read.
     pub fn unread(&self) -> u64 {
         self.detector.as_ref().map_or(0, Detector::unread)

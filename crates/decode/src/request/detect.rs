@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::{Dissector, End, Protocol, Request, Side, Stamp, dns, http1, http2, tls};
+use super::{
+    Dissector, End, Protocol, Request, Side, Stamp, dns, http1, http2, kafka, mongo, mysql, postgres, redis, tls,
+};
 
 /// What the bytes of one side say about a protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub enum Verdict {
 pub type Probe = fn(from: Side, bytes: &[u8]) -> Verdict;
 
 /// A dissector that may go from thread to thread.
-pub type AnyDissector = Box<dyn Dissector + Send>;
+pub type AnyDissector = Box<dyn Dissector + Send + Sync>;
 
 /// What detection knows of a protocol.
 pub struct Entry {
@@ -51,6 +53,11 @@ pub const PROTOCOLS: &[Entry] = &[
     Entry { protocol: Protocol::Http2, probe: http2::probe, open: |o| Box::new(http2::Http2::new(*o)) },
     Entry { protocol: Protocol::Tls, probe: tls::probe, open: |_| Box::<tls::Tls>::default() },
     Entry { protocol: Protocol::Dns, probe: dns::probe, open: |o| Box::new(dns::Stream::new(*o)) },
+    Entry { protocol: Protocol::Postgres, probe: postgres::probe, open: |_| Box::<postgres::Postgres>::default() },
+    Entry { protocol: Protocol::Mysql, probe: mysql::probe, open: |_| Box::<mysql::Mysql>::default() },
+    Entry { protocol: Protocol::Redis, probe: redis::probe, open: |_| Box::<redis::Redis>::default() },
+    Entry { protocol: Protocol::Mongo, probe: mongo::probe, open: |_| Box::<mongo::Mongo>::default() },
+    Entry { protocol: Protocol::Kafka, probe: kafka::probe, open: |_| Box::<kafka::Kafka>::default() },
 ];
 
 /// Most bytes of a run that are looked at.
@@ -275,6 +282,11 @@ impl Dissector for Detector {
             return dissector.gap(side, at, len, out);
         }
         if self.given_up {
+            return;
+        }
+        // Before the first byte a gap is no news: the connection is met in its midst.
+        if self.kept == 0 {
+            self.opening.midway = true;
             return;
         }
         self.keep(Event::Gap(from, at, len));

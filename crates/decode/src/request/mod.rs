@@ -8,12 +8,22 @@ pub mod buffer;
 pub mod connection;
 pub mod detect;
 pub mod dns;
+mod frames;
 mod hpack;
 pub mod http1;
 pub mod http2;
+mod ids;
+pub mod kafka;
+pub mod mongo;
+pub mod mysql;
+pub mod postgres;
 pub mod reassembly;
+pub mod redis;
 pub mod route;
+pub mod sql;
+mod statement;
 pub mod tls;
+mod turns;
 
 /// Who sent bytes: the side that opened the connection, or the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,6 +118,8 @@ pub mod missing {
     pub const RESPONSE: u8 = 1 << 2;
     /// The answer was found by its order, where bytes between are missing: it may be another's.
     pub const INFERRED: u8 = 1 << 3;
+    /// The key of a statement was made from its words: it is cut off, or its grammar was not understood.
+    pub const KEY: u8 = 1 << 4;
 }
 
 /// One exchange: a request and its answer.
@@ -147,6 +159,22 @@ pub struct Request {
     pub traceparent: Option<String>,
     /// What the capture does not have of it: bits of [`missing`].
     pub missing: u8,
+    /// The last statement of it was done, where the answer goes on behind that until `end` (Postgres: CommandComplete
+    /// against ReadyForQuery, between which lies a commit).
+    pub done: Option<Stamp>,
+    /// The transaction of the connection behind the answer, where the protocol tells.
+    pub transaction: Option<Transaction>,
+}
+
+/// Whether a connection is in a transaction: one that is, and says nothing, holds its locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transaction {
+    /// In none.
+    None,
+    /// In one.
+    Open,
+    /// In one that failed and waits for its rollback.
+    Failed,
 }
 
 /// Longest [`Request::detail`] and [`Request::key`].
@@ -173,6 +201,8 @@ impl Request {
             id: None,
             traceparent: None,
             missing: 0,
+            done: None,
+            transaction: None,
         }
     }
 }
@@ -202,4 +232,21 @@ pub trait Dissector {
     fn end(&mut self, how: End, at: Stamp, out: &mut Vec<Request>);
     /// Bytes that belong to no message that could be read.
     fn unread(&self) -> u64;
+    /// What the rest of the connection speaks, once both sides agreed on another: no request comes any more.
+    fn turned(&self) -> Option<Turn> {
+        None
+    }
+}
+
+/// What a connection turned to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Turn {
+    /// TLS: what follows begins with a ClientHello.
+    Tls,
+    /// Encryption of another kind (GSSAPI).
+    Encrypted,
+    /// Compressed packets, which are not read.
+    Compressed,
+    /// A stream of changes to a replica.
+    Replication,
 }

@@ -30,8 +30,8 @@ crate::event! {
         cpu_in: u16 [Id],
         /// Bit 0: preempted. Bit 1: kernel thread. Bit 2: woken from interrupt context. Bit 3: the switch-out was
         /// before the capture began (`time` is then the start of the capture). Bit 4: still off-CPU when the capture ended.
-        /// Bit 5: the wait of a new thread for its first turn. Bit 6: the switch back was not traced (the kernel leaves out
-        /// some in a thousand); its time is the wake-up plus the run-queue delay that the kernel charged.
+        /// Bit 5: the wait of a new thread for its first turn. Bit 6: the switch back was not traced (some machines trace
+        /// nothing at the switches of their controlling process); its time is the wake-up plus the run-queue delay that the kernel charged.
         /// Bit 7: the waker ran in a hard IRQ. Bit 8: in a soft IRQ. Bit 2 without either: not known which.
         /// Bit 9: the waker was in a futex call that wakes. Bit 10: one on the word that this thread waited on: it
         /// released it. Bits 11 and 12: what stands in the program's memory around that word: 1 a mutex, 2 a

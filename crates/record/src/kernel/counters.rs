@@ -23,6 +23,8 @@ pub struct Counters {
     pub sampled_ns: u64,
     /// Events left out because there were too many.
     pub rate_limited: u64,
+    /// Things that began and whose end the kernel did not trace.
+    pub untraced: u64,
 }
 
 impl Counters {
@@ -45,6 +47,7 @@ impl Counters {
             sampled: next(),
             sampled_ns: next(),
             rate_limited: next(),
+            untraced: next(),
         }
     }
 
@@ -68,6 +71,7 @@ impl Counters {
             sampled: self.sampled.saturating_sub(before.sampled),
             sampled_ns: self.sampled_ns.saturating_sub(before.sampled_ns),
             rate_limited: self.rate_limited.saturating_sub(before.rate_limited),
+            untraced: self.untraced.saturating_sub(before.untraced),
         }
     }
 }

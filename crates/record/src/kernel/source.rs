@@ -7,7 +7,7 @@ use std::time::Duration;
 use coldcase_model::column::TextColumn;
 use coldcase_model::events::{EnumName, Exec, RingCount, Statement};
 use coldcase_model::loss::Reason;
-use coldcase_model::{Class, Column, Columns, Event, EventDef};
+use coldcase_model::{Class, Column, Columns, Event, EventDef, sql};
 
 use super::consume::Sink;
 use super::dials::{Dials, Thresholds};
@@ -15,11 +15,11 @@ use super::reduce::Reducer;
 use super::{Capture, Options, by_priority, enums, flag_of, uretprobe};
 use crate::clock;
 use crate::config::{KernelConfig, Uprobe};
+use crate::mask;
 use crate::reduce::{Brake, Rung};
 use crate::source::{Context, Running, Skip, Source, Started};
 use crate::symbols::Seen;
 use crate::watchdog::Pulse;
-use crate::{mask, sql_mask};
 
 /// `kernel.task`, `kernel.tcp`, …: one per object.
 pub struct Kernel {
@@ -170,7 +170,7 @@ fn mask_statements(rows: &mut Columns) {
     let Some(Column::Text(raw)) = rows.columns.get_mut(at) else { return };
     let mut masked = TextColumn::default();
     for i in 0..length {
-        masked.push(sql_mask::mask(raw.get(i)).as_bytes());
+        masked.push(sql::mask(raw.get(i)).as_bytes());
     }
     *raw = masked;
 }
@@ -192,6 +192,7 @@ impl RunningKernel {
             add(Reason::StackFault, polled.change.stack_faults, 0);
             add(Reason::MapFull, polled.change.map_full, 0);
             add(Reason::RateLimited, polled.change.rate_limited, 0);
+            add(Reason::Untraced, polled.change.untraced, 0);
             self.context.intake.add_bpf(polled.change.cost());
         }
     }

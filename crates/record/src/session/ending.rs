@@ -12,7 +12,7 @@ use crate::config::Uprobe;
 use crate::flight::Flight;
 use crate::source::Intake;
 use crate::summary::{Ended, Summary};
-use crate::{clock, host_entry, mask, sql_mask};
+use crate::{clock, host_entry, mask};
 
 impl Session<'_> {
     /// The recording cannot start: takes back what was begun.
@@ -101,7 +101,8 @@ pub(super) fn preface(plan: &Plan) -> Manifest {
     let packets = &plan.config.packets;
     let headers_only = packets.payload == 0 && packets.payload_ports.is_empty();
     let mut policies = vec![mask::POLICY.to_owned()];
-    policies.extend(plan.config.kernel.uprobe.contains(&Uprobe::Postgres).then(|| sql_mask::POLICY.to_owned()));
+    policies
+        .extend(plan.config.kernel.uprobe.contains(&Uprobe::Postgres).then(|| coldcase_model::sql::POLICY.to_owned()));
     policies.extend(headers_only.then(|| "packet-headers/1".to_owned()));
     Manifest {
         tool: concat!("coldcase ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -1,0 +1,9 @@
+//! Requests: from the exchanges that the bytes of connections hold to rows and kinds.
+
+mod database;
+mod kinds;
+mod row;
+
+pub(crate) use database::{repeated, uses};
+pub(crate) use kinds::kinds;
+pub(crate) use row::{Found, rows};

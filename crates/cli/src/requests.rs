@@ -1,0 +1,114 @@
+//! Tables of requests: kinds, the slowest, and those that vanished.
+
+use coldcase_model::analysis::{Connection, Flow, RequestKind, SeenRequest};
+use coldcase_model::quantity::format_size;
+use coldcase_model::{Nanos, Utc};
+
+use crate::args::rfc3339;
+use crate::columns::columns;
+use crate::out::{Out, Style};
+
+/// Everything of requests that `flow` prints.
+pub(crate) fn text(flow: &Flow, top: usize, out: &Out) -> String {
+    if flow.requests.is_empty() {
+        return String::new();
+    }
+    let mut text = kinds("requests, longest in sum first", &flow.request_kinds, top, out);
+    text.push_str(&slowest(flow, top.min(5), out));
+    text.push_str(&vanished(flow, top, out));
+    text
+}
+
+/// A table of kinds.
+pub(crate) fn kinds<'a>(
+    title: &str,
+    kinds: impl IntoIterator<Item = &'a RequestKind>,
+    top: usize,
+    out: &Out,
+) -> String {
+    let kinds: Vec<&RequestKind> = kinds.into_iter().collect();
+    let head = [
+        "request → service",
+        "count",
+        "errors",
+        "no answer",
+        "total",
+        "share",
+        "p50",
+        "p99",
+        "max",
+        "first byte",
+        "rows",
+        "sent",
+        "received",
+    ];
+    let rows: Vec<Vec<String>> = kinds.iter().take(top).map(|k| kind(k)).collect();
+    table(title, &head, &rows, kinds.len(), out)
+}
+
+fn kind(k: &RequestKind) -> Vec<String> {
+    let mut row = vec![format!("{} {} → {}", k.protocol, k.key, k.service)];
+    row.extend([k.count, k.errors, k.unanswered].map(|n| n.to_string()));
+    row.push(Nanos(k.total).to_string());
+    row.push(format!("{}.{}%", k.share / 10, k.share % 10));
+    row.extend([k.p50, k.p99, k.max, k.first].map(|n| Nanos(n).to_string()));
+    row.push(k.rows.map_or_else(|| "-".to_owned(), |n| n.to_string()));
+    row.extend([k.request_bytes, k.response_bytes].map(format_size));
+    row
+}
+
+/// The slowest requests.
+fn slowest(flow: &Flow, top: usize, out: &Out) -> String {
+    let mut all: Vec<&SeenRequest> = flow.requests.iter().filter(|r| r.duration.is_some()).collect();
+    all.sort_by_key(|r| std::cmp::Reverse(r.duration));
+    let head = ["request", "took", "first byte", "answer", "at", "frames", "on"];
+    let rows: Vec<Vec<String>> = all.iter().take(top).map(|r| request(r, flow, &r.code)).collect();
+    table("slowest requests", &head, &rows, rows.len(), out)
+}
+
+/// Requests that were never answered in whole.
+fn vanished(flow: &Flow, top: usize, out: &Out) -> String {
+    let lost: Vec<&SeenRequest> =
+        flow.requests.iter().filter(|r| !matches!(r.outcome.as_str(), "ok" | "error")).collect();
+    let head = ["request", "took", "first byte", "ended", "at", "frames", "on"];
+    let rows: Vec<Vec<String>> = lost.iter().take(top).map(|r| request(r, flow, ended(&r.outcome))).collect();
+    table("requests without a whole answer", &head, &rows, lost.len(), out)
+}
+
+fn ended(outcome: &str) -> &str {
+    match outcome {
+        "closed" => "connection closed",
+        "reset" => "connection reset",
+        _ => "capture ended",
+    }
+}
+
+fn request(r: &SeenRequest, flow: &Flow, end: &str) -> Vec<String> {
+    let nanos = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| Nanos(n).to_string());
+    let words = if r.detail.is_empty() { &r.key } else { &r.detail };
+    let mut row = vec![format!("{} {words}", r.protocol), nanos(r.duration), nanos(r.first)];
+    row.push(if end.is_empty() { "-".to_owned() } else { end.to_owned() });
+    row.push(rfc3339(Utc(r.start), 6));
+    row.push(format!("{}–{}", r.frames[0], r.frames[1]));
+    row.push(flow.connections.get(r.connection).map_or_else(String::new, ends));
+    row
+}
+
+fn ends(c: &Connection) -> String {
+    let end = |address: &str, process: &Option<String>| match process {
+        Some(p) => format!("{p} {address}"),
+        None => address.to_owned(),
+    };
+    format!("{} → {}", end(&c.a, &c.process_a), end(&c.b, &c.process_b))
+}
+
+fn table(title: &str, head: &[&str], rows: &[Vec<String>], all: usize, out: &Out) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n{}", out.style(Style::Bold, title), columns(head, rows));
+    if all > rows.len() {
+        text.push_str(&format!("and {} more (--top)\n", all - rows.len()));
+    }
+    text
+}

@@ -1,0 +1,156 @@
+//! `coldcase import`: captures become bundles that every verb takes, and tell the same as the files.
+#![cfg(feature = "full")]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod common;
+
+use std::path::Path;
+
+use common::{folder, run_in, schema};
+use serde_json::Value;
+
+/// Packets of the demo, by tcpdump.
+const PCAP: &str = "shop-lock.pcap";
+
+fn with_capture() -> tempfile::TempDir {
+    let dir = folder();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(PCAP);
+    std::fs::copy(from, dir.path().join(PCAP)).unwrap();
+    dir
+}
+
+/// The flow without what names the file.
+fn flow(dir: &Path, file: &str) -> Value {
+    let mut flow = run_in(dir, &["flow", file, "--json"]).code(0).json();
+    for gone in ["bundle", "problems"] {
+        flow.as_object_mut().unwrap().remove(gone);
+    }
+    for c in flow["connections"].as_array_mut().unwrap() {
+        c.as_object_mut().unwrap().remove("evidence");
+    }
+    flow
+}
+
+fn word(n: u32) -> [u8; 4] {
+    n.to_le_bytes()
+}
+
+/// A pcapng block.
+fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+    let total = word((12 + body.len()) as u32);
+    [&word(kind)[..], &total, body, &total].concat()
+}
+
+/// Two sections: interfaces of different links and resolutions, a name, drops, a journal entry, a packet without time.
+fn sections() -> Vec<u8> {
+    let header = block(0x0a0d_0d0a, &[0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 96, 0, 0, 0, 0, 0, 0, 0]);
+    let ip = |last: u8| {
+        let mut ip = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, last];
+        ip.extend([0x13, 0x88, 0, 53, 0, 8, 0, 0]);
+        ip
+    };
+    let packet = |interface: u32, ticks: u64, frame: &[u8]| {
+        let head = [interface, (ticks >> 32) as u32, ticks as u32, frame.len() as u32, frame.len() as u32];
+        block(6, &[&head.map(word).concat()[..], frame].concat())
+    };
+    let interface =
+        |link: u8, resolution: u8| block(1, &[link, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, resolution, 0, 0, 0, 0, 0, 0, 0]);
+    let cooked = [&[0u8; 14][..], &[8, 0], &ip(3)].concat();
+    let mut out = header.clone();
+    out.extend(interface(101, 6));
+    out.extend(interface(113, 9));
+    out.extend(packet(0, 1_600_000_000_000_001, &ip(2)));
+    out.extend(block(9, b"MESSAGE=hello\n\0\0"));
+    out.extend(packet(1, 1_600_000_000_000_000_500, &cooked));
+    out.extend(block(5, &[&[0; 12][..], &[5, 0, 8, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat()));
+    out.extend(header);
+    out.extend(interface(101, 0));
+    out.extend(packet(0, 1_600_000_002, &ip(4)));
+    out.extend(block(3, &[&word(28)[..], &ip(5)].concat()));
+    out
+}
+
+#[test]
+fn a_bundle_of_a_capture_tells_what_the_capture_tells() {
+    let dir = with_capture();
+    let done = run_in(dir.path(), &["import", PCAP, "-o", "b.case", "--json"]).code(0).json();
+    schema::check("import", &done);
+    assert_eq!((&done["files"][0]["items"], &done["lost"]), (&Value::from(400), &Value::from(false)));
+    for verb in ["info", "verify", "timeline", "analyze", "flow"] {
+        run_in(dir.path(), &[verb, "b.case"]).code(0);
+    }
+    let (bundle, file) = (flow(dir.path(), "b.case"), flow(dir.path(), PCAP));
+    assert_eq!(bundle, file);
+    let info = run_in(dir.path(), &["info", "b.case", "--json"]).code(0).json();
+    assert_eq!(info["complete"], true);
+}
+
+#[test]
+fn the_same_files_give_the_same_bytes() {
+    let dir = with_capture();
+    for out in ["x.case", "y.case"] {
+        run_in(dir.path(), &["import", PCAP, "-o", "b.case", "--force"]).code(0);
+        std::fs::rename(dir.path().join("b.case"), dir.path().join(out)).unwrap();
+    }
+    assert!(std::fs::read(dir.path().join("x.case")).unwrap() == std::fs::read(dir.path().join("y.case")).unwrap());
+}
+
+#[test]
+fn sections_interfaces_and_resolutions_survive() {
+    let dir = folder();
+    std::fs::write(dir.path().join("a.pcapng"), sections()).unwrap();
+    let run = run_in(dir.path(), &["import", "a.pcapng", "-o", "b.case", "--json"]).code(3).json();
+    assert_eq!((&run["files"][0]["items"], &run["files"][0]["dropped"]), (&Value::from(4), &Value::from(7)));
+    let of = |file: &str| {
+        let flow = flow(dir.path(), file);
+        let connections = flow["connections"].as_array().unwrap();
+        connections.iter().map(|c| (c["b"].to_string(), c["first"].as_i64().unwrap())).collect::<Vec<_>>()
+    };
+    let times = of("a.pcapng");
+    assert_eq!(times[0], ("\"10.0.0.2:53\"".to_owned(), 1_600_000_000_000_001_000));
+    assert_eq!(times[1], ("\"10.0.0.3:53\"".to_owned(), 1_600_000_000_000_000_500));
+    assert_eq!(times[2], ("\"10.0.0.4:53\"".to_owned(), 1_600_000_002_000_000_000));
+    assert_eq!(times[..3], of("b.case")[..3]);
+    let info = run_in(dir.path(), &["info", "b.case"]).code(0).stdout;
+    assert!(info.contains("packet-drop"), "{info}");
+}
+
+#[test]
+fn several_files_are_one_timeline() {
+    let dir = with_capture();
+    std::fs::write(dir.path().join("a.pcapng"), sections()).unwrap();
+    let done = run_in(dir.path(), &["import", PCAP, "a.pcapng", "-o", "b.case", "--json"]).code(3).json();
+    let formats: Vec<&str> = done["files"].as_array().unwrap().iter().filter_map(|f| f["format"].as_str()).collect();
+    assert_eq!(formats, ["pcap", "pcapng"]);
+    assert_eq!(flow(dir.path(), "b.case")["packets"], 404);
+}
+
+#[test]
+fn a_capture_cut_anywhere_is_imported_up_to_there() {
+    let dir = with_capture();
+    let whole = std::fs::read(dir.path().join(PCAP)).unwrap();
+    for cut in [24, 30, 41, 1_000, whole.len() - 1] {
+        std::fs::write(dir.path().join("cut.pcap"), &whole[..cut]).unwrap();
+        let code = if cut == 24 { 0 } else { 3 };
+        let done = run_in(dir.path(), &["import", "cut.pcap", "-o", "b.case", "--force", "--json"]).code(code).json();
+        let file = &done["files"][0];
+        assert_eq!(file["bytes"].as_u64().unwrap() + file["bytes_lost"].as_u64().unwrap(), cut as u64);
+        run_in(dir.path(), &["verify", "b.case"]).code(0);
+        assert_eq!(flow(dir.path(), "b.case")["packets"], file["items"], "cut at {cut}");
+    }
+}
+
+#[test]
+fn what_is_no_capture_is_refused_and_leaves_nothing() {
+    let dir = with_capture();
+    std::fs::write(dir.path().join("note.txt"), "not packets").unwrap();
+    let run = run_in(dir.path(), &["import", PCAP, "note.txt", "-o", "b.case"]).code(2);
+    assert!(run.stderr.contains("note.txt: not a file that can be imported"), "{}", run.stderr);
+    assert!(!dir.path().join("b.case").exists());
+    let run = run_in(dir.path(), &["import", PCAP, "--as", "pcapng", "-o", "b.case"]).code(2);
+    assert!(run.stderr.contains("not pcapng"), "{}", run.stderr);
+    run_in(dir.path(), &["import", PCAP, "--as", "pcap", "-o", "b.case"]).code(0);
+    let run = run_in(dir.path(), &["import", PCAP, "-o", "b.case"]).code(2);
+    assert!(run.stderr.contains("--force"), "{}", run.stderr);
+    run_in(dir.path(), &["import", "gone.pcap", "-o", "c.case"]).code(2);
+}

@@ -1,0 +1,89 @@
+//! The formats that can be imported. To add one: its file, and a line in each list here.
+
+use std::fs::File;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hasher};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use coldcase_bundle::Writer;
+use coldcase_model::Utc;
+
+use crate::capture;
+use crate::{ImportError, Imported};
+
+/// How much of a file is looked at to recognise it.
+const HEAD: u64 = 64 << 10;
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Packets: pcap of any kind.
+    Pcap,
+    /// Packets: pcapng.
+    Pcapng,
+}
+
+/// Told the first and last time of what was just written.
+pub(crate) type Times<'a> = dyn FnMut(Utc, Utc) + 'a;
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Format; 2] = [Format::Pcap, Format::Pcapng];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Pcap => "pcap",
+            Format::Pcapng => "pcapng",
+        }
+    }
+
+    /// The format of that name.
+    pub fn named(name: &str) -> Option<Format> {
+        Format::ALL.into_iter().find(|f| f.name() == name)
+    }
+
+    /// Whether a file that begins with `head` is of this format.
+    fn recognises(self, head: &[u8]) -> bool {
+        match self {
+            Format::Pcap => capture::is_pcap(head),
+            Format::Pcapng => capture::is_pcapng(head),
+        }
+    }
+
+    /// What the file at `path` is: `wanted`, if that is given and can be, or whatever it looks like.
+    pub(crate) fn of(path: &Path, wanted: Option<Format>) -> Result<Format, ImportError> {
+        let head = head(path).map_err(|source| ImportError::Io { path: path.to_owned(), source })?;
+        match wanted {
+            Some(format) if format.recognises(&head) => Ok(format),
+            Some(format) => Err(ImportError::Other { path: path.to_owned(), wanted: format.name() }),
+            None => Format::ALL
+                .into_iter()
+                .find(|f| f.recognises(&head))
+                .ok_or_else(|| ImportError::Format(path.to_owned())),
+        }
+    }
+
+    /// Writes the file's content to its stream.
+    pub(crate) fn import(self, path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
+        match self {
+            Format::Pcap | Format::Pcapng => capture::import(self, path, writer, times),
+        }
+    }
+}
+
+fn head(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// An id that the same files give again: of how they begin and how long they are.
+pub(crate) fn id(files: &[PathBuf]) -> String {
+    let mut hasher = BuildHasherDefault::<DefaultHasher>::default().build_hasher();
+    for path in files {
+        hasher.write(&head(path).unwrap_or_default());
+        hasher.write_u64(std::fs::metadata(path).map_or(0, |m| m.len()));
+    }
+    format!("{:016x}", hasher.finish())
+}
