@@ -67,10 +67,10 @@ impl Unacked {
 
     /// Takes out what `ack` acknowledges. Of the segments that end exactly there, the one captured first is told.
     pub(super) fn acknowledge(&mut self, ack: u32) -> Option<Acked> {
-        if self.unordered { self.walk(ack) } else { self.from_front(ack) }
+        if self.unordered { self.walk(ack) } else { self.take_front(ack) }
     }
 
-    fn from_front(&mut self, ack: u32) -> Option<Acked> {
+    fn take_front(&mut self, ack: u32) -> Option<Acked> {
         let mut met = None;
         while let (Some(last), Some(first)) = (self.list.back().copied(), self.list.front_mut()) {
             if after(first.end, ack) {
