@@ -28,6 +28,5 @@ part flips env COLDCASE_FLIPS=10000 cargo test --workspace --test damage
 for fault in cpu lock fsync slow-query downstream-sleep reset; do
 	part "demo-$fault" env FAULT="$fault" DEMO_OUT="target/long/$fault" tests/demo.sh
 done
-part ignored-tests cargo test --workspace --no-fail-fast -- --ignored
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
