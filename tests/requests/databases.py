@@ -123,8 +123,8 @@ def inferred(name, captured, protocol):
 
 def postgres(folder):
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-    if not found or not shutil.which("runuser"):
-        return verdicts.skip("postgres", "no initdb of PostgreSQL in /usr/lib/postgresql, or no runuser")
+    if not found or not shutil.which("runuser") or not shutil.which("openssl"):
+        return verdicts.skip("postgres", "no initdb of PostgreSQL in /usr/lib/postgresql, or no runuser or openssl")
     where, port = pathlib.Path(found[-1]).parent, free_port()
     base = pathlib.Path(tempfile.mkdtemp(prefix="coldcase-postgres-"))
     shutil.chown(base, "postgres")
@@ -133,19 +133,30 @@ def postgres(folder):
     as_postgres = ["runuser", "-u", "postgres", "--"]
     subprocess.run([*as_postgres, where / "initdb", "-D", base / "data", "-U", "postgres", "--auth-host=scram-sha-256",
                     f"--pwfile={base}/password"], check=True, capture_output=True, cwd=base)
-    options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": base, "fsync": "off", "log_destination": "jsonlog",
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=db.test", "-keyout", base / "key.pem",
+                    "-out", base / "cert.pem"], check=True, capture_output=True)
+    for file in ("key.pem", "cert.pem"):
+        shutil.chown(base / file, "postgres")
+    options = {"ssl": "on", "ssl_cert_file": base / "cert.pem", "ssl_key_file": base / "key.pem", "port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": base, "fsync": "off", "log_destination": "jsonlog",
                "logging_collector": "on", "log_directory": base / "log", "log_min_duration_statement": 0, "log_min_messages": "info"}
     server = subprocess.Popen([*as_postgres, where / "postgres", "-D", base / "data", *[x for k, v in options.items() for x in ("-c", f"{k}={v}")]],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=base)
     try:
         wait_for(port)
         time.sleep(0.5)
-        os.environ["PGPASSWORD"] = "secret-of-the-test"
+        os.environ |= {"PGPASSWORD": "secret-of-the-test", "PGSSLMODE": "disable"}
         clock = Clock()
         with capture(folder, "postgres", port) as whole:
             postgres_client(port, clock)
         log = postgres_log(base)
         postgres_compare(whole, log, clock)
+        with capture(folder, "postgres-tls", port) as secret:
+            subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-q", "-c", "select 1", "postgres"], check=True,
+                           capture_output=True, env={**os.environ, "PGSSLMODE": "require"})
+        asked, hello = secret.requests("postgres"), secret.requests("tls")
+        verdicts.check("postgres: TLS is read from where it was agreed on", [r["code"] for r in asked if r["key"] == "ssl-request"] == ["S"] and len(
+            hello) == 1 and hello[0]["outcome"] == "Ok", [r["key"] for r in asked + hello])
+        log = postgres_log(base)
         with capture(folder, "pgbench", port) as load:
             for mode in ("simple", "extended", "prepared"):
                 subprocess.run(["pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-n", "-c4", "-j2", "-t100", "-M", mode,

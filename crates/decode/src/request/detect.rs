@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    Dissector, End, Protocol, Request, Side, Stamp, dns, http1, http2, kafka, mongo, mysql, postgres, redis, tls,
+    Dissector, End, Protocol, Request, Side, Stamp, Turn, dns, http1, http2, kafka, mongo, mysql, postgres, redis, tls,
 };
 
 /// What the bytes of one side say about a protocol.
@@ -210,6 +210,7 @@ impl Detector {
                 Event::Gap(side, at, len) => dissector.gap(turned(side), at, len, out),
                 Event::HalfClose(side, at) => dissector.half_close(turned(side), at, out),
             }
+            self.unread += follow(&mut dissector);
         }
         self.kept = 0;
         self.found = Some(Found { protocol: entry.protocol, dissector, flipped });
@@ -253,6 +254,17 @@ impl Detector {
     }
 }
 
+/// Where both sides agreed to go on with TLS, its dissector takes the place of the one that is done. Returns how many bytes
+/// that one could not read.
+fn follow(dissector: &mut AnyDissector) -> u64 {
+    if dissector.turned() != Some(Turn::Tls) {
+        return 0;
+    }
+    let unread = dissector.unread();
+    *dissector = Box::<tls::Tls>::default();
+    unread
+}
+
 impl Dissector for Detector {
     fn bytes(&mut self, from: Side, at: Stamp, bytes: &[u8], out: &mut Vec<Request>) {
         let index = from.index();
@@ -261,7 +273,9 @@ impl Dissector for Detector {
             self.begin_run(index, out);
         }
         if let Some((side, dissector)) = self.found(from) {
-            return dissector.bytes(side, at, bytes, out);
+            dissector.bytes(side, at, bytes, out);
+            self.unread += follow(dissector);
+            return;
         }
         if self.given_up || self.runs[index].dead {
             self.unread += bytes.len() as u64;

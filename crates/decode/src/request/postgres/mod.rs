@@ -6,19 +6,19 @@
 //! `done` the last CommandComplete; `rows` the rows that came, or those that the command tag tells (`INSERT 0 5`).
 //! Requests that the server passed over behind an error, as their batch has no Sync between, have the code `skipped`.
 
+mod client;
 mod exchange;
+mod server;
 mod wire;
 
-use std::sync::Arc;
-
-use exchange::{Exchange, Pending, Step, request};
+use exchange::{Exchange, Step, request};
 
 use super::detect::Verdict;
 use super::frames::{Event, Frame, Frames, Measure, Sound, search};
 use super::sql::{Dialect, Fingerprints};
-use super::statement::{Statement, clipped, unknown};
-use super::turns::{Turns, Waiting};
-use super::{Dissector, End, Outcome, Request, Side, Stamp, Transaction, Turn, missing};
+use super::statement::clipped;
+use super::turns::Turns;
+use super::{Dissector, End, Outcome, Request, Side, Stamp, Turn, missing};
 
 /// Whether a side speaks it.
 pub fn probe(from: Side, bytes: &[u8]) -> Verdict {
@@ -153,275 +153,6 @@ impl Postgres {
         self.exchange.hand_out(out);
     }
 
-    /// Begins a request of the extended or simple protocol.
-    fn begin(&mut self, frame: &Frame<'_>, key: &str, out: &mut Vec<Request>) -> &mut Pending {
-        match self.turns.another(self.exchange.waiting()) {
-            Waiting::Fine => {}
-            Waiting::AnsweredUnseen => self.exchange.end(Outcome::Unfinished, missing::RESPONSE, out),
-            Waiting::Unsure => self.exchange.mark(missing::INFERRED),
-        }
-        if self.exchange.full() {
-            self.exchange.end(Outcome::Unfinished, missing::RESPONSE, out);
-            self.turns.client_lost();
-        }
-        self.exchange.close(out);
-        let mut begun = request(frame.first, key);
-        if self.turns.begins(self.exchange.waiting()) {
-            begun.missing |= missing::INFERRED | if self.whole { 0 } else { missing::START };
-        }
-        self.exchange.begin(begun, &self.database, out)
-    }
-
-    /// The request that a message of the extended protocol belongs to.
-    fn unit(&mut self, frame: &Frame<'_>, fits: impl Fn(&Pending) -> bool, out: &mut Vec<Request>) -> &mut Pending {
-        if !self.exchange.open().is_some_and(|p| fits(p)) {
-            self.begin(frame, "", out);
-        }
-        let bits = if frame.missing { missing::REQUEST } else { 0 };
-        #[allow(clippy::expect_used)] // it was begun above where there was none
-        let p = self.exchange.last().expect("a request that was begun");
-        p.sent(frame.last, frame.total, bits);
-        p
-    }
-
-    fn client(&mut self, frame: &Frame<'_>, out: &mut Vec<Request>) {
-        let kind = frame.head.first().copied().unwrap_or_default();
-        let body = frame.head.get(5..).unwrap_or_default();
-        let bits = if frame.missing { missing::REQUEST } else { 0 };
-        match kind {
-            b'Q' => {
-                let statement = self.statement(body);
-                let p = self.begin(frame, "", out);
-                p.sent(frame.last, frame.total, bits);
-                statement.describe(&mut p.request, "");
-                self.exchange.step(Step::UntilReady);
-                self.exchange.close(out);
-            }
-            b'F' => {
-                let oid = body.first_chunk().map_or(0, |b| u32::from_be_bytes(*b));
-                self.begin(frame, &format!("function {oid}"), out).sent(frame.last, frame.total, bits);
-                self.exchange.step(Step::UntilReady);
-                self.exchange.close(out);
-            }
-            b'P' => self.parse(body, frame, out),
-            b'B' => self.bind(body, frame, out),
-            b'D' => {
-                let p = self.unit(frame, |p| !p.executed, out);
-                if p.request.key.is_empty() {
-                    "describe".clone_into(&mut p.request.key);
-                }
-                let known = match body.split_first() {
-                    Some((b'S', name)) => self.exchange.statement(wire::cstring(name).map_or(name, |n| n.0)),
-                    _ => None,
-                };
-                self.exchange.step(Step::Describe);
-                if let (Some(known), Some(p)) = (known, self.exchange.last())
-                    && p.request.key == "describe"
-                {
-                    known.describe(&mut p.request, "describe: ");
-                }
-            }
-            b'E' => self.execute(body, frame, out),
-            b'C' => {
-                let p = self.unit(frame, |_| true, out);
-                if p.request.key.is_empty() {
-                    "close".clone_into(&mut p.request.key);
-                }
-                if let Some((&kind, name)) = body.split_first() {
-                    self.exchange.forget(kind, wire::cstring(name).map_or(name, |n| n.0));
-                }
-                self.exchange.step(Step::Close);
-            }
-            b'S' => self.sync(frame, out),
-            // A Flush, and what is added to a request under way: rows of a COPY, passwords.
-            b'H' | b'd' | b'c' | b'f' | b'p' => {
-                if matches!(kind, b'c' | b'f') {
-                    self.copying = false;
-                }
-                if let Some(p) = self.exchange.first().filter(|_| kind != b'H') {
-                    p.sent(frame.last, frame.total, bits);
-                }
-            }
-            _ => self.exchange.close(out),
-        }
-    }
-
-    /// The statement of a body that begins with its text.
-    fn statement(&mut self, body: &[u8]) -> Statement {
-        let (text, cut) = wire::cstring(body).map_or((body, true), |(text, _)| (text, false));
-        Statement::of(&mut self.prints, text, cut)
-    }
-
-    fn parse(&mut self, body: &[u8], frame: &Frame<'_>, out: &mut Vec<Request>) {
-        let (name, rest) = wire::cstring(body).unwrap_or((body, &[]));
-        let statement = Arc::new(self.statement(rest));
-        let p = self.unit(frame, |p| !p.parsed && !p.bound && !p.executed, out);
-        statement.describe(&mut p.request, "prepare: ");
-        p.parsed = true;
-        self.exchange.prepare(name, statement);
-        self.exchange.step(Step::Parse);
-    }
-
-    fn bind(&mut self, body: &[u8], frame: &Frame<'_>, out: &mut Vec<Request>) {
-        let (portal, rest) = wire::cstring(body).unwrap_or((body, &[]));
-        let name = wire::cstring(rest).map_or(rest, |(name, _)| name);
-        let known = self.exchange.bind(portal, name);
-        let p = self.unit(frame, |p| !p.bound && !p.executed, out);
-        p.bound = true;
-        match known {
-            Some(statement) => statement.describe(&mut p.request, "bind: "),
-            None => unknown(&mut p.request, "", &String::from_utf8_lossy(name)),
-        }
-        self.exchange.step(Step::Bind);
-    }
-
-    fn execute(&mut self, body: &[u8], frame: &Frame<'_>, out: &mut Vec<Request>) {
-        let portal = wire::cstring(body).map_or(body, |(name, _)| name);
-        let known = self.exchange.portal(portal);
-        let p = self.unit(frame, |p| !p.executed, out);
-        p.executed = true;
-        match known {
-            Some(statement) => statement.describe(&mut p.request, ""),
-            // What its Bind said of an unknown statement stays.
-            None if p.bound => {}
-            None => unknown(&mut p.request, "", &String::from_utf8_lossy(portal)),
-        }
-        self.exchange.step(Step::Execute);
-    }
-
-    fn sync(&mut self, frame: &Frame<'_>, out: &mut Vec<Request>) {
-        if self.copying {
-            return;
-        }
-        let p = self.unit(frame, |_| true, out);
-        if p.request.key.is_empty() {
-            "sync".clone_into(&mut p.request.key);
-        }
-        self.exchange.step(Step::Sync);
-        self.exchange.close(out);
-    }
-
-    fn server(&mut self, frame: &Frame<'_>, out: &mut Vec<Request>) {
-        let kind = frame.head.first().copied().unwrap_or_default();
-        let body = frame.head.get(5..).unwrap_or_default();
-        // Neither is an answer: a parameter that changed outside of one, a notification.
-        if kind == b'A' || (kind == b'S' && self.exchange.awaited() != Some(Step::UntilReady)) {
-            return;
-        }
-        if self.exchange.awaited().is_none() {
-            self.stray(kind, body, frame, out);
-            return;
-        }
-        self.align(kind);
-        let Some(p) = self.exchange.answer(frame.first, frame.last, frame.total) else { return };
-        p.request.missing |= if frame.missing { missing::RESPONSE } else { 0 };
-        match kind {
-            b'D' | b'd' => {
-                p.request.first_row.get_or_insert(frame.first);
-                p.rows += 1;
-            }
-            b'C' | b'I' | b's' => {
-                p.request.done = Some(frame.last);
-                if let Some(rows) = tagged(body).filter(|_| kind == b'C') {
-                    *p.tagged.get_or_insert(0) += rows;
-                }
-            }
-            b'K' => p.request.id = body.first_chunk().map(|b| u64::from(u32::from_be_bytes(*b))),
-            b'E' => self.error(body),
-            b'G' | b'W' => {
-                self.copying = true;
-                self.exchange.drop_sync();
-            }
-            b'Z' => self.ready(body),
-            _ => {}
-        }
-        let awaited = match kind {
-            b'1' => Step::Parse,
-            b'2' => Step::Bind,
-            b'3' => Step::Close,
-            b'T' | b'n' => Step::Describe,
-            b'C' | b'I' | b's' => Step::Execute,
-            _ => return,
-        };
-        if self.exchange.awaited() == Some(awaited) {
-            self.exchange.answered();
-        }
-    }
-
-    /// Where an answer is another than the one that is awaited, those between were in bytes that are missing.
-    fn align(&mut self, kind: u8) {
-        let wanted = match kind {
-            b'1' => Step::Parse,
-            b'2' => Step::Bind,
-            b'3' => Step::Close,
-            b't' | b'n' => Step::Describe,
-            b'D' | b'C' | b'I' | b's' => Step::Execute,
-            b'Z' => {
-                let ready = |s| matches!(s, Step::Sync | Step::UntilReady);
-                return self.exchange.pass_until(ready, missing::RESPONSE | missing::INFERRED, false);
-            }
-            _ => return,
-        };
-        if self.exchange.awaited() != Some(wanted) && self.exchange.awaits(wanted) {
-            self.exchange.pass_until(|s| s == wanted, missing::RESPONSE | missing::INFERRED, false);
-        }
-    }
-
-    fn error(&mut self, body: &[u8]) {
-        let code = wire::field(body, b'C').unwrap_or_default();
-        let fatal =
-            wire::field(body, b'V').or_else(|| wire::field(body, b'S')).is_some_and(|s| s == "FATAL" || s == "PANIC");
-        self.copying = false;
-        let step = self.exchange.awaited();
-        if let Some(p) = self.exchange.answering() {
-            p.request.outcome = Outcome::Error;
-            p.request.code = code;
-        }
-        if fatal {
-            // The connection ends; of what waits behind it nothing was run.
-            self.exchange.answered();
-        } else if step != Some(Step::UntilReady) && step != Some(Step::Sync) {
-            self.exchange.pass_until(|s| matches!(s, Step::Sync | Step::UntilReady), 0, true);
-            self.exchange.failed = self.exchange.awaited().is_none();
-        }
-    }
-
-    fn ready(&mut self, body: &[u8]) {
-        self.exchange.transaction = match body.first() {
-            Some(b'I') => Some(Transaction::None),
-            Some(b'T') => Some(Transaction::Open),
-            Some(b'E') => Some(Transaction::Failed),
-            _ => None,
-        };
-        self.copying = false;
-        self.exchange.answered();
-        self.turns.answered();
-    }
-
-    /// An answer to nothing that is known.
-    fn stray(&mut self, kind: u8, body: &[u8], frame: &Frame<'_>, out: &mut Vec<Request>) {
-        match kind {
-            b'N' | b'S' | b'A' => return,
-            b'E' if self.exchange.waiting() == 0 => {
-                // The server ends the connection on its own account.
-                let mut unasked = request(frame.first, "unasked error");
-                unasked.target.clone_from(&self.database);
-                (unasked.first, unasked.end) = (Some(frame.first), Some(frame.last));
-                unasked.response_bytes = frame.total;
-                unasked.outcome = Outcome::Error;
-                unasked.code = wire::field(body, b'C').unwrap_or_default();
-                out.push(unasked);
-            }
-            b'Z' => {
-                self.turns.answered();
-                self.exchange.transaction = None;
-                self.unread += frame.total;
-            }
-            _ => self.unread += frame.total,
-        }
-        self.turns.stray();
-    }
-
     fn lost(&mut self, from: Side) {
         if from == Side::Client {
             self.turns.client_lost();
@@ -516,12 +247,6 @@ impl Dissector for Postgres {
             _ => None,
         }
     }
-}
-
-/// The rows that a command tag tells: its last word, where that is a number.
-fn tagged(body: &[u8]) -> Option<u64> {
-    let (tag, _) = wire::cstring(body)?;
-    std::str::from_utf8(tag).ok()?.rsplit(' ').next()?.parse().ok()
 }
 
 #[cfg(test)]

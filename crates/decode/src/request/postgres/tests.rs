@@ -1,4 +1,5 @@
 use super::*;
+use crate::request::Transaction;
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut out = vec![kind];
