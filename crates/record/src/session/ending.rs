@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use coldcase_bundle::WriteError;
 use coldcase_model::manifest::{ChildEntry, Manifest};
+use coldcase_model::sql;
 use crossbeam_channel::Receiver;
 
 use super::{Plan, Session, Wake};
@@ -101,8 +102,7 @@ pub(super) fn preface(plan: &Plan) -> Manifest {
     let packets = &plan.config.packets;
     let headers_only = packets.payload == 0 && packets.payload_ports.is_empty();
     let mut policies = vec![mask::POLICY.to_owned()];
-    policies
-        .extend(plan.config.kernel.uprobe.contains(&Uprobe::Postgres).then(|| coldcase_model::sql::POLICY.to_owned()));
+    policies.extend(plan.config.kernel.uprobe.contains(&Uprobe::Postgres).then(|| sql::POLICY.to_owned()));
     policies.extend(headers_only.then(|| "packet-headers/1".to_owned()));
     Manifest {
         tool: concat!("coldcase ", env!("CARGO_PKG_VERSION")).to_owned(),
