@@ -40,6 +40,7 @@ pub(crate) fn flow(t: &Timeline, scope: &Scope) -> (Flow, Vec<String>) {
     // Whose packet was dropped is not known.
     flow.drops = if narrow { Vec::new() } else { socket::drops(t) };
     flow.failed_connects = socket::failed_connects(t, scope);
+    crate::requests::span::name(&mut flow.requests, t);
     flow.full_listeners = super::listener::full(t, scope);
     (flow, problems)
 }

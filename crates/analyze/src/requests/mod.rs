@@ -3,6 +3,7 @@
 mod database;
 mod kinds;
 mod row;
+pub(crate) mod span;
 
 pub(crate) use database::{repeated, uses};
 pub(crate) use kinds::kinds;

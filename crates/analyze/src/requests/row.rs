@@ -43,7 +43,7 @@ fn row(Found { connection, request: r }: Found, evidence: &impl Fn(u64) -> Optio
         rows: r.rows,
         transaction: r.transaction.map(|t| transaction(t).to_owned()),
         id: r.id,
-        span: None,
+        span: r.traceparent.as_deref().and_then(super::span::of),
         missing: bits.iter().filter(|b| r.missing & b.0 != 0).map(|b| b.1.to_owned()).collect(),
         frames: [r.start.packet + 1, last.max(r.start.packet) + 1],
         evidence: evidence(r.start.packet),
