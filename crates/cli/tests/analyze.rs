@@ -155,6 +155,10 @@ fn a_capture_file_is_read_directly() {
     let tcp = &flow["connections"][0]["tcp"];
     assert_eq!((tcp["retransmissions"].as_u64(), tcp["resets"].as_u64()), (Some(3), Some(1)));
     assert_eq!(tcp["rtt"].as_u64(), Some(185_458_000));
+    let postgres = corpus.with_file_name("104-pgsql-psql-create-insert-select-delete-drop.pcap");
+    let deep = run_in(dir.path(), &["latency", postgres.to_str().unwrap(), "--db", "--json"]).code(0).json();
+    schema::check("latency_db", &deep);
+    assert_eq!(deep["databases"][0]["requests"], 8);
     run_in(dir.path(), &["flow", file, "--pid", "7"]).code(2);
     let run = run_in(dir.path(), &["analyze", file]).code(2);
     assert!(run.stderr.contains("hint:"), "{}", run.stderr);

@@ -25,8 +25,10 @@ fn flow(dir: &Path, file: &str) -> Value {
     for gone in ["bundle", "problems"] {
         flow.as_object_mut().unwrap().remove(gone);
     }
-    for c in flow["connections"].as_array_mut().unwrap() {
-        c.as_object_mut().unwrap().remove("evidence");
+    for list in ["connections", "requests"] {
+        for row in flow[list].as_array_mut().unwrap() {
+            row.as_object_mut().unwrap().remove("evidence");
+        }
     }
     flow
 }

@@ -160,11 +160,17 @@ fn packets_of_captures_survive_being_cut_at_every_byte() {
     while let Some(Ok(p)) = reader.next_packet() {
         let Decoded::Ip(whole) = packet::decode(link, &p.data, p.orig_len) else { continue };
         for cut in 0..p.data.len() {
-            // Wherever it is decoded from less, it is decoded to the same.
+            // Wherever it is decoded from less, it is decoded to the same; options may be missing.
             if let Decoded::Ip(h) = packet::decode(link, &p.data[..cut], p.orig_len)
-                && h.tcp.is_some()
+                && let (Some(less), Some(all)) = (h.tcp, whole.tcp)
             {
-                assert_eq!(h, whole, "cut at {cut}");
+                assert_eq!(
+                    (h.src, h.dst, h.src_port, h.dst_port),
+                    (whole.src, whole.dst, whole.src_port, whole.dst_port)
+                );
+                assert_eq!((h.payload, h.length_known), (whole.payload, whole.length_known), "cut at {cut}");
+                let fixed = |t: packet::Tcp| (t.flags, t.seq, t.ack, t.window);
+                assert_eq!(fixed(less), fixed(all), "cut at {cut}");
             }
         }
     }

@@ -19,6 +19,8 @@ pub(crate) fn rows(mut found: Vec<Found>, evidence: impl Fn(u64) -> Option<Evide
 }
 
 fn row(Found { connection, request: r }: Found, evidence: &impl Fn(u64) -> Option<Evidence>) -> SeenRequest {
+    // A request of which no byte was seen began at a time that nobody knows.
+    let unseen = r.sent.is_none() && r.request_bytes == 0;
     let since = |at: Option<Stamp>| at.map(|at| u64::try_from(at.time.saturating_sub(r.start.time)).unwrap_or(0));
     let last = [r.end, r.first, r.sent].into_iter().flatten().map(|s| s.packet).max().unwrap_or(r.start.packet);
     let bits = [
@@ -34,10 +36,10 @@ fn row(Found { connection, request: r }: Found, evidence: &impl Fn(u64) -> Optio
         connection,
         start: r.start.time,
         sent: since(r.sent),
-        first: since(r.first),
-        first_row: since(r.first_row),
-        done: since(r.done),
-        duration: since(r.end),
+        first: since(r.first).filter(|_| !unseen),
+        first_row: since(r.first_row).filter(|_| !unseen),
+        done: since(r.done).filter(|_| !unseen),
+        duration: since(r.end).filter(|_| !unseen),
         request_bytes: r.request_bytes,
         response_bytes: r.response_bytes,
         rows: r.rows,

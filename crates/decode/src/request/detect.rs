@@ -298,10 +298,9 @@ impl Dissector for Detector {
         if self.given_up {
             return;
         }
-        // Before the first byte a gap is no news: the connection is met in its midst.
+        // Before the first byte only the last gap of a side counts: the connection is met in its midst.
         if self.kept == 0 {
-            self.opening.midway = true;
-            return;
+            self.events.retain(|event| !matches!(event, Event::Gap(side, ..) if *side == from));
         }
         self.keep(Event::Gap(from, at, len));
         let run = &mut self.runs[from.index()];
