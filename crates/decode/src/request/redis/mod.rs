@@ -102,6 +102,8 @@ pub struct Redis {
     replies: Replies,
     /// Channels, patterns and shard channels that are subscribed to, by their hashes.
     channels: [HashSet<u64>; 3],
+    /// Something was lost: other channels may be subscribed to.
+    holes: bool,
     database: String,
     monitor: bool,
     turned: Option<Turn>,
@@ -126,6 +128,7 @@ impl Redis {
             turns: Turns::default(),
             replies: Replies::On,
             channels: Default::default(),
+            holes: false,
             database: String::new(),
             monitor: false,
             turned: None,
@@ -204,6 +207,10 @@ impl Redis {
             out.push(request);
         } else {
             let confirmations = self.confirmations(&request.key, command.count - 1);
+            // Without channels all are meant: how many these are is known from what was confirmed.
+            if confirmations.is_some() && command.count == 1 && self.holes {
+                request.missing |= missing::INFERRED;
+            }
             self.pending.push_back(Pending { request, confirmations });
         }
     }
@@ -252,9 +259,13 @@ impl Redis {
         let word = value.words[0].as_slice();
         let confirms = word.ends_with(b"subscribe") && value.words.len() > 1;
         let push = value.kind == b'>' || self.subscribed() && word.ends_with(b"message") && value.kind == b'*';
-        let confirmation = confirms && self.pending.front().is_some_and(|p| p.confirmations.is_some());
+        let asked = |p: &Pending| p.confirmations.is_some() && p.request.key.as_bytes().eq_ignore_ascii_case(word);
+        let confirmation = confirms && self.pending.front().is_some_and(asked);
         if confirmation {
             self.confirmed(word, &value.words[1]);
+        } else if confirms && self.pending.front().is_some_and(|p| p.confirmations.is_some()) {
+            // Of another command, which is no longer waited for.
+            return self.confirmed(word, &value.words[1]);
         } else if push || (self.monitor && self.pending.is_empty() && value.kind == b'+') {
             return;
         }
@@ -273,6 +284,7 @@ impl Redis {
         r.response_bytes += value.bytes;
         r.rows = value.items;
         r.missing |= if value.missing { missing::RESPONSE } else { 0 };
+        self.holes |= value.missing;
         if let Some(left) = p.confirmations.as_mut().filter(|_| confirmation) {
             *left -= 1;
             if *left > 0 {
@@ -320,6 +332,7 @@ impl Redis {
     }
 
     fn lost(&mut self, from: Side, out: &mut Vec<Request>) {
+        self.holes = true;
         if from == Side::Client {
             if self.command.left > 0 {
                 let mut command = std::mem::take(&mut self.command);
