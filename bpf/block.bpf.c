@@ -254,7 +254,10 @@ int block_rq_complete(__u64 *ctx)
 		return 0;
 	p = bpf_map_lookup_elem(&pending, &key);
 	if (p) {
-		if (p->pid != cc_self_tgid)
+		/* A flush without data ends and was never issued itself: what lies here is of an earlier request. */
+		if (began(rq) > p->began)
+			count_unseen(&run, rq, p);
+		else if (p->pid != cc_self_tgid)
 			emit(&run, p, rq, (__s32)ctx[1]);
 		bpf_map_delete_elem(&pending, &key);
 	}
