@@ -52,6 +52,6 @@ class Capture:
         said = self.tcpdump.communicate()[1]
         self.dropped = int(next(line for line in said.splitlines() if "dropped by kernel" in line).split()[0])
 
-    def requests(self, protocol):
+    def requests(self, *protocols):
         done = subprocess.run([READER, self.file], capture_output=True, text=True, check=True)
-        return [r for r in map(json.loads, done.stdout.splitlines()) if r["protocol"] == protocol]
+        return [r for r in map(json.loads, done.stdout.splitlines()) if r["protocol"] in protocols]

@@ -10,7 +10,6 @@ import os
 import pathlib
 import random
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -21,15 +20,15 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tests/lib"))
+from capture import READER, Capture, build, free_port, wait_for  # noqa: E402
 from case import Verdicts  # noqa: E402
 
 MS = 1_000_000
 verdicts = Verdicts()
 folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="coldcase-requests-"))
 # nginx's workers are nobody, and keep the bodies that they receive in it.
-folder.mkdir(exist_ok=True)
-folder.chmod(0o755)
 folder.mkdir(parents=True, exist_ok=True)
+folder.chmod(0o755)
 
 
 def lacks(*needed):
@@ -43,45 +42,9 @@ def lacks(*needed):
     return None
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for(port):
-    for _ in range(200):
-        with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    sys.exit(f"nothing listens on port {port}")
-
-
-class Capture:
-    """Packets of ports on loopback, while the block runs; then their requests."""
-
-    def __init__(self, name, *ports):
-        self.file = folder / f"{name}.pcap"
-        self.filter = " or ".join(f"port {p}" for p in ports)
-
-    def __enter__(self):
-        self.tcpdump = subprocess.Popen(
-            ["tcpdump", "-i", "lo", "-s", "0", "-B", "65536", "-U", "--time-stamp-precision=nano", "-w", str(self.file), self.filter],
-            stderr=subprocess.PIPE, text=True)
-        self.tcpdump.stderr.readline()
-        time.sleep(0.3)
-        return self
-
-    def __exit__(self, *_):
-        time.sleep(1.0)
-        self.tcpdump.send_signal(signal.SIGINT)
-        said = self.tcpdump.communicate()[1]
-        self.dropped = int(next(line for line in said.splitlines() if "dropped by kernel" in line).split()[0])
-
-    def requests(self, *protocols):
-        done = subprocess.run([READER, self.file], capture_output=True, text=True, check=True)
-        return [r for r in map(json.loads, done.stdout.splitlines()) if r["protocol"] in protocols]
+def captured(name, port):
+    """Packets of a port on loopback, while the block runs; then their requests."""
+    return Capture(folder / f"{name}.pcap", port)
 
 
 def equal(name, ours, theirs):
@@ -179,7 +142,7 @@ def nginx():
 
 def plain(work, port):
     url = f"http://127.0.0.1:{port}"
-    with Capture("http", port) as capture:
+    with captured("http", port) as capture:
         shapes = [["/small"], ["/big"], ["-I", "/big"], ["/missing"], ["/moved"], ["/none"], ["/slow"],
                   ["-r", "10-90", "/big"], ["-z", "Fri, 01 Jan 2100 00:00:00 GMT", "/small"],
                   ["-T", str(work / "blob"), "/put/a"], ["-T", str(work / "blob"), "-H", "Transfer-Encoding: chunked", "/put/b"],
@@ -220,7 +183,7 @@ def plain(work, port):
 
 
 def handshakes(work, port):
-    with Capture("tls", port) as capture:
+    with captured("tls", port) as capture:
         for n in range(10):
             for version in ("1.2", "1.3"):
                 subprocess.run(["curl", "-sk", "-o", "/dev/null", f"--tlsv{version}", "--tls-max", version, "--resolve",
@@ -254,7 +217,7 @@ def grpc():
     if missing:
         return verdicts.skip("grpc", missing)
     port, log = free_port(), folder / "grpc.log"
-    with Capture("grpc", port) as capture:
+    with captured("grpc", port) as capture:
         subprocess.run([sys.executable, HERE / "serve_grpc.py", str(port), log], check=True)
     calls = [json.loads(line) for line in log.read_text().splitlines()]
     server = {c["method"]: c for c in calls if c["side"] == "server"}
@@ -309,7 +272,7 @@ def http2():
     client = {}
     try:
         wait_for(port)
-        with Capture("http2", port) as capture:
+        with captured("http2", port) as capture:
             for n in range(10):
                 for flag, way in (("--http2", "up"), ("--http2-prior-knowledge", "prior")):
                     # curl 7.88 fails at times where much follows an upgrade at once.
@@ -335,7 +298,7 @@ def dns():
     if missing:
         return verdicts.skip("dns", missing)
     port, log = free_port(), folder / "dns.log"
-    with Capture("dns", port) as capture:
+    with captured("dns", port) as capture:
         subprocess.run([sys.executable, HERE / "serve_dns.py", str(port), log], check=True)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     client = {f"A {line['name']}": line["asked"] for line in lines if "asked" in line}
@@ -412,9 +375,7 @@ if os.geteuid() != 0:
 if lacks("tcpdump"):
     print("skipped: requests: no tcpdump")
     sys.exit(0)
-target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-READER = target / "debug/examples/requests"
-subprocess.run(["cargo", "build", "--quiet", "-p", "coldcase-decode", "--example", "requests"], cwd=ROOT, check=True)
+build()
 for part in (nginx, http2, grpc, dns, spoiled):
     part()
 verdicts.end()
