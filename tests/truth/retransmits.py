@@ -75,7 +75,8 @@ def refused_and_unanswered():
         except ConnectionRefusedError:
             pass
     with socket.socket() as s:
-        s.settimeout(1.5)
+        # The second SYN goes out after one second (RFC 6298 §2).
+        s.settimeout(2)
         try:
             s.connect(("10.77.2.2", 8002))
         except OSError:
@@ -149,7 +150,8 @@ def one(folder, control, loss, joined):
         thread, _ = inside(SENDER, function, *args)
         thread.join()
     receiver.join()
-    time.sleep(0.5)
+    # tcpdump takes packets from the kernel in blocks, which end after a second at the latest.
+    time.sleep(1.5)
     kernel = retransmitted(SENDER) - before
     for tap in taps:
         tap.terminate()
