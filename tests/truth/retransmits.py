@@ -5,7 +5,6 @@ namespace. At the sender the sum of `sent_again` must be within 2% (and 3 segmen
 tshark's is printed beside it. And the
 SYNs that a host without a listener answers, or nobody does, are told as such.
 """
-import ctypes
 import json
 import os
 import pathlib
@@ -17,39 +16,13 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "lib"))
+from netns import Way, inside, netns, retransmitted, sh  # noqa: E402
+
 COLDCASE = os.environ.get("COLDCASE", "target/debug/coldcase")
-NAMESPACES = SENDER, RECEIVER, ROUTER = "cc-send", "cc-recv", "cc-route"
+SENDER, RECEIVER = "cc-send", "cc-recv"
+WAY = Way(SENDER, RECEIVER, "cc-route", 77)
 BYTES = 24 << 20
-
-
-def sh(*argv, check=True):
-    return subprocess.run(argv, check=check, capture_output=True, text=True).stdout
-
-
-def netns(name, *argv):
-    return ["ip", "netns", "exec", name, *argv]
-
-
-def retransmitted(name):
-    lines = sh(*netns(name, "cat", "/proc/net/snmp")).splitlines()
-    names, values = [line.split() for line in lines if line.startswith("Tcp:")]
-    return int(values[names.index("RetransSegs")])
-
-
-def inside(name, function, *args):
-    """Runs a function in a namespace: in a thread, which alone enters it."""
-    out = {}
-
-    def body():
-        fd = os.open(f"/var/run/netns/{name}", os.O_RDONLY)
-        if ctypes.CDLL(None, use_errno=True).setns(fd, 0x40000000):
-            raise OSError(ctypes.get_errno(), f"cannot enter {name}")
-        os.close(fd)
-        out["is"] = function(*args)
-
-    thread = threading.Thread(target=body, daemon=True)
-    thread.start()
-    return thread, out
 
 
 def receive(ready):
@@ -84,21 +57,7 @@ def refused_and_unanswered():
 
 
 def setup(loss, joined):
-    """The sender, a router that drops, the receiver: what is dropped is seen at the sender and not at the receiver."""
-    for name in NAMESPACES:
-        sh("ip", "netns", "del", name, check=False)
-        sh("ip", "netns", "add", name)
-        sh(*netns(name, "ip", "link", "set", "lo", "up"))
-    for name, link, ip, port, gateway in ((SENDER, "cc0", "10.77.1.1/24", "r0", "10.77.1.9"), (RECEIVER, "cc1", "10.77.2.2/24", "r1", "10.77.2.9")):
-        sh("ip", "link", "add", link, "netns", name, "type", "veth", "peer", "name", port, "netns", ROUTER)
-        sh(*netns(name, "ip", "addr", "add", ip, "dev", link))
-        sh(*netns(ROUTER, "ip", "addr", "add", gateway + "/24", "dev", port))
-        sh(*netns(name, "ip", "link", "set", link, "up"))
-        sh(*netns(ROUTER, "ip", "link", "set", port, "up"))
-        sh(*netns(name, "ip", "route", "add", "default", "via", gateway))
-    sh(*netns(ROUTER, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
-    if not joined:
-        sh(*netns(SENDER, "ip", "link", "set", "cc0", "gso_max_segs", "1"), check=False)
+    """What is dropped on the way is seen at the sender and not at the receiver."""
     rules = f"""
 table ip lossy {{
   chain forward {{
@@ -108,12 +67,14 @@ table ip lossy {{
   }}
 }}
 """
-    done = subprocess.run(netns(ROUTER, "nft", "-f", "-"), input=rules, text=True, capture_output=True)
-    return done.returncode == 0, done.stderr.strip()
+    why = WAY.setup(rules)
+    if not joined:
+        sh(*netns(SENDER, "ip", "link", "set", "eth0", "gso_max_segs", "1"), check=False)
+    return not why, why
 
 
-def tcpdump(name, link, path):
-    child = subprocess.Popen(netns(name, "tcpdump", "-Z", "root", "-B", "65536", "-i", link, "-s", "100", "-w", path, "tcp"),
+def tcpdump(name, path):
+    child = subprocess.Popen(netns(name, "tcpdump", "-Z", "root", "-B", "65536", "-i", "eth0", "-s", "100", "-w", path, "tcp"),
                              stderr=subprocess.PIPE, text=True)
     while "listening" not in child.stderr.readline():
         pass
@@ -140,7 +101,7 @@ def one(folder, control, loss, joined):
         print(f"skipped: {control}: nft cannot drop here: {why}")
         return 0
     paths = {name: str(folder / f"{control}-{name}.pcap") for name in (SENDER, RECEIVER)}
-    taps = [tcpdump(SENDER, "cc0", paths[SENDER]), tcpdump(RECEIVER, "cc1", paths[RECEIVER])]
+    taps = [tcpdump(SENDER, paths[SENDER]), tcpdump(RECEIVER, paths[RECEIVER])]
     before = retransmitted(SENDER)
     ready = threading.Event()
     receiver, _ = inside(RECEIVER, receive, ready)
@@ -187,8 +148,7 @@ def main():
                     continue
                 failed += one(pathlib.Path(folder), control, 10, joined)
         finally:
-            for name in NAMESPACES:
-                sh("ip", "netns", "del", name, check=False)
+            WAY.teardown()
     sys.exit(failed > 0)
 
 

@@ -177,7 +177,9 @@ pub fn analyze_capture(path: &Path) -> Result<Analysis, AnalyzeError> {
     let mut tap = flow::Tap::default();
     let problems = flow::capture::read(path, &mut tap)?;
     let owner = &|_, _, _, _| None;
-    let parts = flow::Parts { bundle: "", tap: &tap, kernel: None, sockets: None, owner, narrow: false };
+    let translated = &|_, _, _| None;
+    let (kernel, sockets, narrow) = (None, None, false);
+    let parts = flow::Parts { bundle: "", tap: &mut tap, kernel, sockets, owner, translated, narrow };
     let flow = parts.finish();
     let mut a = Analysis::default();
     a.bundle.file = path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();

@@ -66,9 +66,11 @@ impl Out {
 
     /// Prints a result as one JSON document, on stdout.
     pub(crate) fn document<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
-        let mut text = serde_json::to_string_pretty(value)?;
-        text.push('\n');
-        self.text(&text)
+        // A document may be larger than what it is made of: it is never held as text.
+        let mut stdout = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+        serde_json::to_writer_pretty(&mut stdout, value)?;
+        stdout.write_all(b"\n")?;
+        Ok(stdout.flush()?)
     }
 
     /// Width and colour of a page on stdout: as wide as `COLUMNS` says, else the terminal, else 100.

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use coldcase_bundle::Writer;
+use coldcase_decode::capture::Unpack;
 use coldcase_model::Utc;
 
 use crate::capture;
@@ -74,7 +75,7 @@ impl Format {
 
 fn head(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
-    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    Unpack::new(File::open(path)?)?.take(HEAD).read_to_end(&mut head)?;
     Ok(head)
 }
 

@@ -320,6 +320,9 @@ pub struct Flow {
     pub packets: u64,
     /// Their original bytes.
     pub bytes: u64,
+    /// Of these, copies of packets that another interface had seen before: connections count them once.
+    #[serde(default)]
+    pub copies: u64,
     /// Packets with a header that is wrong.
     pub malformed: u64,
     /// Numbers of their frames, from 1; the first ones.
@@ -397,6 +400,12 @@ pub struct Connection {
     pub bytes_ab: u64,
     /// Original bytes from b to a.
     pub bytes_ba: u64,
+    /// Packets that two interfaces saw, both ends of a veth pair or a bridge and its port: counted once above.
+    #[serde(default)]
+    pub copies: u64,
+    /// The other side of an address translation (NAT) that it goes through, by the kernel's table.
+    #[serde(default)]
+    pub translated: Option<Translation>,
     /// TCP facts.
     pub tcp: Option<TcpFacts>,
     /// What the kernel's TCP knew of the socket of side a, where it was recorded.
@@ -417,6 +426,17 @@ pub struct Connection {
     /// Rows that show it: the message of its first packet, then of what went wrong with it.
     #[serde(default)]
     pub evidence: Vec<crate::finding::Evidence>,
+}
+
+/// The same connection on the other side of an address translation.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Translation {
+    /// Opener, `ip:port`.
+    pub a: String,
+    /// Other side, `ip:port`.
+    pub b: String,
+    /// Whether these are the ends behind the translation; else those before it.
+    pub behind: bool,
 }
 
 /// Connections that are counted but not listed: SYNs without an answer first, then those that were quiet longest.

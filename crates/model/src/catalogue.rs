@@ -129,6 +129,7 @@ pub const CATALOGUE: &[EventDef] = &[
     RingCount::DEF,
     Process::DEF,
     Socket::DEF,
+    Nat::DEF,
     Mapping::DEF,
     Cgroup::DEF,
     Container::DEF,

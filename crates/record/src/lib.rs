@@ -24,6 +24,7 @@ pub mod logs;
 pub mod loss;
 pub mod mask;
 pub mod metrics;
+pub mod nat;
 pub mod otlp;
 pub mod packets;
 mod perf;

@@ -5,6 +5,7 @@ use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::logs::Logs;
 use crate::metrics::{HostMetrics, Metrics};
+use crate::nat::Translations;
 use crate::otlp::Otlp;
 use crate::packets::Packets;
 use crate::source::Source;
@@ -19,6 +20,7 @@ pub fn all(config: &RecordConfig) -> Vec<Box<dyn Source>> {
         Box::new(Logs::new(config.logs.clone())),
         Box::new(Metrics::new(config.metrics.clone())),
         Box::new(HostMetrics::new(config.host.clone())),
+        Box::new(Translations),
         Box::new(Packets::new(config.packets.clone()).wanted(|name| config.wants(name))),
         Box::new(Host::new(seen.clone(), |name| config.wants(name)).again(config.flight.window.is_some())),
         Box::new(Kernel::new(&config.kernel, seen, |name| config.wants(name))),

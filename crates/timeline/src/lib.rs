@@ -44,6 +44,7 @@ mod sockets;
 mod space;
 mod symbols;
 mod timeline;
+mod translations;
 
 pub use coldcase_decode as decode;
 pub use container::{Container, ContainerNames};
@@ -62,5 +63,6 @@ pub use processes::Processes;
 pub use scope::{Scope, Selection};
 pub use segment::{Rows, Segment};
 pub use sockets::{Owner, OwnerHow, Sockets};
+pub use translations::Translated;
 pub use symbols::{Frame, Symbols};
 pub use timeline::{IntoBoot, Timeline};

@@ -7,6 +7,7 @@ use coldcase_model::{Boottime, Event, Ip, events};
 
 use crate::processes::Processes;
 use crate::segment::Segment;
+use crate::translations::{Translated, Translations};
 
 /// How an owner was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +29,7 @@ pub struct Owner {
     pub how: OwnerHow,
 }
 
-type End = (Ip, u16);
+pub(crate) type End = (Ip, u16);
 /// Local address (all zero or unspecified for any), since when, and the pid.
 type Listener = (Ip, Boottime, u32);
 
@@ -39,6 +40,7 @@ pub struct Sockets {
     connections: HashMap<(End, End), Vec<(Boottime, Owner)>>,
     /// By protocol and local port.
     listeners: HashMap<(u8, u16), Vec<Listener>>,
+    translations: Translations,
 }
 
 /// TCP_LISTEN.
@@ -92,6 +94,16 @@ impl Sockets {
         out
     }
 
+    /// Learns from segments of `host.nat` as well.
+    pub(crate) fn with_translations(self, nat: &[Segment]) -> Sockets {
+        Sockets { translations: Translations::new(nat), ..self }
+    }
+
+    /// The other side of an address translation that a connection goes through.
+    pub fn translated(&self, protocol: u8, a: (IpAddr, u16), b: (IpAddr, u16)) -> Option<Translated> {
+        self.translations.of(protocol, a, b)
+    }
+
     fn owners(&mut self, segment: &Segment) {
         let Ok(cols) = events::SocketOwner::cols(&segment.columns) else { return };
         for i in 0..cols.time.len() {
@@ -111,6 +123,17 @@ impl Sockets {
     /// The process at the local end of a connection, as it was around a time. `protocol` is IP's: 6 TCP, 17 UDP.
     pub fn owner(&self, protocol: u8, local: (IpAddr, u16), remote: (IpAddr, u16), at: Boottime) -> Option<Owner> {
         let ends = ((Ip::from(local.0), local.1), (Ip::from(remote.0), remote.1));
+        if let Some(owner) = self.of_connection(ends, at) {
+            return Some(owner);
+        }
+        // Whoever listens on a port that is translated does not see the connection.
+        if let Some((local, remote)) = self.translations.elsewhere(protocol, ends) {
+            return self.of_connection((local, remote), at).or_else(|| self.listener(protocol, local, at));
+        }
+        self.listener(protocol, ends.0, at)
+    }
+
+    fn of_connection(&self, ends: (End, End), at: Boottime) -> Option<Owner> {
         if let Some(owners) = self.connections.get(&ends) {
             // A process is often known only by its close; so the next owner after `at` is as good as the last before
             // it, and the nearer one is taken.
@@ -119,9 +142,13 @@ impl Sockets {
                 return Some(owner);
             }
         }
+        None
+    }
+
+    fn listener(&self, protocol: u8, local: End, at: Boottime) -> Option<Owner> {
         let any = |ip: Ip| ip.addr().is_unspecified() || ip == Ip([0; 16]);
         let owners = self.listeners.get(&(protocol, local.1))?;
-        let fits = |a: Ip| any(a) || a.addr() == local.0;
+        let fits = |a: Ip| any(a) || a.addr() == local.0.addr();
         let before = owners.iter().rev().find(|&&(a, t, _)| fits(a) && t <= at);
         before
             .or_else(|| owners.iter().find(|&&(a, _, _)| fits(a)))

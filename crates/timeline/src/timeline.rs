@@ -21,11 +21,12 @@ use crate::sockets::Sockets;
 use crate::symbols::Symbols;
 
 /// Streams from which clocks, entities and symbols come, loaded whole whatever the window.
-const SUPPORT: [&str; 15] = [
+const SUPPORT: [&str; 16] = [
     "recorder.anchor",
     "host.process",
     "host.container",
     "host.socket",
+    "host.nat",
     "host.mapping",
     "host.device",
     "host.enum",
@@ -129,7 +130,8 @@ impl Timeline {
             of(&support, "kernel.socket"),
             of(&support, "kernel.tcp_state"),
             &t.processes,
-        );
+        )
+        .with_translations(of(&support, "host.nat"));
         t.enums = EnumNames::new(of(&support, "host.enum"));
         t.cpu_groups = CpuGroups::new(
             of(&support, "host.cgroup_cpu"),

@@ -1,12 +1,13 @@
-//! Capture files of other tools, pcap and pcapng, read piece by piece into a [`Tap`].
+//! Capture files of other tools, pcap and pcapng, compressed or not, read piece by piece into a [`Tap`].
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use coldcase_decode::capture::{Next, Reader, Record, Window};
+use coldcase_decode::capture::{Next, Reader, Record, Unpack, Window};
 use rayon::prelude::*;
 
+use super::packets::Interfaces;
 use super::{Packet, Tap};
 
 /// How many bytes are read and decoded at a time.
@@ -27,7 +28,7 @@ pub enum CaptureError {
 /// Whether a file begins like a capture file.
 pub fn is_capture(path: &Path) -> bool {
     let mut head = [0; 4];
-    File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && Reader::of(&head).is_some()
+    File::open(path).and_then(Unpack::new).and_then(|mut f| f.read_exact(&mut head)).is_ok() && Reader::of(&head).is_some()
 }
 
 /// Reads a capture file. What was cut or damaged is said in the lines returned; what came before it counts.
@@ -38,26 +39,28 @@ pub fn read(path: &Path, tap: &mut Tap) -> Result<Vec<String>, CaptureError> {
 /// The same, `piece` bytes at a time. The size changes nothing but time and memory.
 pub fn read_in_pieces(path: &Path, tap: &mut Tap, piece: usize) -> Result<Vec<String>, CaptureError> {
     let io = |source| CaptureError::Io { path: path.to_owned(), source };
-    let mut file = Window::new(File::open(path).map_err(io)?, piece);
+    let mut file = Window::new(File::open(path).and_then(Unpack::new).map_err(io)?, piece);
     file.fill(Reader::ENOUGH).map_err(io)?;
     let mut reader = Reader::of(file.left()).ok_or_else(|| CaptureError::Format(path.to_owned()))?;
     let problem = records(&mut file, &mut reader, tap).map_err(io)?;
+    let problem = file.source().problem().or(problem);
     tap.end();
     Ok(problem.into_iter().map(|p| format!("{}: {p}", path.display())).collect())
 }
 
 /// Records until the file ends or breaks. Those of a window are decoded on all cores, and taken in in order.
-fn records(file: &mut Window<File>, reader: &mut Reader, tap: &mut Tap) -> std::io::Result<Option<&'static str>> {
+fn records(file: &mut Window<Unpack<File>>, reader: &mut Reader, tap: &mut Tap) -> std::io::Result<Option<&'static str>> {
     let mut frames = 0;
+    let mut interfaces = Interfaces::default();
     loop {
-        let mut found: Vec<(u64, Record<'_>)> = Vec::new();
+        let mut found: Vec<(u64, u64, Record<'_>)> = Vec::new();
         let mut at = 0;
         let left = file.left();
         let stop = loop {
             match reader.next(&left[at..]) {
                 Next::Packet(record, length) => {
                     frames += 1;
-                    found.push((frames, record));
+                    found.push((frames, interfaces.id(reader, record.interface), record));
                     at += length;
                 }
                 Next::Frame(length) => {
@@ -70,7 +73,8 @@ fn records(file: &mut Window<File>, reader: &mut Reader, tap: &mut Tap) -> std::
             }
         };
         // A file that was read piece by piece has no rows.
-        let packets = found.par_iter().with_min_len(1024).map(|(frame, record)| Packet::of(record, 0, *frame, 0));
+        let packets = found.par_iter().with_min_len(1024);
+        let packets = packets.map(|(frame, interface, record)| Packet::of(record, *interface, 0, *frame, 0));
         tap.take(packets.collect());
         file.pass(at);
         match stop {

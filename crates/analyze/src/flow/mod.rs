@@ -1,7 +1,11 @@
 //! Flow: connections and services, from packets, sockets and the kernel's TCP events.
 
 pub mod capture;
+mod copies;
+mod edges;
+pub mod filter;
 mod listener;
+mod narrow;
 mod packets;
 pub(crate) mod recorded;
 mod shard;
@@ -10,19 +14,20 @@ mod talk;
 mod tap;
 mod tracked;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use coldcase_model::Evidence;
-use coldcase_model::analysis::{Connection, Edge, Flow};
+use coldcase_model::analysis::{Connection, Flow, Translation};
 use coldcase_model::entity::Protocol;
 
+pub(crate) use edges::joins;
+use edges::edges;
 pub use packets::Packet;
 pub use socket::KernelSockets;
 pub use tap::Tap;
 pub use tracked::Connected;
 
-use crate::quantile::quantile;
 use crate::requests::{Found, kinds, repeated, rows, uses};
 
 /// Segments that the kernel said it sent again, by local and remote address, with the times.
@@ -55,13 +60,15 @@ pub struct Parts<'a> {
     /// Id of the bundle, for evidence.
     pub bundle: &'a str,
     /// The packets.
-    pub tap: &'a Tap,
+    pub tap: &'a mut Tap,
     /// The kernel's retransmissions; `None` when they were not recorded.
     pub kernel: Option<&'a KernelRetransmits>,
     /// What the kernel told of each socket; `None` when it was not recorded.
     pub sockets: Option<&'a KernelSockets>,
     /// Whose socket it is: transport, local end, remote end, and when.
     pub owner: &'a dyn Fn(Protocol, SocketAddr, SocketAddr, i64) -> Option<Holder>,
+    /// The other side of an address translation.
+    pub translated: &'a dyn Fn(Protocol, SocketAddr, SocketAddr) -> Option<Translation>,
     /// Whether only connections of processes in scope are wanted, at either end.
     pub narrow: bool,
 }
@@ -85,12 +92,11 @@ impl Parts<'_> {
     }
 
     /// Connections in the order in which they were first seen, and edges by bytes.
-    pub fn finish(&self) -> Flow {
-        let mut edges = BTreeMap::<(String, String), (Edge, Vec<u64>)>::new();
+    pub fn finish(mut self) -> Flow {
         let mut connections = Vec::new();
         let mut found = Vec::new();
         let (mut packets, mut bytes) = (0, 0);
-        for connected in self.tap.finish() {
+        for mut connected in self.tap.finish() {
             let [a, b] = connected.ends;
             let holders = [(a, b), (b, a)].map(|(l, r)| (self.owner)(connected.proto, l, r, connected.first));
             if self.narrow && !holders.iter().flatten().any(|h| h.in_scope) {
@@ -98,7 +104,7 @@ impl Parts<'_> {
             }
             packets += connected.packets.iter().sum::<u64>();
             bytes += connected.bytes.iter().sum::<u64>();
-            let mut tcp = connected.tcp.clone();
+            let mut tcp = connected.tcp.take();
             if let (Some(tcp), Some(kernel)) = (&mut tcp, self.kernel) {
                 tcp.kernel_retransmissions = Some(kernel.of(&connected));
             }
@@ -107,27 +113,11 @@ impl Parts<'_> {
                 Protocol::Tcp => (facts(a, b), facts(b, a)),
                 Protocol::Udp => (None, None),
             };
-            let from = holders[0].as_ref().map_or_else(|| a.ip().to_string(), |h| h.service.clone());
-            let to = match &holders[1] {
-                Some(h) => format!("{}:{}", h.service, b.port()),
-                None => b.to_string(),
-            };
-            let (edge, rtts) = edges
-                .entry((from.clone(), to.clone()))
-                .or_insert_with(|| (Edge { from, to, ..Edge::default() }, Vec::new()));
-            edge.connections += 1;
-            edge.packets += connected.packets.iter().sum::<u64>();
-            edge.bytes += connected.bytes.iter().sum::<u64>();
-            if let Some(tcp) = &tcp {
-                edge.retransmissions += tcp.sent_again();
-                edge.resets += tcp.resets;
-                edge.unanswered_syns += tcp.unanswered_syns;
-                rtts.extend(tcp.rtt);
-            }
             let [found_a, found_b] = [0, 1].map(|i| holders[i].as_ref().map(|h| h.found.to_owned()));
             let [process_a, process_b] = holders.map(|h| h.map(|h| format!("{}[{}]", h.service, h.pid)));
             let connection = connections.len();
-            found.extend(connected.requests.iter().map(|r| Found { connection, request: r.clone() }));
+            let requests = connected.requests.len() as u64;
+            found.extend(connected.requests.into_iter().map(|request| Found { connection, request }));
             connections.push(Connection {
                 a: a.to_string(),
                 b: b.to_string(),
@@ -146,30 +136,24 @@ impl Parts<'_> {
                 packets_ba: connected.packets[1],
                 bytes_ab: connected.bytes[0],
                 bytes_ba: connected.bytes[1],
+                copies: connected.copies,
+                translated: (self.translated)(connected.proto, a, b),
                 tcp,
                 socket_a,
                 socket_b,
                 protocol: connected.protocol.map(|p| p.name().to_owned()),
-                requests: connected.requests.len() as u64,
+                requests,
                 unread: connected.unread,
                 evidence: connected.rows.iter().map(|&row| self.evidence(row)).collect(),
             });
         }
-        let mut edges: Vec<Edge> = edges
-            .into_values()
-            .map(|(mut edge, mut rtts)| {
-                rtts.sort_unstable();
-                edge.rtt = (!rtts.is_empty()).then(|| quantile(&rtts, 50));
-                edge
-            })
-            .collect();
-        edges.sort_by(|x, y| y.bytes.cmp(&x.bytes).then_with(|| (&x.from, &x.to).cmp(&(&y.from, &y.to))));
+        let edges = edges(&connections);
         let (packets, bytes, malformed) = match self.narrow {
             // Packets that are no connection's, and those that cannot be decoded, are no process's.
             true => (packets, bytes, 0),
             false => (self.tap.packets, self.tap.bytes, self.tap.malformed),
         };
-        let tap = self.tap;
+        let tap = &*self.tap;
         let in_bundle = !self.bundle.is_empty();
         let requests = rows(found, |packet| in_bundle.then(|| self.evidence(tap.row_of(packet + 1))));
         let request_kinds = kinds(&requests, &connections);
@@ -177,6 +161,7 @@ impl Parts<'_> {
         Flow {
             packets,
             bytes,
+            copies: connections.iter().map(|c: &Connection| c.copies).sum(),
             malformed,
             malformed_frames: if self.narrow { Vec::new() } else { tap.malformed_frames.clone() },
             cut: if self.narrow { 0 } else { tap.cut },
@@ -191,16 +176,6 @@ impl Parts<'_> {
             ..Flow::default()
         }
     }
-}
-
-/// Whether a connection is one of an edge's.
-pub(crate) fn joins(c: &Connection, edge: &Edge) -> bool {
-    let host = |end: &str| end.rsplit_once(':').map_or("", |e| e.0).trim_matches(['[', ']']).to_owned();
-    let service = |p: &str| p.rsplit_once('[').map_or("", |s| s.0).to_owned();
-    let from = c.process_a.as_deref().map_or_else(|| host(&c.a), service);
-    let port = c.b.rsplit_once(':').map_or("", |e| e.1);
-    let to = c.process_b.as_deref().map_or_else(|| c.b.clone(), |p| format!("{}:{port}", service(p)));
-    from == edge.from && to == edge.to
 }
 
 #[cfg(test)]
@@ -227,6 +202,8 @@ mod tests {
             frame: tap.packets + 1,
             time: 1_000,
             original: 60,
+            interface: 0,
+            place: 0,
             decoded: Decoded::Ip(headers),
             data: std::borrow::Cow::Borrowed(&[]),
             fragment: None,
@@ -250,7 +227,8 @@ mod tests {
         kernel.add(addr("10.0.0.1:4000"), server, 1_500, 3);
         kernel.add(addr("10.0.0.1:4000"), server, 900_000_000_000, 5);
         let kernel = Some(&kernel);
-        let flow = Parts { bundle: "id", tap: &tap, kernel, sockets: None, owner: &owner, narrow: false }.finish();
+        let flow = Parts { bundle: "id", tap: &mut tap, kernel, sockets: None, owner: &owner, translated: &|_, _, _| None, narrow: false };
+        let flow = flow.finish();
         let edges: Vec<_> = flow.edges.iter().map(|e| (e.from.as_str(), e.to.as_str(), e.connections)).collect();
         assert_eq!(edges, [("orders", "nginx:80", 2), ("10.0.0.9", "nginx:80", 1)]);
         assert_eq!(flow.edges[0].unanswered_syns, 2);

@@ -1,8 +1,9 @@
 //! Packets as a [`Tap`](super::Tap) takes them: decoded, in capture order.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use coldcase_decode::capture::Record;
+use coldcase_decode::capture::{Reader, Record};
 use coldcase_decode::packet::{self, Decoded};
 
 /// A decoded packet.
@@ -16,12 +17,28 @@ pub struct Packet<'a> {
     pub time: i64,
     /// Length on the wire.
     pub original: u32,
+    /// Tells its interface from the others of the capture.
+    pub interface: u64,
+    /// The number of that among those seen, which the tap gives.
+    pub(super) place: u8,
     /// What it is.
     pub decoded: Decoded,
     /// What was captured behind the transport header.
     pub data: Cow<'a, [u8]>,
     /// The frame, where it is a fragment that may be put together with others.
     pub(super) fragment: Option<Box<Frame>>,
+}
+
+/// What tells the interfaces of a capture of all interfaces apart: their index where the frame has it, else whether the
+/// packet came or went.
+fn within_any(link: u16, bytes: &[u8]) -> u64 {
+    const LINUX_SLL: u16 = 113;
+    const LINUX_SLL2: u16 = 276;
+    match (link, bytes) {
+        (LINUX_SLL, [0, kind, ..]) => u64::from(*kind == 4),
+        (LINUX_SLL2, [_, _, _, _, a, b, c, d, ..]) => u64::from(u32::from_be_bytes([*a, *b, *c, *d])),
+        _ => 0,
+    }
 }
 
 /// A frame and its link type.
@@ -33,7 +50,7 @@ pub(super) struct Frame {
 
 impl<'a> Packet<'a> {
     /// Decodes a record; `received` stands in where it holds no time.
-    pub fn of(record: &Record<'a>, row: u64, frame: u64, received: i64) -> Packet<'a> {
+    pub fn of(record: &Record<'a>, interface: u64, row: u64, frame: u64, received: i64) -> Packet<'a> {
         let (decoded, data) = packet::decode_payload(record.link, record.bytes, record.original);
         let is_fragment = decoded.headers().is_some_and(|h| h.fragment);
         Packet {
@@ -41,9 +58,31 @@ impl<'a> Packet<'a> {
             frame,
             time: record.time.unwrap_or(received),
             original: record.original,
+            interface: interface ^ within_any(record.link, record.bytes),
+            place: 0,
             decoded,
             data: Cow::Borrowed(data),
             fragment: is_fragment.then(|| Box::new(Frame { link: record.link, bytes: record.bytes.to_vec() })),
         }
+    }
+}
+
+/// Tells interfaces by their names, where they have one: each section of a capture numbers its own.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces(Vec<u64>);
+
+impl Interfaces {
+    /// What tells the interface that `reader` knows by this number.
+    pub(super) fn id(&mut self, reader: &Reader, number: u32) -> u64 {
+        while self.0.len() <= number as usize {
+            let next = self.0.len() as u32;
+            let mut hash = DefaultHasher::new();
+            match reader.interface_name(next) {
+                "" => next.hash(&mut hash),
+                name => name.hash(&mut hash),
+            }
+            self.0.push(hash.finish());
+        }
+        self.0[number as usize]
     }
 }

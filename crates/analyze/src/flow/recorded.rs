@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 
 use coldcase_bundle::{Batch, BatchBody};
 use coldcase_decode::capture::{Next, Reader};
-use coldcase_model::analysis::Flow;
+use coldcase_model::analysis::{Flow, Translation};
 use coldcase_model::entity::Protocol;
 use coldcase_model::events::TcpRetransmit;
 use coldcase_model::{Ip, Utc};
 use coldcase_timeline::{OwnerHow, Scope, Timeline};
 use rayon::prelude::*;
 
+use super::packets::Interfaces;
 use super::{Holder, KernelRetransmits, KernelSockets, Packet, Parts, Tap, socket};
 
 /// The stream.
@@ -35,12 +36,20 @@ pub(crate) fn flow(t: &Timeline, scope: &Scope) -> (Flow, Vec<String>) {
         Some(Holder { service: t.processes().label(owner.pid, at).to_string(), pid: owner.pid, found, in_scope })
     };
     let sockets = KernelSockets::read(t);
+    let translated = |proto, a: SocketAddr, b: SocketAddr| {
+        let protocol = if proto == Protocol::Tcp { 6 } else { 17 };
+        let t = t.sockets().translated(protocol, (a.ip(), a.port()), (b.ip(), b.port()))?;
+        let end = |(ip, port)| SocketAddr::new(ip, port).to_string();
+        Some(Translation { a: end(t.a), b: end(t.b), behind: t.behind })
+    };
     let (kernel, sockets, narrow) = (kernel.as_ref(), sockets.as_ref(), scope.narrows_processes());
-    let mut flow = Parts { bundle: t.bundle().id(), tap: &tap, kernel, sockets, owner: &owner, narrow }.finish();
+    let flow = Parts { bundle: t.bundle().id(), tap: &mut tap, kernel, sockets, owner: &owner, translated: &translated, narrow };
+    let mut flow = flow.finish();
     // Whose packet was dropped is not known.
     flow.drops = if narrow { Vec::new() } else { socket::drops(t) };
     flow.failed_connects = socket::failed_connects(t, scope);
     crate::requests::span::name(&mut flow.requests, t);
+    crate::requests::span_inferred::join(&mut flow.requests, &flow.connections, t);
     flow.full_listeners = super::listener::full(t, scope);
     (flow, problems)
 }
@@ -83,10 +92,12 @@ fn section(batch: &Batch) -> Option<Decoded<'_>> {
     let mut reader = Reader::of(rest)?;
     let mut packets = Vec::new();
     let mut frames = 0;
+    let mut interfaces = Interfaces::default();
     loop {
         match reader.next(rest) {
             Next::Packet(record, length) => {
-                packets.push(Packet::of(&record, row, frames, received));
+                let interface = interfaces.id(&reader, record.interface);
+                packets.push(Packet::of(&record, interface, row, frames, received));
                 frames += 1;
                 rest = &rest[length..];
             }

@@ -1,13 +1,15 @@
 //! A share of the connections: those whose ends hash to it. Shards never touch each other's connections, so they can
 //! be followed in parallel, each in file order.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use coldcase_decode::packet::{Headers, TCP, UDP};
 use coldcase_model::analysis::Folded;
 use coldcase_model::entity::Protocol;
+use hashbrown::HashMap;
 
+use super::copies::signature;
 use super::packets::Packet;
 use super::tracked::{At, Tracked};
 
@@ -17,6 +19,8 @@ pub(super) const SHARDS: usize = 64;
 const HALF_OPEN: usize = (1 << 16) / SHARDS;
 /// Connections of a shard, most that are kept.
 const KEPT: usize = (1 << 20) / SHARDS;
+/// Closed connections of a shard whose every byte is still followed; of older ones, packets that come late are counted.
+const LINGERING: usize = (1 << 12) / SHARDS;
 
 /// Both ends in order, so that both directions find the same entry.
 pub(super) type Key = (Protocol, SocketAddr, SocketAddr);
@@ -28,8 +32,11 @@ pub(super) type Member = (u32, bool);
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     pub(super) connections: Vec<Tracked>,
+    /// The hasher of this map is quick, and has a seed of its own in each process: keys come from strangers' captures.
     open: HashMap<Key, usize>,
     half_open: usize,
+    /// Places of closed connections, the one closed first in front.
+    closed: VecDeque<usize>,
     pub(super) folded: Folded,
 }
 
@@ -63,17 +70,17 @@ pub(super) fn shard_of(h: &Headers, tunnel: bool) -> usize {
 }
 
 impl Shard {
-    /// Takes in its packets of a batch, in order.
-    pub(super) fn take(&mut self, packets: &[Packet<'_>], members: &[Member]) {
+    /// Takes in its packets of a batch, in order. `several`: they came by more interfaces than one.
+    pub(super) fn take(&mut self, packets: &[Packet<'_>], members: &[Member], several: bool) {
         for &(place, tunnel) in members {
             let Some(packet) = packets.get(place as usize) else { continue };
             if let Some(h) = packet.decoded.headers() {
-                self.packet(packet, h, tunnel);
+                self.packet(packet, h, tunnel, several);
             }
         }
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, h: &Headers, tunnel: bool) {
+    fn packet(&mut self, packet: &Packet<'_>, h: &Headers, tunnel: bool, several: bool) {
         let Some((proto, [src, dst])) = ends(h, tunnel) else { return };
         let at = At { row: packet.row, frame: packet.frame, time: packet.time, original: packet.original };
         let tcp = h.tcp.filter(|_| proto == Protocol::Tcp);
@@ -88,7 +95,11 @@ impl Shard {
             _ => self.begin(key, Tracked::new(proto, [src, dst], at, h.tunnel.is_some() && !tunnel)),
         };
         let Some(c) = self.connections.get_mut(place) else { return };
-        let was_half_open = c.is_half_open();
+        let copy = several && signature(h, &packet.data).is_some_and(|s| c.is_copy(src, s, packet.time, packet.place));
+        if copy {
+            return;
+        }
+        let (was_half_open, was_closed) = (c.is_half_open(), c.is_closed());
         c.push(src, at, tcp.map(|tcp| (h, tcp)), reopened);
         if !tunnel {
             c.talk.packet(usize::from(c.ends[0] != src), at, h, &packet.data);
@@ -97,6 +108,20 @@ impl Shard {
             (false, true) => self.half_open += 1,
             (true, false) => self.half_open = self.half_open.saturating_sub(1),
             _ => {}
+        }
+        if c.is_closed() && !was_closed {
+            self.closed.push_back(place);
+            self.sum_up();
+        }
+    }
+
+    /// Keeps no more than the sums of connections that closed long ago.
+    fn sum_up(&mut self) {
+        while self.closed.len() > LINGERING {
+            let oldest = self.closed.pop_front().and_then(|place| self.connections.get_mut(place));
+            if let Some(c) = oldest {
+                c.sum_up();
+            }
         }
     }
 
@@ -136,10 +161,15 @@ impl Shard {
             !gone
         });
         self.open.clear();
+        self.closed.clear();
         // Of several on the same ports the newest is open: it stands last.
         for (place, c) in self.connections.iter().enumerate() {
             let [a, b] = c.ends;
             self.open.insert((c.proto, a.min(b), a.max(b)), place);
+            if c.is_closed() {
+                self.closed.push_back(place);
+            }
         }
+        self.sum_up();
     }
 }

@@ -5,9 +5,10 @@ use coldcase_model::analysis::Folded;
 use coldcase_model::entity::Protocol;
 use rayon::prelude::*;
 
+use super::copies::INTERFACES;
 use super::packets::Packet;
 use super::shard::{Member, SHARDS, Shard, shard_of};
-use super::tracked::Connected;
+use super::tracked::{Connected, Tracked};
 
 /// How many malformed frames are told by number.
 const TOLD: usize = 100;
@@ -27,6 +28,8 @@ pub struct Tap {
     pub cut: u64,
     /// The first frame of each message of the stream, with the message.
     rows: Vec<(u64, u64)>,
+    /// The interfaces seen, as far as they are told apart.
+    interfaces: Vec<u64>,
     shards: Vec<Shard>,
     fragments: Reassembler,
 }
@@ -40,6 +43,7 @@ impl Default for Tap {
             malformed_frames: Vec::new(),
             cut: 0,
             rows: Vec::new(),
+            interfaces: Vec::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             fragments: Reassembler::default(),
         }
@@ -61,7 +65,9 @@ impl Tap {
                 join(false);
             }
         }
-        self.shards.par_iter_mut().zip(members.par_iter()).for_each(|(shard, members)| shard.take(&packets, members));
+        let several = self.interfaces.len() > 1;
+        let shards = self.shards.par_iter_mut().zip(members.par_iter());
+        shards.for_each(|(shard, members)| shard.take(&packets, members, several));
     }
 
     /// Counts a packet, and puts it in the place of the fragments that it completes.
@@ -69,6 +75,7 @@ impl Tap {
         if self.rows.last().is_none_or(|&(_, row)| row != packet.row) {
             self.rows.push((packet.frame, packet.row));
         }
+        packet.place = self.place(packet.interface);
         self.packets += 1;
         self.bytes += u64::from(packet.original);
         if let Some(frame) = packet.fragment.take()
@@ -93,6 +100,18 @@ impl Tap {
                 self.malformed_frames.push(packet.frame);
             }
         }
+    }
+
+    /// The number of an interface; those beyond the ones that are told apart share the last.
+    fn place(&mut self, interface: u64) -> u8 {
+        let known = self.interfaces.iter().position(|&i| i == interface);
+        let place = known.unwrap_or_else(|| {
+            if self.interfaces.len() < INTERFACES {
+                self.interfaces.push(interface);
+            }
+            self.interfaces.len() - 1
+        });
+        place as u8
     }
 
     /// The message that holds a frame.
@@ -124,10 +143,11 @@ impl Tap {
         self.shards.par_iter_mut().for_each(|s| s.connections.iter_mut().for_each(|c| c.talk.end()));
     }
 
-    /// The connections in the order in which they were first seen.
-    pub fn finish(&self) -> Vec<Connected> {
-        let mut all: Vec<Connected> =
-            self.shards.par_iter().flat_map_iter(|s| s.connections.iter().map(|c| c.finish())).collect();
+    /// Hands out the connections, in the order in which they were first seen.
+    pub fn finish(&mut self) -> Vec<Connected> {
+        let shards = self.shards.par_iter_mut();
+        let connections = shards.flat_map_iter(|s| std::mem::take(&mut s.connections).into_iter());
+        let mut all: Vec<Connected> = connections.map(Tracked::finish).collect();
         all.sort_by_key(|c| c.since);
         if self.folded().connections == 0 {
             let (mut tcp, mut udp) = (0, 0);

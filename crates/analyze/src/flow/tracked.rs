@@ -9,6 +9,7 @@ use coldcase_decode::tcp::{Connection, Flags, Marks, Segment, Stall, Totals};
 use coldcase_model::analysis::{AckRtt, SentAgain, TcpDetail, TcpFacts, TcpStall};
 use coldcase_model::entity::Protocol;
 
+use super::copies::Copies;
 use super::talk::Talk;
 
 /// How many messages a connection cites.
@@ -40,6 +41,9 @@ pub(super) struct Tracked {
     /// Message of the first packet, then of those with the first trouble.
     rows: Vec<u64>,
     tcp: Option<State>,
+    /// Both directions, once there is more than one interface.
+    copies: Option<Box<[Copies; 2]>>,
+    copied: u64,
     /// What it says.
     pub(super) talk: Talk,
 }
@@ -49,6 +53,8 @@ pub(super) struct Tracked {
 enum State {
     One { first: Box<Segment>, reopened: bool },
     Many(Box<Many>),
+    /// It closed long ago: what it came to, and which side opened it.
+    Summed { facts: Box<TcpFacts>, opener: usize },
 }
 
 #[derive(Debug)]
@@ -93,6 +99,8 @@ impl Tracked {
             bytes: [0; 2],
             rows: vec![at.row],
             tcp: None,
+            copies: None,
+            copied: 0,
             talk: Talk::default(),
         }
     }
@@ -103,6 +111,7 @@ impl Tracked {
         match &self.tcp {
             None => false,
             Some(State::Many(many)) => many.connection.is_reopened_by(from, tcp),
+            Some(State::Summed { .. }) => tcp.has(Tcp::SYN) && !tcp.has(Tcp::ACK),
             Some(State::One { first, reopened }) => {
                 // Few come here: most SYNs are of connections that nobody knows yet.
                 tcp.has(Tcp::SYN) && Many::begin(first, *reopened).connection.is_reopened_by(from, tcp)
@@ -115,8 +124,35 @@ impl Tracked {
         match &self.tcp {
             Some(State::One { first, .. }) => first.tcp.has(Tcp::SYN) && !first.tcp.has(Tcp::ACK),
             Some(State::Many(many)) => self.packets[1] == 0 && many.connection.opener() == Some(0),
-            None => false,
+            Some(State::Summed { .. }) | None => false,
         }
+    }
+
+    /// Whether both sides closed it, or one reset it, and everything said on it was read.
+    pub(super) fn is_closed(&self) -> bool {
+        match &self.tcp {
+            Some(State::Many(many)) => many.connection.is_closed() && !self.is_half_open() && self.talk.is_over(),
+            _ => false,
+        }
+    }
+
+    /// Lets go of all but what it came to.
+    pub(super) fn sum_up(&mut self) {
+        let a = self.opener();
+        let Some(State::Many(many)) = &self.tcp else { return };
+        let facts = Box::new(facts(&many.connection.totals(), &many.frames, a));
+        self.tcp = Some(State::Summed { facts, opener: a });
+        self.copies = None;
+        self.rows.shrink_to_fit();
+        self.talk.found.shrink_to_fit();
+    }
+
+    /// Whether a packet of `src` is the copy of one that came by another interface.
+    pub(super) fn is_copy(&mut self, src: SocketAddr, signature: u64, time: i64, interface: u8) -> bool {
+        let from = usize::from(self.ends[0] != src);
+        let copy = self.copies.get_or_insert_default()[from].is_copy(signature, time, interface);
+        self.copied += u64::from(copy);
+        copy
     }
 
     /// SYNs without an answer.
@@ -150,20 +186,23 @@ impl Tracked {
         }
     }
 
-    /// What it came to. `ends[0]` opened it (or, when that was not seen, has the higher port).
-    pub(super) fn finish(&self) -> Connected {
-        let begun;
-        let many = match &self.tcp {
+    /// The side that opened it; where that was not seen, the one with the higher port.
+    fn opener(&self) -> usize {
+        let opener = match &self.tcp {
             None => None,
-            Some(State::Many(many)) => Some(&**many),
-            Some(State::One { first, reopened }) => {
-                begun = Many::begin(first, *reopened);
-                Some(&begun)
-            }
+            Some(State::Many(many)) => many.connection.opener(),
+            Some(State::One { first, reopened }) => Many::begin(first, *reopened).connection.opener(),
+            Some(State::Summed { opener, .. }) => Some(*opener),
         };
-        let opener = many.and_then(|m| m.connection.opener()).or(self.talk.client());
-        let a = opener.unwrap_or_else(|| usize::from(self.ends[1].port() > self.ends[0].port()));
+        let by_port = || usize::from(self.ends[1].port() > self.ends[0].port());
+        opener.or(self.talk.client()).unwrap_or_else(by_port)
+    }
+
+    /// What it came to.
+    pub(super) fn finish(self) -> Connected {
+        let a = self.opener();
         let pick = |both: [u64; 2]| [both[a], both[1 - a]];
+        let of = |many: &Many| facts(&many.connection.totals(), &many.frames, a);
         Connected {
             proto: self.proto,
             ends: [self.ends[a], self.ends[1 - a]],
@@ -173,11 +212,16 @@ impl Tracked {
             last: self.last,
             packets: pick(self.packets),
             bytes: pick(self.bytes),
-            tcp: many.map(|m| facts(&m.connection.totals(), &m.frames, a)),
-            rows: self.rows.clone(),
+            copies: self.copied,
+            tcp: self.tcp.map(|state| match state {
+                State::Many(many) => of(&many),
+                State::One { first, reopened } => of(&Many::begin(&first, reopened)),
+                State::Summed { facts, .. } => *facts,
+            }),
+            rows: self.rows,
             protocol: self.talk.protocol(),
             unread: self.talk.unread(),
-            requests: self.talk.found.clone(),
+            requests: self.talk.found,
         }
     }
 }
@@ -201,6 +245,8 @@ pub struct Connected {
     pub packets: [u64; 2],
     /// Bytes on the wire sent by each end.
     pub bytes: [u64; 2],
+    /// Packets that another interface had seen before; they are counted nowhere else.
+    pub copies: u64,
     /// TCP facts.
     pub tcp: Option<TcpFacts>,
     /// Messages that show it: of its first packet, then of the first resets and retransmissions.

@@ -4,6 +4,7 @@ mod database;
 mod kinds;
 mod row;
 pub(crate) mod span;
+pub(crate) mod span_inferred;
 
 pub(crate) use database::{repeated, uses};
 pub(crate) use kinds::kinds;

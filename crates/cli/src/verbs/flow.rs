@@ -4,10 +4,12 @@ mod tcp;
 
 use std::path::PathBuf;
 
+use coldcase_analyze::flow::filter::Filter;
 use coldcase_model::Nanos;
-use coldcase_model::analysis::{Analysis, Connection, Edge, Flow, SocketFacts};
+use coldcase_model::analysis::{
+    Analysis, Connection, Drops, Edge, FailedConnects, Flow, Folded, FullListener, RequestKind, SeenRequest, SocketFacts,
+};
 use coldcase_model::quantity::format_size;
-use serde_json::json;
 
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
@@ -23,6 +25,8 @@ use crate::reading::{Document, Reading, documents, name, pages, picture};
 Examples:
   coldcase flow incident.case
   coldcase flow incident.case --svg flow.svg
+  coldcase flow incident.case -Y 'tcp port 5432 and not host 10.0.0.9'
+  coldcase flow incident.case -Y 'http.response.code >= 500 or duration > 100ms'
   coldcase flow capture.pcapng --json | jq '.connections[] | select(.tcp.retransmissions > 0)'")]
 pub(crate) struct Args {
     /// Bundles or capture files, each shown by itself
@@ -34,6 +38,9 @@ pub(crate) struct Args {
     /// Replace the SVG file if it is there
     #[arg(long)]
     force: bool,
+    /// Only connections and requests that match, in tcpdump's or Wireshark's words
+    #[arg(short = 'Y', long, value_name = "FILTER")]
+    filter: Option<Filter>,
     /// How many services and connections to print
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
@@ -44,7 +51,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     let mut all = Vec::with_capacity(args.files.len());
     for file in &args.files {
-        let analysis = args.reading.flow(file, out)?;
+        let mut analysis = args.reading.flow(file, out)?;
+        if let Some(filter) = &args.filter {
+            filter.apply(&mut analysis.flow);
+        }
         for problem in &analysis.quality.problems {
             out.warning(&format!("{}: {problem}", file.display()));
         }
@@ -59,26 +69,51 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     Ok(args.reading.exit(&all))
 }
 
-fn document(a: &Analysis) -> Document<'_, serde_json::Value> {
-    let body = json!({
-        "bundle": name(a),
-        "packets": a.flow.packets,
-        "bytes": a.flow.bytes,
-        "malformed": a.flow.malformed,
-        "malformed_frames": a.flow.malformed_frames,
-        "cut": a.flow.cut,
-        "incomplete_datagrams": a.flow.incomplete_datagrams,
-        "folded": a.flow.folded,
-        "connections": a.flow.connections,
-        "edges": a.flow.edges,
-        "drops": a.flow.drops,
-        "failed_connects": a.flow.failed_connects,
-        "full_listeners": a.flow.full_listeners,
-        "requests": a.flow.requests,
-        "request_kinds": a.flow.request_kinds,
-        "requests_note": requests::NOTE,
-        "problems": a.quality.problems,
-    });
+/// What `--json` prints.
+#[derive(serde::Serialize)]
+struct Body<'a> {
+    bundle: serde_json::Value,
+    packets: u64,
+    bytes: u64,
+    copies: u64,
+    malformed: u64,
+    malformed_frames: &'a [u64],
+    cut: u64,
+    incomplete_datagrams: u64,
+    folded: &'a Folded,
+    connections: &'a [Connection],
+    edges: &'a [Edge],
+    drops: &'a [Drops],
+    failed_connects: &'a [FailedConnects],
+    full_listeners: &'a [FullListener],
+    requests: &'a [SeenRequest],
+    request_kinds: &'a [RequestKind],
+    requests_note: &'a str,
+    problems: &'a [String],
+}
+
+fn document(a: &Analysis) -> Document<'_, Body<'_>> {
+    let flow = &a.flow;
+    let body = Body {
+        bundle: name(a),
+        packets: flow.packets,
+        bytes: flow.bytes,
+        copies: flow.copies,
+        malformed: flow.malformed,
+        malformed_frames: &flow.malformed_frames,
+        cut: flow.cut,
+        incomplete_datagrams: flow.incomplete_datagrams,
+        folded: &flow.folded,
+        connections: &flow.connections,
+        edges: &flow.edges,
+        drops: &flow.drops,
+        failed_connects: &flow.failed_connects,
+        full_listeners: &flow.full_listeners,
+        requests: &flow.requests,
+        request_kinds: &flow.request_kinds,
+        requests_note: requests::NOTE,
+        problems: &a.quality.problems,
+    };
     Document::new("coldcase.flow", body)
 }
 
@@ -129,6 +164,9 @@ fn head(flow: &Flow) -> String {
     }
     if flow.incomplete_datagrams > 0 {
         text.push_str(&format!(", {} datagrams with fragments missing", flow.incomplete_datagrams));
+    }
+    if flow.copies > 0 {
+        text.push_str(&format!(", {} of them seen again on another interface and counted once", flow.copies));
     }
     text.push_str(&format!(", {} connections\n", flow.connections.len()));
     let folded = &flow.folded;

@@ -25,10 +25,12 @@
 
 pub(crate) mod ng;
 mod pcap;
+mod unpack;
 mod window;
 
 pub use ng::{Interface, Ng};
 pub use pcap::Pcap;
+pub use unpack::Unpack;
 pub use window::Window;
 
 /// A packet as it stands in a file.
@@ -91,6 +93,14 @@ impl Reader {
         match self {
             Reader::Pcap(pcap) => pcap.next(bytes),
             Reader::Ng(ng) => ng.next(bytes),
+        }
+    }
+
+    /// The name of an interface, by its number; empty where it has none.
+    pub fn interface_name(&self, number: u32) -> &str {
+        match self {
+            Reader::Pcap(_) => "",
+            Reader::Ng(ng) => ng.interfaces().get(number as usize).map_or("", |i| &i.name),
         }
     }
 

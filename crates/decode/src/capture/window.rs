@@ -3,7 +3,6 @@
 use std::io::Read;
 
 /// What was read of something and not yet passed.
-#[derive(Debug)]
 pub struct Window<R> {
     from: R,
     rest: Vec<u8>,
@@ -17,6 +16,11 @@ impl<R: Read> Window<R> {
     /// Nothing read yet; `piece` bytes are read at a time. Its size changes nothing but time and memory.
     pub fn new(from: R, piece: usize) -> Window<R> {
         Window { from, rest: Vec::new(), at: 0, ended: false, piece }
+    }
+
+    /// What is read.
+    pub fn source(&self) -> &R {
+        &self.from
     }
 
     /// What was read and not yet passed.

@@ -97,6 +97,11 @@ impl Connection {
         marks
     }
 
+    /// Whether both sides said that they send no more, or one reset it.
+    pub fn is_closed(&self) -> bool {
+        self.life.is_closed()
+    }
+
     /// What was found so far.
     pub fn totals(&self) -> Totals {
         Totals::of(self)

@@ -77,6 +77,8 @@ pub(super) struct Life {
     /// The side that sent the first SYN, or did not send the first SYN-ACK.
     pub(super) opener: Option<usize>,
     syn_time: [Option<i64>; 2],
+    /// Sides that sent a FIN.
+    ended: [bool; 2],
     /// Sides that sent something other than a reset.
     spoke: [bool; 2],
     /// First and last segment with payload of each side.
@@ -126,6 +128,12 @@ impl Life {
             self.spoke[from] = true;
         }
         self.fins += u64::from(tcp.has(Tcp::FIN));
+        self.ended[from] |= tcp.has(Tcp::FIN);
+    }
+
+    /// Whether both sides said that they send no more, or one reset it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.ended == [true; 2] || self.resets != Resets::default()
     }
 
     /// Takes in a segment after its `sides` were brought up to date: whether its bytes were sent before, and its marks.

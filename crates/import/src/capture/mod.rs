@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 
 use coldcase_bundle::{RawMessage, Writer};
-use coldcase_decode::capture::{Next, Reader, Record, Window};
+use coldcase_decode::capture::{Next, Reader, Record, Unpack, Window};
 use coldcase_model::Utc;
 use coldcase_model::events::Receipt;
 
@@ -44,7 +44,7 @@ pub(crate) fn import(
 ) -> Result<Imported, ImportError> {
     let io = |source| ImportError::Io { path: path.to_owned(), source };
     let size = std::fs::metadata(path).map_err(io)?.len();
-    let mut file = Window::new(File::open(path).map_err(io)?, PIECE);
+    let mut file = Window::new(File::open(path).and_then(Unpack::new).map_err(io)?, PIECE);
     file.fill(Reader::ENOUGH).map_err(io)?;
     let other = || ImportError::Other { path: path.to_owned(), wanted: format.name() };
     let mut reader = Reader::of(file.left()).ok_or_else(other)?;
@@ -101,7 +101,10 @@ pub(crate) fn import(
     }
     done.messages += section.write(writer, times)?;
     done.dropped = reader.dropped();
-    done.bytes_lost = size.saturating_sub(done.bytes);
+    // How many a packed file would have had is not known.
+    let packed = file.source().is_packed();
+    done.bytes_lost = if packed { file.left().len() as u64 } else { size.saturating_sub(done.bytes) };
+    done.problem = file.source().problem().map(str::to_owned).or(done.problem);
     Ok(done)
 }
 

@@ -81,6 +81,33 @@ crate::event! {
 }
 
 crate::event! {
+    /// A connection whose ends the kernel rewrites on the way, as its table of tracked connections has it
+    /// (`/proc/net/nf_conntrack`): read every 5 s, each told once.
+    host Nat: kind 68, stream "host.nat", class Socket {
+        /// When it was read.
+        time: u64 [BootNs],
+        /// IP protocol: 6 TCP, 17 UDP.
+        protocol: u8 [Flags],
+        /// Port of who opened it.
+        src_port: u16 [Id],
+        /// Port that it was opened to.
+        dst_port: u16 [Id],
+        /// Port that answers.
+        reply_src_port: u16 [Id],
+        /// Port that is answered.
+        reply_dst_port: u16 [Id],
+        /// Address of who opened it.
+        src_addr: Ip [Id],
+        /// Address that it was opened to.
+        dst_addr: Ip [Id],
+        /// Address that answers: the destination behind the translation.
+        reply_src_addr: Ip [Id],
+        /// Address that is answered: the source behind the translation.
+        reply_dst_addr: Ip [Id],
+    }
+}
+
+crate::event! {
     /// An executable mapping of a process: from perf's MMAP2 records while recording, from `/proc/PID/maps` at the start.
     host Mapping: kind 18, stream "host.mapping", class Task {
         /// When it was mapped; at the start of the capture for what was there before.

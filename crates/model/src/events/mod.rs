@@ -33,7 +33,7 @@ pub use device::Device;
 pub use drop::{EnumName, PacketDrop};
 pub use file::{FileCall, Writeback};
 pub use flight::Trigger;
-pub use host::{Cgroup, Container, Mapping, Process, Socket};
+pub use host::{Cgroup, Container, Mapping, Nat, Process, Socket};
 pub use irq::{InterruptSum, LongInterrupt};
 pub use lock::LockContention;
 pub use log::LogLine;

@@ -65,9 +65,10 @@ pub(crate) struct Args {
 }
 
 /// Streams that say how things stood or how the recorder did, rather than what happened.
-const QUIET: [&str; 12] = [
+const QUIET: [&str; 13] = [
     "host.process",
     "host.socket",
+    "host.nat",
     "host.mapping",
     "host.cgroup",
     "host.container",

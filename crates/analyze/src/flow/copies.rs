@@ -1,0 +1,114 @@
+//! Packets that a host sees more than once: at both ends of a veth pair, on a bridge and on its port.
+//!
+//! A copy is told by its content (sequence and acknowledgment numbers, flags, window, timestamps, the identification of
+//! IPv4, lengths) and by coming soon after the first on another interface. What a host sends again differs in one of
+//! these; where a datagram has nothing to tell it by, it counts.
+
+use std::collections::VecDeque;
+
+use coldcase_decode::packet::Headers;
+
+/// Packets of a direction that are remembered.
+const RECENT: usize = 64;
+/// How soon a copy comes: the way through a bridge or a pair of devices. Nanoseconds.
+const WITHIN: i64 = 100_000_000;
+/// Interfaces that are told apart.
+pub(super) const INTERFACES: usize = 64;
+
+/// What was seen of one direction.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    recent: VecDeque<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    signature: u64,
+    time: i64,
+    /// The interfaces that saw it, a bit each.
+    interfaces: u64,
+}
+
+impl Copies {
+    /// Whether a packet is the copy of one that came by another interface; remembered if not.
+    pub(super) fn is_copy(&mut self, signature: u64, time: i64, interface: u8) -> bool {
+        let bit = 1 << (usize::from(interface) % INTERFACES);
+        while self.recent.front().is_some_and(|s| time.saturating_sub(s.time) > WITHIN) {
+            self.recent.pop_front();
+        }
+        // The second of two alike on one interface has its copy in the second of two on the other.
+        let first = self.recent.iter_mut().find(|s| s.signature == signature && s.interfaces & bit == 0);
+        if let Some(first) = first {
+            first.interfaces |= bit;
+            return true;
+        }
+        if self.recent.len() >= RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Seen { signature, time, interfaces: bit });
+        false
+    }
+}
+
+/// What tells a packet from others of its connection and direction; `None` where nothing does.
+pub(super) fn signature(h: &Headers, data: &[u8]) -> Option<u64> {
+    let mut mixed = Mix(0);
+    mixed.add(u64::from(h.ip_id) << 32 | u64::from(h.payload));
+    if let Some(tcp) = &h.tcp {
+        mixed.add(u64::from(tcp.seq) << 32 | u64::from(tcp.ack));
+        mixed.add(u64::from(tcp.flags) << 16 | u64::from(tcp.window));
+        let (value, echo) = tcp.timestamps.unwrap_or_default();
+        mixed.add(u64::from(value) << 32 | u64::from(echo));
+        // A duplicate acknowledgment of IPv6 may differ in nothing but these.
+        tcp.sack.blocks().for_each(|(left, right)| mixed.add(u64::from(left) << 32 | u64::from(right)));
+        return Some(mixed.0);
+    }
+    if h.ip_id == 0 && data.is_empty() {
+        return None;
+    }
+    for piece in data.chunks(8).take(16) {
+        let mut bytes = [0; 8];
+        bytes[..piece.len()].copy_from_slice(piece);
+        mixed.add(u64::from_le_bytes(bytes));
+    }
+    Some(mixed.0)
+}
+
+/// A hash of whole words: it tells packets apart, and need not withstand an attack.
+struct Mix(u64);
+
+impl Mix {
+    fn add(&mut self, word: u64) {
+        let x = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = x ^ x >> 29;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_comes_by_another_interface_and_soon() {
+        let mut c = Copies::default();
+        assert!(!c.is_copy(7, 0, 0));
+        assert!(!c.is_copy(7, 10, 0), "the same interface again: sent twice");
+        assert!(c.is_copy(7, 20, 1) && c.is_copy(7, 30, 1), "each of the two has its copy");
+        assert!(!c.is_copy(7, 40, 1), "a third on the other side is a packet of its own");
+        assert!(!c.is_copy(9, 50, 0));
+        assert!(!c.is_copy(9, 50 + WITHIN + 1, 1), "too late");
+    }
+
+    #[test]
+    fn a_packet_on_three_interfaces_counts_once() {
+        let mut c = Copies::default();
+        assert!(!c.is_copy(1, 0, 2) && c.is_copy(1, 1, 5) && c.is_copy(1, 2, 9));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut c = Copies::default();
+        (0..10_000).for_each(|n| assert!(!c.is_copy(n, 0, 0)));
+        assert_eq!(c.recent.len(), RECENT);
+    }
+}
