@@ -167,3 +167,51 @@ pub struct RepeatedRequest {
     /// The first request of the longest run: index into the requests.
     pub first: usize,
 }
+
+/// Requests of one client to one service that never had a whole answer, and ended alike.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct VanishedRequests {
+    /// Who asked: process, or address.
+    pub client: String,
+    /// Who was asked: process and port, or address and port.
+    pub service: String,
+    /// As in [`SeenRequest`].
+    pub protocol: String,
+    /// How they ended, as [`SeenRequest::outcome`]: `reset`, `closed` or `unfinished` (no answer until the capture
+    /// ended).
+    pub outcome: String,
+    /// How many.
+    pub count: u64,
+    /// Of these, those of whose answer a first byte came.
+    pub begun: u64,
+    /// The first of them: index into the requests.
+    pub first: usize,
+}
+
+/// Requests of one kind that their client sent again after an attempt had failed. Inferred: the same words within ten
+/// seconds, sooner than the client sends them anyway.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RetriedRequests {
+    /// Who asks: process, or address.
+    pub client: String,
+    /// Who was asked first.
+    pub service: String,
+    /// As in [`SeenRequest`].
+    pub protocol: String,
+    /// As in [`SeenRequest`].
+    pub key: String,
+    /// Requests that were sent again.
+    pub requests: u64,
+    /// How often, in sum.
+    pub retries: u64,
+    /// How often that one which was sent again most.
+    pub most: u64,
+    /// Of `requests`, those whose last attempt was answered, and not with an error.
+    pub recovered: u64,
+    /// Of `retries`, those on another connection than the attempt before.
+    pub elsewhere: u64,
+    /// The longest time from a first attempt to its last, nanoseconds.
+    pub longest: u64,
+    /// First and last attempt of the one that was sent again most: indices into the requests.
+    pub attempts: [usize; 2],
+}

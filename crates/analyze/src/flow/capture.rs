@@ -1,4 +1,4 @@
-//! Capture files of other tools, pcap and pcapng, read piece by piece into a [`Tap`].
+//! Capture files of other tools, pcap and pcapng, read piece by piece into a [`Sink`].
 
 use std::fs::File;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use coldcase_decode::capture::{Next, Reader, Record, Window};
 use rayon::prelude::*;
 
-use super::{Packet, Tap};
+use super::{Packet, Sink};
 
 /// How many bytes are read and decoded at a time.
 const PIECE: usize = 8 << 20;
@@ -31,12 +31,12 @@ pub fn is_capture(path: &Path) -> bool {
 }
 
 /// Reads a capture file. What was cut or damaged is said in the lines returned; what came before it counts.
-pub fn read(path: &Path, tap: &mut Tap) -> Result<Vec<String>, CaptureError> {
+pub fn read(path: &Path, tap: &mut impl Sink) -> Result<Vec<String>, CaptureError> {
     read_in_pieces(path, tap, PIECE)
 }
 
 /// The same, `piece` bytes at a time. The size changes nothing but time and memory.
-pub fn read_in_pieces(path: &Path, tap: &mut Tap, piece: usize) -> Result<Vec<String>, CaptureError> {
+pub fn read_in_pieces(path: &Path, tap: &mut impl Sink, piece: usize) -> Result<Vec<String>, CaptureError> {
     let io = |source| CaptureError::Io { path: path.to_owned(), source };
     let mut file = Window::new(File::open(path).map_err(io)?, piece);
     file.fill(Reader::ENOUGH).map_err(io)?;
@@ -47,7 +47,7 @@ pub fn read_in_pieces(path: &Path, tap: &mut Tap, piece: usize) -> Result<Vec<St
 }
 
 /// Records until the file ends or breaks. Those of a window are decoded on all cores, and taken in in order.
-fn records(file: &mut Window<File>, reader: &mut Reader, tap: &mut Tap) -> std::io::Result<Option<&'static str>> {
+fn records(file: &mut Window<File>, reader: &mut Reader, tap: &mut impl Sink) -> std::io::Result<Option<&'static str>> {
     let mut frames = 0;
     loop {
         let mut found: Vec<(u64, Record<'_>)> = Vec::new();
@@ -87,6 +87,7 @@ fn records(file: &mut Window<File>, reader: &mut Reader, tap: &mut Tap) -> std::
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::Tap;
     use super::*;
 
     fn pcap(packets: usize) -> Vec<u8> {

@@ -4,7 +4,9 @@ mod database;
 mod kinds;
 mod row;
 pub(crate) mod span;
+mod vanish;
 
 pub(crate) use database::{repeated, uses};
-pub(crate) use kinds::kinds;
+pub(crate) use kinds::{kinds, service};
 pub(crate) use row::{Found, rows};
+pub(crate) use vanish::{retried, vanished};

@@ -7,26 +7,11 @@ use coldcase_model::analysis::{Connection, TcpFacts};
 pub(super) const HEAD: [&str; 10] =
     ["a → b", "sent again", "in truth", "late", "dup acks", "holes", "window 0", "resets", "stalled", "longest stall"];
 
-/// How much is wrong with a connection: the time it stood still first.
-fn trouble(t: &TcpFacts) -> (u64, u64) {
-    let more = &t.more;
-    let counts = t.retransmissions
-        + t.out_of_order
-        + t.lost_segments
-        + t.zero_windows
-        + t.unanswered_syns
-        + more.resets_refused
-        + more.resets_mid_stream
-        + more.sent_again_ab.segments
-        + more.sent_again_ba.segments;
-    (more.stalled, counts)
-}
-
 /// Rows of the connections with trouble, the worst first.
 pub(super) fn rows(connections: &[Connection]) -> Vec<Vec<String>> {
     let mut sick: Vec<(&Connection, &TcpFacts)> =
-        connections.iter().filter_map(|c| Some((c, c.tcp.as_ref()?))).filter(|(_, t)| trouble(t) != (0, 0)).collect();
-    sick.sort_by_key(|(_, t)| std::cmp::Reverse(trouble(t)));
+        connections.iter().filter_map(|c| Some((c, c.tcp.as_ref()?))).filter(|(_, t)| t.trouble() != (0, 0)).collect();
+    sick.sort_by_key(|(_, t)| std::cmp::Reverse(t.trouble()));
     sick.into_iter().map(|(c, t)| row(c, t)).collect()
 }
 
