@@ -83,7 +83,7 @@ pub(crate) fn of_connection(flow: &Flow, at: usize, top: usize, out: &Out) -> St
         .iter()
         .take(top)
         .map(|r| {
-            let end = if is_answered(r) { &r.code } else { ended(&r.protocol, &r.outcome) };
+            let end = if r.is_answered() { &r.code } else { SeenRequest::ended(&r.protocol, &r.outcome) };
             let mut row = request(r, flow, end);
             row.truncate(head.len());
             row
@@ -147,7 +147,7 @@ fn vanished(flow: &Flow, top: usize, out: &Out) -> String {
         .take(top)
         .map(|v| {
             let mut row = vec![format!("{} → {} {}", v.client, v.protocol, v.service)];
-            row.push(ended(&v.protocol, &v.outcome).to_owned());
+            row.push(SeenRequest::ended(&v.protocol, &v.outcome).to_owned());
             row.extend([v.count, v.begun].map(|n| n.to_string()));
             row.push(flow.requests.get(v.first).map_or_else(String::new, |r| rfc3339(Utc(r.start), 6)));
             row
@@ -155,10 +155,10 @@ fn vanished(flow: &Flow, top: usize, out: &Out) -> String {
         .collect();
     let head = ["client → service", "ended", "requests", "answer begun", "first at"];
     let mut text = table("where requests vanish", &head, &rows, flow.vanished.len(), out);
-    let lost: Vec<&SeenRequest> = flow.requests.iter().filter(|r| !is_answered(r)).collect();
+    let lost: Vec<&SeenRequest> = flow.requests.iter().filter(|r| !r.is_answered()).collect();
     let head = ["request", "took", "first byte", "ended", "at", "frames", "on"];
     let rows: Vec<Vec<String>> =
-        lost.iter().take(top).map(|r| request(r, flow, ended(&r.protocol, &r.outcome))).collect();
+        lost.iter().take(top).map(|r| request(r, flow, SeenRequest::ended(&r.protocol, &r.outcome))).collect();
     text.push_str(&table("requests without a whole answer", &head, &rows, lost.len(), out));
     text
 }
@@ -186,20 +186,6 @@ fn retried(flow: &Flow, top: usize, out: &Out) -> String {
         "longest",
     ];
     table("sent again after a failure (inferred)", &head, &rows, flow.retried.len(), out)
-}
-
-fn is_answered(r: &SeenRequest) -> bool {
-    matches!(r.outcome.as_str(), "ok" | "error")
-}
-
-/// How a request without a whole answer ended. A question of DNS waits for no connection.
-fn ended<'a>(protocol: &str, outcome: &'a str) -> &'a str {
-    match outcome {
-        "closed" => "connection closed",
-        "reset" => "connection reset",
-        _ if protocol == "dns" => "no answer",
-        _ => "capture ended",
-    }
 }
 
 fn request(r: &SeenRequest, flow: &Flow, end: &str) -> Vec<String> {

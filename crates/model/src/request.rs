@@ -61,6 +61,24 @@ pub struct SeenRequest {
     pub evidence: Option<Evidence>,
 }
 
+impl SeenRequest {
+    /// Whether its whole answer came, good or bad.
+    pub fn is_answered(&self) -> bool {
+        matches!(self.outcome.as_str(), "ok" | "error")
+    }
+
+    /// How a request of this protocol without a whole answer ended, by its `outcome`, in words.
+    pub fn ended(protocol: &str, outcome: &str) -> &'static str {
+        match outcome {
+            "closed" => "connection closed",
+            "reset" => "connection reset",
+            // A question over UDP waits for no connection.
+            _ if protocol == "dns" => "no answer",
+            _ => "capture ended",
+        }
+    }
+}
+
 /// How a request was joined to a span.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SpanOf {

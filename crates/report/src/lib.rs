@@ -15,6 +15,7 @@ mod latency;
 mod palette;
 mod sequence;
 mod strip;
+mod talkers;
 pub mod terminal;
 mod text;
 

@@ -80,7 +80,7 @@ impl Sum {
             _ => edge.unanswered_requests += 1,
         }
         // The end of an answer that broke off says nothing of how long it takes.
-        if matches!(r.outcome.as_str(), "ok" | "error") {
+        if r.is_answered() {
             self.durations.extend(r.duration);
         }
     }

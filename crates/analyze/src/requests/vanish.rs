@@ -16,7 +16,7 @@ const ODDS: u128 = 10;
 /// Requests without a whole answer, by who asked whom and how they ended, most first.
 pub(crate) fn vanished(requests: &[SeenRequest], connections: &[Connection]) -> Vec<VanishedRequests> {
     let mut groups = BTreeMap::<(String, String, &str, &str), VanishedRequests>::new();
-    for (at, r) in requests.iter().enumerate().filter(|(_, r)| !is_answered(r)) {
+    for (at, r) in requests.iter().enumerate().filter(|(_, r)| !r.is_answered()) {
         let Some(c) = connections.get(r.connection) else { continue };
         let key = (client(c), service(c), r.protocol.as_str(), r.outcome.as_str());
         let group = groups.entry(key).or_insert_with(|| VanishedRequests { first: at, ..VanishedRequests::default() });
@@ -131,11 +131,6 @@ fn is_again(before: &SeenRequest, after: &SeenRequest, connections: &[Connection
     };
     let pause = after.start.checked_sub(end.max(before.start))?;
     (0..=SOON).contains(&pause).then_some(pause as u64)
-}
-
-/// Whether the whole answer came.
-fn is_answered(r: &SeenRequest) -> bool {
-    matches!(r.outcome.as_str(), "ok" | "error")
 }
 
 /// Whether anything of the request itself was read: of others nobody knows whether they are alike.
