@@ -43,10 +43,8 @@ pub(crate) fn talkers(a: &Analysis) -> Vec<Talker> {
             peers.insert(ends[peer].clone());
         }
     }
-    let mut out: Vec<Talker> = all
-        .into_iter()
-        .map(|(name, (talker, peers))| Talker { name, peers: peers.len() as u64, ..talker })
-        .collect();
+    let mut out: Vec<Talker> =
+        all.into_iter().map(|(name, (talker, peers))| Talker { name, peers: peers.len() as u64, ..talker }).collect();
     // The order of the names stays where they sent as much.
     out.sort_by_key(|t| std::cmp::Reverse(t.bytes));
     out
@@ -86,7 +84,8 @@ mod tests {
         };
         a.flow.connections = vec![one("[::1]:4000", Some("web[7]")), one("10.0.0.1:4001", Some("web[8]"))];
         let told = talkers(&a);
-        let told: Vec<_> = told.iter().map(|t| (t.name.as_str(), t.bytes, t.packets, t.asked, t.served, t.peers)).collect();
+        let told: Vec<_> =
+            told.iter().map(|t| (t.name.as_str(), t.bytes, t.packets, t.asked, t.served, t.peers)).collect();
         assert_eq!(told, [("web", 4_000, 4, 0, 6, 2), ("10.0.0.1", 100, 1, 3, 0, 1), ("::1", 100, 1, 3, 0, 1)]);
     }
 }

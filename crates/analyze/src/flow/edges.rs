@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn requests_of_all_connections_of_an_edge_are_added_up_and_only_answers_have_a_duration() {
-        let connections = [connection("[::1]:4000", Some("postgres[7]")), connection("[::1]:4001", Some("postgres[8]"))];
+        let connections =
+            [connection("[::1]:4000", Some("postgres[7]")), connection("[::1]:4001", Some("postgres[8]"))];
         let request = |connection, outcome: &str, duration| SeenRequest {
             connection,
             outcome: outcome.to_owned(),

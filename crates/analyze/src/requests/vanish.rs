@@ -91,12 +91,7 @@ impl Add for RetriedRequests {
 }
 
 /// Attempts of one request each, in order: two at least. `members` are requests in the same words, by start.
-fn chains(
-    members: &[usize],
-    requests: &[SeenRequest],
-    connections: &[Connection],
-    lasted: u64,
-) -> Vec<Vec<usize>> {
+fn chains(members: &[usize], requests: &[SeenRequest], connections: &[Connection], lasted: u64) -> Vec<Vec<usize>> {
     let of = |at: usize| requests.get(at);
     let answered = members.iter().filter(|&&at| of(at).is_some_and(|r| r.outcome == "ok")).count();
     let mut out: Vec<Vec<usize>> = Vec::new();

@@ -77,7 +77,10 @@ fn edges(a: &Analysis) -> String {
     if asked {
         columns.extend(["#requests", "#per second", "#errors", "#unanswered", "#p50", "#p99"]);
     }
-    format!("<h3>Services</h3>\n{}", table("Services", &columns, rows, left_out(EDGES.min(all.len()), all.len(), "pairs")))
+    format!(
+        "<h3>Services</h3>\n{}",
+        table("Services", &columns, rows, left_out(EDGES.min(all.len()), all.len(), "pairs"))
+    )
 }
 
 /// `asked`: whether there are requests on any edge.

@@ -245,7 +245,9 @@ fn databases(a: &Analysis) -> String {
         let left = left_out(rows.len(), statements.len(), "statements: those that took longest in sum");
         let listed = table("Statements", &KIND, rows, left);
         let summary = plural(statements.len() as u64, "statement", "statements");
-        out.push_str(&format!("<details open><summary>{summary}, longest in sum first</summary>\n{listed}</details>\n"));
+        out.push_str(&format!(
+            "<details open><summary>{summary}, longest in sum first</summary>\n{listed}</details>\n"
+        ));
     }
     let rows = f.repeated.iter().take(DATABASES).map(|r| repeated(a, r)).collect();
     let columns = [

@@ -70,7 +70,11 @@ impl Line {
         self.push([A, B], 0, syn);
         let answer = Tcp { flags: Tcp::SYN | Tcp::ACK, seq: 7, ack: FIRST.wrapping_add(1), ..syn };
         self.push([B, A], 0, answer);
-        self.push([A, B], 0, Tcp { flags: Tcp::ACK, seq: FIRST.wrapping_add(1), ack: 8, window: 500, ..Tcp::default() });
+        self.push(
+            [A, B],
+            0,
+            Tcp { flags: Tcp::ACK, seq: FIRST.wrapping_add(1), ack: 8, window: 500, ..Tcp::default() },
+        );
     }
 
     fn data(&mut self, relative: u32) {
