@@ -83,7 +83,7 @@ pub(crate) fn of_connection(flow: &Flow, at: usize, top: usize, out: &Out) -> St
         .iter()
         .take(top)
         .map(|r| {
-            let end = if r.is_answered() { &r.code } else { SeenRequest::ended(&r.protocol, &r.outcome) };
+            let end = if r.is_answered() { r.code.as_str() } else { SeenRequest::ended(&r.protocol, &r.outcome) };
             let mut row = request(r, flow, end);
             row.truncate(head.len());
             row

@@ -117,7 +117,7 @@ impl Parts<'_> {
         };
         if self.narrow {
             // Packets that are no connection's, and those that cannot be decoded, are no process's.
-            let sum = |of: fn(&Connection) -> u64| flow.connections.iter().map(of).sum();
+            let sum = |of: fn(&Connection) -> u64| flow.connections.iter().map(of).sum::<u64>();
             let packets = sum(|c| c.packets_ab + c.packets_ba);
             let bytes = sum(|c| c.bytes_ab + c.bytes_ba);
             return Flow { packets, bytes, ..flow };

@@ -190,7 +190,7 @@ struct Way {
 
 impl Way {
     /// A number of 32 bits as one that goes on: the one nearest to the highest that was sent.
-    fn unwrap(&self, number: u32) -> i64 {
+    fn place(&self, number: u32) -> i64 {
         let newest = self.base.unwrap_or(0).wrapping_add(self.newest as u32);
         self.newest.saturating_add(i64::from(number.wrapping_sub(newest) as i32))
     }
@@ -202,7 +202,7 @@ impl Way {
         let segment = SentSegment {
             time,
             frame: s.frame,
-            seq: self.unwrap(s.tcp.seq),
+            seq: self.place(s.tcp.seq),
             bytes: s.payload.unwrap_or(0),
             again,
             syn: has(Tcp::SYN),
@@ -223,7 +223,7 @@ impl Way {
     /// An acknowledgment from the other side, which allows up to `end`.
     fn answered(&mut self, time: i64, tcp: &Tcp, end: Option<u32>) {
         self.base.get_or_insert(tcp.ack.wrapping_sub(1));
-        let acked = self.unwrap(tcp.ack);
+        let acked = self.place(tcp.ack);
         if self.acked.last.is_none_or(|(_, last)| last != acked) {
             self.acked.push((time, acked));
         }
@@ -236,7 +236,8 @@ impl Way {
         }
         for block in tcp.sack.blocks() {
             if !self.blocks.blocks().any(|known| known == block) {
-                self.sacked.push((time, self.unwrap(block.0), self.unwrap(block.1)));
+                let (left, right) = (self.place(block.0), self.place(block.1));
+                self.sacked.push((time, left, right));
             }
         }
         self.blocks = tcp.sack;

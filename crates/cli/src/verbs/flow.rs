@@ -13,8 +13,8 @@ use serde_json::json;
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
-use crate::requests;
 use crate::reading::{Document, Reading, documents, name, pages, picture};
+use crate::requests;
 
 /// Show connections and services: packets, bytes, retransmissions, round trips, resets
 ///
@@ -113,7 +113,8 @@ fn text(flow: &Flow, top: usize, out: &Out) -> String {
     let mut by_bytes: Vec<(usize, &Connection)> = flow.connections.iter().enumerate().collect();
     by_bytes.sort_by_key(|(_, c)| std::cmp::Reverse(c.bytes_ab + c.bytes_ba));
     let rows: Vec<Vec<String>> = by_bytes.iter().take(top).map(|&(at, c)| connection(at, c)).collect();
-    let head = ["a → b", "conn", "proto", "packets", "bytes →", "bytes ←", "rtt", "sent again", "resets", "zero window"];
+    let head =
+        ["a → b", "conn", "proto", "packets", "bytes →", "bytes ←", "rtt", "sent again", "resets", "zero window"];
     text.push_str(&columns(&head, &rows));
     text.push_str(&more(flow.connections.len()));
     let sick = tcp::rows(&flow.connections);
@@ -171,7 +172,8 @@ fn kernel(flow: &Flow, top: usize, out: &Out) -> String {
             }
         }
     };
-    let head = ["local → remote", "connect", "rtt min", "rtt max", "cwnd min", "sent again", "unsent", "unread", "error"];
+    let head =
+        ["local → remote", "connect", "rtt min", "rtt max", "cwnd min", "sent again", "unsent", "unread", "error"];
     let mut by_bytes: Vec<&Connection> = flow.connections.iter().collect();
     by_bytes.sort_by_key(|c| std::cmp::Reverse(c.bytes_ab + c.bytes_ba));
     let ends = by_bytes.iter().flat_map(|c| [(&c.a, &c.b, &c.socket_a), (&c.b, &c.a, &c.socket_b)]);

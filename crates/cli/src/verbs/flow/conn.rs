@@ -86,7 +86,8 @@ fn text(a: &Analysis, at: usize, c: &Connection, top: usize, out: &Out) -> Strin
 /// How much of a long connection its picture and its JSON do not have.
 fn left_out(s: &Sequence) -> Option<String> {
     let left = s.ways.iter().map(|w| w.left_out).sum::<u64>();
-    (left > 0).then(|| format!("of its segments, acknowledgments and windows {left} are not in --svg and --json: too many"))
+    (left > 0)
+        .then(|| format!("of its segments, acknowledgments and windows {left} are not in --svg and --json: too many"))
 }
 
 fn fields(c: &Connection) -> Vec<(&'static str, String)> {
@@ -135,23 +136,23 @@ fn side(address: &str, process: Option<&str>, found: Option<&str>) -> String {
 fn tcp_fields(t: &TcpFacts) -> Vec<(&'static str, String)> {
     let m = &t.more;
     let mut out = Vec::new();
-    out.push(("handshake", match (t.handshake, t.rtt) {
-        (true, Some(rtt)) => format!("whole, {}", Nanos(rtt)),
-        (true, None) => "whole".to_owned(),
-        (false, _) if t.unanswered_syns > 0 => format!("{} SYNs without an answer", t.unanswered_syns),
-        (false, _) if m.syns > 0 => "not finished".to_owned(),
-        (false, _) => "before the capture".to_owned(),
-    }));
+    out.push((
+        "handshake",
+        match (t.handshake, t.rtt) {
+            (true, Some(rtt)) => format!("whole, {}", Nanos(rtt)),
+            (true, None) => "whole".to_owned(),
+            (false, _) if t.unanswered_syns > 0 => format!("{} SYNs without an answer", t.unanswered_syns),
+            (false, _) if m.syns > 0 => "not finished".to_owned(),
+            (false, _) => "before the capture".to_owned(),
+        },
+    ));
     let nanos = |n: i64| Nanos(u64::try_from(n).unwrap_or(0));
     if let Some(r) = &m.ack_rtt {
         let [min, p50, p95, max] = [r.min, r.p50, r.p95, r.max].map(nanos);
         out.push(("round trips", format!("{}: min {min}, p50 {p50}, p95 {p95}, max {max}", r.count)));
     }
     let rate = |payload, goodput| format!("{} ({}/s)", format_size(payload), format_size(goodput));
-    out.push((
-        "payload",
-        format!("→ {}, ← {}", rate(m.payload_ab, m.goodput_ab), rate(m.payload_ba, m.goodput_ba)),
-    ));
+    out.push(("payload", format!("→ {}, ← {}", rate(m.payload_ab, m.goodput_ab), rate(m.payload_ba, m.goodput_ba))));
     let again = [("→", m.sent_again_ab), ("←", m.sent_again_ba)].map(|(way, s)| match s.segments {
         0 => format!("{way} none"),
         n => format!("{way} {n} segments, {} (needless {})", format_size(s.bytes), format_size(s.needless_bytes)),
@@ -205,13 +206,23 @@ fn stalls(c: &Connection, t: &TcpFacts, out: &Out) -> String {
         .stalls
         .iter()
         .map(|s| {
-            let who = if s.waiting == "a" { super::end(&c.a, c.process_a.as_deref()) } else { super::end(&c.b, c.process_b.as_deref()) };
+            let who = if s.waiting == "a" {
+                super::end(&c.a, c.process_a.as_deref())
+            } else {
+                super::end(&c.b, c.process_b.as_deref())
+            };
             let at = Nanos(u64::try_from(s.start.saturating_sub(c.first)).unwrap_or(0));
-            vec![format!("+{at}"), Nanos(s.length).to_string(), s.cause.replace('_', " "), format!("{} ({who})", s.waiting)]
+            vec![
+                format!("+{at}"),
+                Nanos(s.length).to_string(),
+                s.cause.replace('_', " "),
+                format!("{} ({who})", s.waiting),
+            ]
         })
         .collect();
     let title = format!("stood still {} times, {} in all", m.stall_count, Nanos(m.stalled));
-    let mut text = format!("\n{}\n{}", out.style(Style::Bold, &title), columns(&["at", "for", "cause", "who waited"], &rows));
+    let mut text =
+        format!("\n{}\n{}", out.style(Style::Bold, &title), columns(&["at", "for", "cause", "who waited"], &rows));
     if m.stall_count > m.stalls.len() as u64 {
         let _ = writeln!(text, "and {} shorter ones", m.stall_count - m.stalls.len() as u64);
     }
