@@ -169,18 +169,24 @@ fn window(t: &Timeline, options: &Options) -> Result<Window, AnalyzeError> {
     }
 }
 
-/// Analyses a capture file of another tool: its flow is all that it tells.
+/// Analyses a capture file of another tool: its flow is all that it tells. It is read a second time for `sequences`.
 ///
 /// # Errors
 /// When it cannot be read or is neither pcap nor pcapng.
-pub fn analyze_capture(path: &Path) -> Result<Analysis, AnalyzeError> {
+pub fn analyze_capture(path: &Path, sequences: flow::Sequences) -> Result<Analysis, AnalyzeError> {
     let mut tap = flow::Tap::default();
     let problems = flow::capture::read(path, &mut tap)?;
     let owner = &|_, _, _, _| None;
     let translated = &|_, _, _| None;
     let (kernel, sockets, narrow) = (None, None, false);
     let parts = flow::Parts { bundle: "", tap: &mut tap, kernel, sockets, owner, translated, narrow };
-    let flow = parts.finish();
+    let mut flow = parts.finish();
+    drop(tap);
+    if let Some(mut picker) = flow::sequence::Picker::new(&flow.connections, sequences) {
+        // What cannot be read was told the first time.
+        let _ = flow::capture::read(path, &mut picker)?;
+        flow.sequences = picker.finish();
+    }
     let mut a = Analysis::default();
     a.bundle.file = path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
     a.bundle.complete = problems.is_empty();
@@ -223,7 +229,7 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<
     let flames = flame::flames(&input, &mut sums);
     let functions = sums.functions(t, arch);
     let flow = if has(Part::Flow) {
-        let (flow, unread) = flow::recorded::flow(t, scope);
+        let (flow, unread) = flow::recorded::flow(t, scope, options.sequences);
         problems.extend(unread);
         flow
     } else {

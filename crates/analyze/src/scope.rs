@@ -2,6 +2,8 @@
 
 use coldcase_timeline::{DebugFiles, Scope, When};
 
+use crate::flow::Sequences;
+
 /// A part of an analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -63,4 +65,6 @@ pub struct Options {
     /// Whether flame graphs tell how the window differs from the rest of the recording. Of the other parts nothing is
     /// left out then: meant for [`Part::Flame`] alone.
     pub diff: bool,
+    /// Which connections are told segment by segment; their packets are read a second time.
+    pub sequences: Sequences,
 }

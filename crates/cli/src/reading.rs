@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use coldcase_analyze::flow::Sequences;
 use coldcase_analyze::{AnalyzeError, Options, Part};
 use coldcase_model::analysis::Analysis;
 use coldcase_model::text::visible;
@@ -34,7 +35,7 @@ impl Reading {
     }
 
     /// The same, with what else the verb asks for.
-    fn analyze_as(&self, bundle: &Path, more: &Options, out: &Out) -> Result<Analysis, Failure> {
+    pub(crate) fn analyze_as(&self, bundle: &Path, more: &Options, out: &Out) -> Result<Analysis, Failure> {
         let [from, to] = self.scope.window.ends();
         let options = Options {
             threads: self.threads.map(usize::from),
@@ -55,11 +56,17 @@ impl Reading {
 
     /// The flow of a bundle, or of a capture file of another tool.
     pub(crate) fn flow(&self, file: &Path, out: &Out) -> Result<Analysis, Failure> {
+        self.flow_with(file, Sequences::None, out)
+    }
+
+    /// The same, and some of its connections segment by segment.
+    pub(crate) fn flow_with(&self, file: &Path, sequences: Sequences, out: &Out) -> Result<Analysis, Failure> {
         if !coldcase_analyze::flow::capture::is_capture(file) {
-            return self.analyze(file, &[Part::Flow], out);
+            let options = Options { parts: vec![Part::Flow], sequences, ..Options::default() };
+            return self.analyze_as(file, &options, out);
         }
         self.refuse_scope("a capture file")?;
-        coldcase_analyze::analyze_capture(file).map_err(failure)
+        coldcase_analyze::analyze_capture(file, sequences).map_err(failure)
     }
 
     /// The same of each bundle in turn, and what could not be read is told on stderr: for verbs whose page has no
@@ -130,9 +137,18 @@ pub(crate) fn picture<E: std::fmt::Display>(
 ) -> Result<(), Failure> {
     match (file, all) {
         (None, _) => Ok(()),
-        (Some(file), [one]) => write_new(file, &draw(one).map_err(|e| Failure::failed(e.to_string()))?, force),
+        (Some(file), [one]) => write_picture(file, draw(one), force),
         (Some(_), _) => Err(Failure::usage("--svg: a picture is of one bundle")),
     }
+}
+
+/// Writes a picture that was drawn.
+pub(crate) fn write_picture<E: std::fmt::Display>(
+    file: &Path,
+    drawn: Result<String, E>,
+    force: bool,
+) -> Result<(), Failure> {
+    write_new(file, &drawn.map_err(|e| Failure::failed(e.to_string()))?, force)
 }
 
 /// An error of the analysis, as a failure of the verb.

@@ -71,7 +71,25 @@ pub(crate) fn text(flow: &Flow, top: usize, out: &Out) -> String {
     let mut text = kinds("requests, longest in sum first", &flow.request_kinds, top, out);
     text.push_str(&slowest(flow, top.min(5), out));
     text.push_str(&vanished(flow, top, out));
+    text.push_str(&retried(flow, top, out));
     text
+}
+
+/// The requests of one connection, in order.
+pub(crate) fn of_connection(flow: &Flow, at: usize, top: usize, out: &Out) -> String {
+    let all: Vec<&SeenRequest> = flow.requests.iter().filter(|r| r.connection == at).collect();
+    let head = ["request", "took", "first byte", "answer", "at", "frames"];
+    let rows: Vec<Vec<String>> = all
+        .iter()
+        .take(top)
+        .map(|r| {
+            let end = if r.is_answered() { r.code.as_str() } else { SeenRequest::ended(&r.protocol, &r.outcome) };
+            let mut row = request(r, flow, end);
+            row.truncate(head.len());
+            row
+        })
+        .collect();
+    table("its requests", &head, &rows, all.len(), out)
 }
 
 /// A table of kinds.
@@ -121,21 +139,53 @@ fn slowest(flow: &Flow, top: usize, out: &Out) -> String {
     table("slowest requests", &head, &rows, rows.len(), out)
 }
 
-/// Requests that were never answered in whole.
+/// Requests that were never answered in whole: added up, and the first of them.
 fn vanished(flow: &Flow, top: usize, out: &Out) -> String {
-    let lost: Vec<&SeenRequest> =
-        flow.requests.iter().filter(|r| !matches!(r.outcome.as_str(), "ok" | "error")).collect();
+    let rows: Vec<Vec<String>> = flow
+        .vanished
+        .iter()
+        .take(top)
+        .map(|v| {
+            let mut row = vec![format!("{} → {} {}", v.client, v.protocol, v.service)];
+            row.push(SeenRequest::ended(&v.protocol, &v.outcome).to_owned());
+            row.extend([v.count, v.begun].map(|n| n.to_string()));
+            row.push(flow.requests.get(v.first).map_or_else(String::new, |r| rfc3339(Utc(r.start), 6)));
+            row
+        })
+        .collect();
+    let head = ["client → service", "ended", "requests", "answer begun", "first at"];
+    let mut text = table("where requests vanish", &head, &rows, flow.vanished.len(), out);
+    let lost: Vec<&SeenRequest> = flow.requests.iter().filter(|r| !r.is_answered()).collect();
     let head = ["request", "took", "first byte", "ended", "at", "frames", "on"];
-    let rows: Vec<Vec<String>> = lost.iter().take(top).map(|r| request(r, flow, ended(&r.outcome))).collect();
-    table("requests without a whole answer", &head, &rows, lost.len(), out)
+    let rows: Vec<Vec<String>> =
+        lost.iter().take(top).map(|r| request(r, flow, SeenRequest::ended(&r.protocol, &r.outcome))).collect();
+    text.push_str(&table("requests without a whole answer", &head, &rows, lost.len(), out));
+    text
 }
 
-fn ended(outcome: &str) -> &str {
-    match outcome {
-        "closed" => "connection closed",
-        "reset" => "connection reset",
-        _ => "capture ended",
-    }
+/// Requests that were sent again.
+fn retried(flow: &Flow, top: usize, out: &Out) -> String {
+    let rows: Vec<Vec<String>> = flow
+        .retried
+        .iter()
+        .take(top)
+        .map(|r| {
+            let mut row = vec![format!("{} → {} {} {}", r.client, r.service, r.protocol, r.key)];
+            row.extend([r.requests, r.retries, r.most, r.elsewhere, r.recovered].map(|n| n.to_string()));
+            row.push(Nanos(r.longest).to_string());
+            row
+        })
+        .collect();
+    let head = [
+        "client → service and request",
+        "requests",
+        "sent again",
+        "one at most",
+        "elsewhere",
+        "answered in the end",
+        "longest",
+    ];
+    table("sent again after a failure (inferred)", &head, &rows, flow.retried.len(), out)
 }
 
 fn request(r: &SeenRequest, flow: &Flow, end: &str) -> Vec<String> {

@@ -199,6 +199,39 @@ fn latency_and_flow_print_their_tables() {
 
 #[cfg(feature = "full")]
 #[test]
+fn one_connection_is_told_in_words_as_json_and_as_a_picture() {
+    let dir = bench();
+    for (name, file) in [("flow-conn", CASE), ("flow-conn-pcap", PCAP)] {
+        let conn = |more: &[&str]| run(dir.path(), &[&["flow", file, "--conn", "1"], more].concat());
+        golden(&format!("{name}.txt"), &conn(&[]).code(0).stdout);
+        let json = conn(&["--json"]).code(0);
+        let told = json.json();
+        schema::check("flow_connection", &told);
+        let all = run(dir.path(), &["flow", file, "--json"]).code(0).json();
+        assert_eq!(told["connection"], all["connections"][1]);
+        // What is drawn sums to what was counted.
+        for (way, payload) in ["payload_ab", "payload_ba"].into_iter().enumerate() {
+            let segments = told["sequence"]["ways"][way]["segments"].as_array().unwrap();
+            let bytes: u64 = segments.iter().map(|s| s["bytes"].as_u64().unwrap()).sum();
+            assert_eq!(told["connection"]["tcp"][payload], bytes, "{file} {payload}");
+            assert!(segments.len() > 10, "{file} {payload}");
+        }
+        for threads in ["1", "2"] {
+            assert_eq!(conn(&["--json", "--threads", threads]).code(0).stdout, json.stdout);
+        }
+        let svg = format!("{name}.svg");
+        conn(&["--svg", &svg]).code(0);
+        let drawn = std::fs::read_to_string(dir.path().join(&svg)).unwrap();
+        assert!(drawn.starts_with("<?xml") && drawn.contains("Segments over time"), "{svg}");
+        conn(&["--svg", &svg]).code(2);
+    }
+    let said = run(dir.path(), &["flow", PCAP, "--conn", "99"]).code(2).stderr;
+    assert!(said.contains("--conn 99") && said.contains("the last is 5") && said.contains("hint: "), "{said}");
+    run(dir.path(), &["flow", CASE, PCAP, "--conn", "0"]).code(2);
+}
+
+#[cfg(feature = "full")]
+#[test]
 fn every_verb_that_reads_takes_the_same_scope() {
     let dir = bench();
     let scopes: [&[&str]; 6] = [

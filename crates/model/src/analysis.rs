@@ -14,7 +14,10 @@ use crate::table::Table;
 use crate::time::Nanos;
 
 pub use crate::flame::{Flame, FlameDiff, FunctionChange, StackChange};
-pub use crate::request::{DatabaseUse, RepeatedRequest, RequestKind, SeenRequest, SpanOf};
+pub use crate::request::{
+    DatabaseUse, RepeatedRequest, RequestKind, RetriedRequests, SeenRequest, SpanOf, VanishedRequests,
+};
+pub use crate::sequence::{SentSegment, Sequence, SequenceWay};
 
 /// The whole result of analysing one bundle. Times are UTC nanoseconds, durations nanoseconds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -362,11 +365,23 @@ pub struct Flow {
     /// Statements that were sent again and again, longest total first.
     #[serde(default)]
     pub repeated: Vec<RepeatedRequest>,
+    /// Requests without a whole answer, by who asked whom and how they ended, most first.
+    #[serde(default)]
+    pub vanished: Vec<VanishedRequests>,
+    /// Requests that their client sent again after they had failed, most retries first.
+    #[serde(default)]
+    pub retried: Vec<RetriedRequests>,
+    /// Connections segment by segment, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sequences: Vec<Sequence>,
 }
 
 /// One connection: `a` opened it (or, unseen, is the side with the higher port).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Connection {
+    /// Its place among all connections, from 0, filtered or not.
+    #[serde(default)]
+    pub number: u64,
     /// Opener, `ip:port`.
     pub a: String,
     /// Other side, `ip:port`.
@@ -388,6 +403,9 @@ pub struct Connection {
     /// tshark. `None` when some are not listed.
     #[serde(default)]
     pub stream: Option<u64>,
+    /// Numbers of the frames of its first and its last packet, from 1; of a bundle as its pcapng export has them.
+    #[serde(default)]
+    pub frames: [u64; 2],
     /// First packet.
     pub first: i64,
     /// Last packet.
@@ -557,6 +575,27 @@ pub struct Edge {
     pub unanswered_syns: u64,
     /// Median handshake RTT.
     pub rtt: Option<u64>,
+    /// Share of `retransmissions` in `packets`, 0 to 1.
+    #[serde(default)]
+    pub retransmit_share: f64,
+    /// Requests seen in the packets.
+    #[serde(default)]
+    pub requests: u64,
+    /// Of these, answered with an error.
+    #[serde(default)]
+    pub request_errors: u64,
+    /// Of these, never answered in whole: the capture, or the connection, ended first.
+    #[serde(default)]
+    pub unanswered_requests: u64,
+    /// Requests per second, from the first packet of all connections to the last; 0 when that is no time.
+    #[serde(default)]
+    pub request_rate: f64,
+    /// Median duration of the requests that were answered, nanoseconds (nearest rank); `None` when none was.
+    #[serde(default)]
+    pub request_p50: Option<u64>,
+    /// Their 99th percentile.
+    #[serde(default)]
+    pub request_p99: Option<u64>,
 }
 
 /// A metric over time.

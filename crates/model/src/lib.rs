@@ -24,6 +24,7 @@ pub mod loss;
 pub mod manifest;
 pub mod quantity;
 mod request;
+mod sequence;
 pub mod signal;
 pub mod sql;
 pub mod syscall;

@@ -7,6 +7,9 @@ use crate::finding::Evidence;
 /// One exchange seen in packets. Durations are nanoseconds from the first byte of the request.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SeenRequest {
+    /// Its place among all requests, from 0, filtered or not.
+    #[serde(default)]
+    pub number: u64,
     /// `http`, `http2`, `grpc`, `tls`, `dns`, `postgres`, `mysql`, `redis`, `kafka` or `mongo`.
     pub protocol: String,
     /// What requests of one kind share: method and route template, fingerprint of a statement, command, topic.
@@ -59,6 +62,24 @@ pub struct SeenRequest {
     pub frames: [u64; 2],
     /// The message of the stream `packets` that holds its first byte; none for a capture file.
     pub evidence: Option<Evidence>,
+}
+
+impl SeenRequest {
+    /// Whether its whole answer came, good or bad.
+    pub fn is_answered(&self) -> bool {
+        matches!(self.outcome.as_str(), "ok" | "error")
+    }
+
+    /// How a request of this protocol without a whole answer ended, by its `outcome`, in words.
+    pub fn ended(protocol: &str, outcome: &str) -> &'static str {
+        match outcome {
+            "closed" => "connection closed",
+            "reset" => "connection reset",
+            // A question over UDP waits for no connection.
+            _ if protocol == "dns" => "no answer",
+            _ => "capture ended",
+        }
+    }
 }
 
 /// How a request was joined to a span.
@@ -166,4 +187,52 @@ pub struct RepeatedRequest {
     pub total: u64,
     /// The first request of the longest run: index into the requests.
     pub first: usize,
+}
+
+/// Requests of one client to one service that never had a whole answer, and ended alike.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct VanishedRequests {
+    /// Who asked: process, or address.
+    pub client: String,
+    /// Who was asked: process and port, or address and port.
+    pub service: String,
+    /// As in [`SeenRequest`].
+    pub protocol: String,
+    /// How they ended, as [`SeenRequest::outcome`]: `reset`, `closed` or `unfinished` (no answer until the capture
+    /// ended).
+    pub outcome: String,
+    /// How many.
+    pub count: u64,
+    /// Of these, those of whose answer a first byte came.
+    pub begun: u64,
+    /// The first of them: index into the requests.
+    pub first: usize,
+}
+
+/// Requests of one kind that their client sent again after an attempt had failed. Inferred: the same words within ten
+/// seconds, sooner than the client sends them anyway.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RetriedRequests {
+    /// Who asks: process, or address.
+    pub client: String,
+    /// Who was asked first.
+    pub service: String,
+    /// As in [`SeenRequest`].
+    pub protocol: String,
+    /// As in [`SeenRequest`].
+    pub key: String,
+    /// Requests that were sent again.
+    pub requests: u64,
+    /// How often, in sum.
+    pub retries: u64,
+    /// How often that one which was sent again most.
+    pub most: u64,
+    /// Of `requests`, those whose last attempt was answered, and not with an error.
+    pub recovered: u64,
+    /// Of `retries`, those on another connection than the attempt before.
+    pub elsewhere: u64,
+    /// The longest time from a first attempt to its last, nanoseconds.
+    pub longest: u64,
+    /// First and last attempt of the one that was sent again most: indices into the requests.
+    pub attempts: [usize; 2],
 }

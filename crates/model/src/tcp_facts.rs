@@ -49,6 +49,24 @@ impl TcpFacts {
         let seen = self.more.sent_again_ab.segments.saturating_add(self.more.sent_again_ba.segments);
         self.kernel_retransmissions.unwrap_or(0).max(seen).max(self.retransmissions)
     }
+
+    /// How much is wrong with it, to be compared: how long it stood still, nanoseconds, then how many segments tell of
+    /// trouble. Nothing is wrong where both are 0.
+    pub fn trouble(&self) -> (u64, u64) {
+        let more = &self.more;
+        let counts = [
+            self.retransmissions,
+            self.out_of_order,
+            self.lost_segments,
+            self.zero_windows,
+            self.unanswered_syns,
+            more.resets_refused,
+            more.resets_mid_stream,
+            more.sent_again_ab.segments,
+            more.sent_again_ba.segments,
+        ];
+        (more.stalled, counts.into_iter().fold(0, u64::saturating_add))
+    }
 }
 
 /// TCP facts beyond the first.

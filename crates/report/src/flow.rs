@@ -6,9 +6,9 @@ use coldcase_model::analysis::{Analysis, Edge};
 
 use crate::ReportError;
 use crate::canvas::{Align, Canvas, Skin, draw, text_width};
-use crate::flow_layout::{LABEL_WIDE, Layout, NODE_HIGH, NODE_WIDE, Place};
+use crate::flow_layout::{LABEL_HIGH, LABEL_TALL, LABEL_WIDE, Layout, NODE_HIGH, NODE_WIDE, Place};
 use crate::palette::Ink;
-use crate::text::{bytes, count, duration, plural, shorten};
+use crate::text::{bytes, count, duration, number, plural, share, shorten};
 
 /// Services on the map.
 pub(crate) const NODES: usize = 15;
@@ -110,7 +110,8 @@ pub(crate) fn svg(a: &Analysis, skin: Skin) -> Result<String, ReportError> {
     let map = Map::of(a);
     let ends: Vec<(usize, usize)> = map.edges.iter().map(|e| (e.0, e.1)).collect();
     let head = if skin == Skin::File { 64.0 } else { 10.0 };
-    let layout = Layout::new(&map.nodes, &ends);
+    let heights: Vec<f64> = map.edges.iter().map(|e| if e.3.requests > 0 { LABEL_TALL } else { LABEL_HIGH }).collect();
+    let layout = Layout::new(&map.nodes, &ends, &heights);
     let size = (layout.width.max(640.0), layout.height.max(60.0) + head + 18.0);
     draw("Who talks to whom", size, skin, |canvas| {
         if skin == Skin::File {
@@ -204,10 +205,20 @@ fn curve(from: (f64, f64), to: (f64, f64), leave: f64, arrive: f64) -> Vec<(f64,
         .collect()
 }
 
-/// What stands on an edge: what flowed, and below it what went wrong and the round trip.
-pub(crate) fn label_lines(port: &str, edge: &Edge) -> (String, Option<String>) {
+/// What flowed on an edge.
+fn flowed(port: &str, edge: &Edge) -> String {
     let port = if port.is_empty() { String::new() } else { format!(":{port} · ") };
-    (format!("{port}{} · {} pkts", bytes(edge.bytes), count(edge.packets)), wrong(edge))
+    format!("{port}{} · {} pkts", bytes(edge.bytes), count(edge.packets))
+}
+
+/// How often it was asked, and how often in vain.
+fn asked(edge: &Edge) -> (String, Option<String>) {
+    let rate = match edge.request_rate {
+        rate if rate >= 0.1 => format!("{} req/s", number(rate)),
+        _ => plural(edge.requests, "request", "requests"),
+    };
+    let errors = edge.request_errors as f64 / edge.requests.max(1) as f64;
+    (rate, (edge.request_errors > 0).then(|| format!("{} errors", share(errors))))
 }
 
 /// What went wrong on an edge, in words.
@@ -225,24 +236,42 @@ pub(crate) fn wrong(edge: &Edge) -> Option<String> {
     (!wrong.is_empty()).then(|| wrong.join(" · "))
 }
 
-/// Above the flat stretch of the line what flowed, below it trouble, or else the round trip.
+/// Above the flat stretch of the line what flowed and how often it was asked, below it how long answers took, and
+/// trouble or else the round trip.
 fn edge_label(canvas: &mut Canvas<'_>, at: Place, port: &str, edge: &Edge, head: f64) {
-    let (above, wrong) = label_lines(port, edge);
+    const LINE: f64 = 13.0;
     let (x, y) = (at.x, at.y + head);
-    let below = match (wrong, edge.rtt) {
-        (Some(wrong), _) => Some((wrong, Ink::Bad)),
-        (None, Some(rtt)) => Some((format!("RTT {}", duration(rtt)), Ink::Muted)),
-        (None, None) => None,
-    };
-    patch(canvas, &above, (x, y - 9.0));
-    canvas.text(&above, (x, y - 9.0), 10.5, Ink::Text, Align::Middle);
-    if let Some((below, ink)) = below {
-        patch(canvas, &below, (x, y + 9.5));
+    let plain = |canvas: &mut Canvas<'_>, text: &str, y: f64, ink: Ink| {
+        patch(canvas, text, (x, y));
         if ink == Ink::Bad {
-            canvas.bold(&below, (x, y + 9.5), 10.5, ink, Align::Middle);
+            canvas.bold(text, (x, y), 10.5, ink, Align::Middle);
         } else {
-            canvas.text(&below, (x, y + 9.5), 10.5, ink, Align::Middle);
+            canvas.text(text, (x, y), 10.5, ink, Align::Middle);
         }
+    };
+    let mut above = y - 9.0;
+    if edge.requests > 0 {
+        match asked(edge) {
+            (rate, None) => plain(canvas, &rate, above, Ink::Text),
+            (rate, Some(errors)) => {
+                patch(canvas, &format!("{rate} · {errors}"), (x, above));
+                // They meet a little left of the middle: the share is the longer one.
+                canvas.text(&rate, (x - 8.0, above), 10.5, Ink::Text, Align::End);
+                canvas.bold(&errors, (x, above), 10.5, Ink::Warn, Align::Start);
+            }
+        }
+        above -= LINE;
+    }
+    plain(canvas, &flowed(port, edge), above, Ink::Text);
+    let mut below = y + 9.5;
+    if let Some((p50, p99)) = edge.request_p50.zip(edge.request_p99) {
+        plain(canvas, &format!("p50 {} · p99 {}", duration(p50), duration(p99)), below, Ink::Text);
+        below += LINE;
+    }
+    match (wrong(edge), edge.rtt) {
+        (Some(wrong), _) => plain(canvas, &wrong, below, Ink::Bad),
+        (None, Some(rtt)) => plain(canvas, &format!("RTT {}", duration(rtt)), below, Ink::Muted),
+        (None, None) => {}
     }
 }
 

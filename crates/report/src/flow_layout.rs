@@ -7,7 +7,10 @@ pub(crate) const NODE_HIGH: f64 = 44.0;
 /// Room for labels between two layers.
 pub(crate) const LABEL_WIDE: f64 = 186.0;
 const GAP: f64 = LABEL_WIDE + 64.0;
-const LABEL_HIGH: f64 = 36.0;
+/// Height of a label with one line on each side of its edge.
+pub(crate) const LABEL_HIGH: f64 = 36.0;
+/// The same of a label with two.
+pub(crate) const LABEL_TALL: f64 = 62.0;
 const LAYERS: usize = 6;
 const MARGIN: f64 = 24.0;
 
@@ -41,8 +44,10 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Lays out services with these edges (client, server). The same input gives the same layout.
-    pub(crate) fn new(names: &[String], edges: &[(usize, usize)]) -> Layout {
+    /// Lays out services with these edges (client, server) and the heights of their labels. The same input gives the
+    /// same layout.
+    pub(crate) fn new(names: &[String], edges: &[(usize, usize)], heights: &[f64]) -> Layout {
+        let tall = |edge: usize| heights.get(edge).copied().unwrap_or(LABEL_HIGH);
         let layer = layers(names, edges);
         let mut columns: Vec<Vec<usize>> = vec![Vec::new(); LAYERS];
         for (node, &l) in layer.iter().enumerate() {
@@ -53,9 +58,9 @@ impl Layout {
         columns.retain(|c| !c.is_empty());
         order(names, edges, &mut columns);
         let mut out = Layout { nodes: vec![Place::default(); names.len()], ..Layout::default() };
-        out.place_nodes(edges, &columns);
+        out.place_nodes(edges, &columns, &tall);
         out.place_ports(edges);
-        out.place_labels(edges);
+        out.place_labels(edges, &tall);
         out.place_ways(edges);
         let right = |p: &Place| p.x;
         out.width = out
@@ -65,12 +70,13 @@ impl Layout {
             .chain(out.labels.iter().map(|p| right(p) + LABEL_WIDE / 2.0))
             .fold(0.0, f64::max)
             + MARGIN;
+        let bottom = |(i, p): (usize, &Place)| p.y + tall(i) / 2.0 - 2.0;
         out.height =
-            out.nodes.iter().map(|p| p.y + p.high).chain(out.labels.iter().map(|p| p.y + 16.0)).fold(0.0, f64::max);
+            out.nodes.iter().map(|p| p.y + p.high).chain(out.labels.iter().enumerate().map(bottom)).fold(0.0, f64::max);
         out
     }
 
-    fn place_nodes(&mut self, edges: &[(usize, usize)], columns: &[Vec<usize>]) {
+    fn place_nodes(&mut self, edges: &[(usize, usize)], columns: &[Vec<usize>], label: &dyn Fn(usize) -> f64) {
         let high = |n: usize| {
             let out = edges.iter().filter(|e| e.0 == n).count();
             let into = edges.iter().filter(|e| e.1 == n).count();
@@ -79,7 +85,7 @@ impl Layout {
         // A column is as tall as its boxes, or as the labels that stand to its right.
         let tall = |c: &Vec<usize>| {
             let boxes: f64 = c.iter().map(|&n| high(n) + 26.0).sum();
-            let labels = edges.iter().filter(|e| c.contains(&e.0)).count() as f64 * LABEL_HIGH;
+            let labels: f64 = (0..edges.len()).filter(|&e| c.contains(&edges[e].0)).map(label).sum();
             boxes.max(labels)
         };
         let tallest = columns.iter().map(tall).fold(0.0, f64::max);
@@ -161,7 +167,7 @@ impl Layout {
 
     /// A label stands right of its client, half-way to the server where that is the next layer, pushed down where
     /// another is.
-    fn place_labels(&mut self, edges: &[(usize, usize)]) {
+    fn place_labels(&mut self, edges: &[(usize, usize)], tall: &dyn Fn(usize) -> f64) {
         self.labels = edges
             .iter()
             .zip(&self.ports)
@@ -182,23 +188,24 @@ impl Layout {
             let mut members: Vec<usize> =
                 (0..self.labels.len()).filter(|&i| self.labels.get(i).is_some_and(|p| p.x as i64 == lane)).collect();
             members.sort_by(|&a, &b| self.labels[a].y.total_cmp(&self.labels[b].y).then(a.cmp(&b)));
-            spread(&mut self.labels, &members);
+            spread(&mut self.labels, &members, tall);
         }
     }
 }
 
 /// Moves labels of one lane apart, down and then the whole lane up by what is free, so that none leaves the picture.
-fn spread(labels: &mut [Place], members: &[usize]) {
+fn spread(labels: &mut [Place], members: &[usize], tall: &dyn Fn(usize) -> f64) {
     let wanted: f64 = members.iter().map(|&i| labels[i].y).sum();
     let mut last = f64::NEG_INFINITY;
     for &i in members {
-        labels[i].y = labels[i].y.max(last + LABEL_HIGH);
-        last = labels[i].y;
+        labels[i].y = labels[i].y.max(last + tall(i) / 2.0);
+        last = labels[i].y + tall(i) / 2.0;
     }
     let got: f64 = members.iter().map(|&i| labels[i].y).sum();
     let shift = (got - wanted) / members.len().max(1) as f64;
-    let top = members.first().map_or(0.0, |&i| labels[i].y);
-    let shift = shift.min(top - 16.0).max(0.0);
+    // How much lies free above the first; where it is less than nothing, all go down.
+    let free = members.first().map_or(0.0, |&i| labels[i].y - (tall(i) / 2.0 - 2.0));
+    let shift = shift.max(0.0).min(free);
     for &i in members {
         labels[i].y -= shift;
     }
@@ -297,11 +304,14 @@ mod tests {
         let names: Vec<String> = (0..15).map(|i| format!("service-{i}")).collect();
         let mut edges: Vec<(usize, usize)> = (0..14).map(|i| (i, i + 1)).collect();
         edges.extend([(0, 0), (14, 0), (3, 1), (0, 7), (0, 8), (0, 9), (5, 9), (2, 12), (6, 2), (1, 13)]);
-        let layout = Layout::new(&names, &edges);
+        let heights: Vec<f64> = (0..edges.len()).map(|i| if i % 3 == 0 { LABEL_TALL } else { LABEL_HIGH }).collect();
+        let layout = Layout::new(&names, &edges, &heights);
         for (i, a) in layout.labels.iter().enumerate() {
-            assert!(a.y >= 8.0 && a.y <= layout.height, "label {i} is on the sheet");
-            for b in layout.labels.iter().skip(i + 1) {
-                assert!((a.x - b.x).abs() > LABEL_WIDE || (a.y - b.y).abs() >= LABEL_HIGH - 0.01);
+            let half = heights[i] / 2.0;
+            assert!(a.y >= half - 2.01 && a.y + half - 2.01 <= layout.height, "label {i} is on the sheet");
+            for (j, b) in layout.labels.iter().enumerate().skip(i + 1) {
+                let apart = half + heights[j] / 2.0;
+                assert!((a.x - b.x).abs() > LABEL_WIDE || (a.y - b.y).abs() >= apart - 0.01);
             }
         }
         for (i, a) in layout.nodes.iter().enumerate() {
@@ -314,7 +324,7 @@ mod tests {
     #[test]
     fn a_long_edge_does_not_pass_behind_a_service() {
         let names: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
-        let layout = Layout::new(&names, &[(0, 1), (1, 2), (0, 2), (2, 0)]);
+        let layout = Layout::new(&names, &[(0, 1), (1, 2), (0, 2), (2, 0)], &[]);
         for way in &layout.ways {
             for &(x, y) in way {
                 assert!(!layout.nodes.iter().any(|p| p.x == x && y > p.y && y < p.y + p.high));
@@ -326,7 +336,7 @@ mod tests {
     #[test]
     fn clients_stand_left_of_servers() {
         let names: Vec<String> = ["load", "gateway", "orders"].map(String::from).to_vec();
-        let layout = Layout::new(&names, &[(1, 2), (0, 1)]);
+        let layout = Layout::new(&names, &[(1, 2), (0, 1)], &[]);
         assert!(layout.nodes[0].x < layout.nodes[1].x && layout.nodes[1].x < layout.nodes[2].x);
     }
 }

@@ -13,13 +13,15 @@ mod flow_layout;
 mod html;
 mod latency;
 mod palette;
+mod sequence;
 mod strip;
+mod talkers;
 pub mod terminal;
 mod text;
 
 use std::path::{Path, PathBuf};
 
-use coldcase_model::analysis::Analysis;
+use coldcase_model::analysis::{Analysis, Sequence};
 
 pub use findings::{SCHEMA, json as findings_json};
 pub use html::page as report_html;
@@ -96,4 +98,12 @@ pub fn latency_svg(a: &Analysis) -> Result<String, ReportError> {
 /// When the picture cannot be drawn.
 pub fn flow_svg(a: &Analysis) -> Result<String, ReportError> {
     flow::svg(a, canvas::Skin::File)
+}
+
+/// The segments of one connection over time, as SVG. `sequence` is one of the analysis.
+///
+/// # Errors
+/// When the picture cannot be drawn.
+pub fn sequence_svg(a: &Analysis, sequence: &Sequence) -> Result<String, ReportError> {
+    sequence::svg(a, sequence, canvas::Skin::File)
 }

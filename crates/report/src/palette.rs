@@ -20,14 +20,28 @@ pub(crate) enum Ink {
     Accent,
     /// Trouble: resets, retransmits.
     Bad,
-    /// The worst moment.
+    /// The worst moment, stalls.
     Worst,
+    /// What is allowed.
+    Good,
+    /// Worth a look: shares of errors, blocks acknowledged out of order.
+    Warn,
 }
 
 impl Ink {
     /// All.
-    pub(crate) const ALL: [Ink; 8] =
-        [Ink::Text, Ink::Muted, Ink::Grid, Ink::Surface, Ink::Panel, Ink::Accent, Ink::Bad, Ink::Worst];
+    pub(crate) const ALL: [Ink; 10] = [
+        Ink::Text,
+        Ink::Muted,
+        Ink::Grid,
+        Ink::Surface,
+        Ink::Panel,
+        Ink::Accent,
+        Ink::Bad,
+        Ink::Worst,
+        Ink::Good,
+        Ink::Warn,
+    ];
 
     /// The light colour.
     pub(crate) const fn rgb(self) -> (u8, u8, u8) {
@@ -40,6 +54,8 @@ impl Ink {
             Ink::Accent => (0x0b, 0x62, 0xbd),
             Ink::Bad => (0xb3, 0x26, 0x1e),
             Ink::Worst => (0xfb, 0xe3, 0xd6),
+            Ink::Good => (0x1b, 0x6b, 0x40),
+            Ink::Warn => (0x7a, 0x52, 0x00),
         }
     }
 
@@ -54,6 +70,8 @@ impl Ink {
             Ink::Accent => "--accent",
             Ink::Bad => "--bad",
             Ink::Worst => "--worst",
+            Ink::Good => "--good",
+            Ink::Warn => "--warn",
         }
     }
 

@@ -4,8 +4,10 @@
 
 mod sample;
 
-use coldcase_model::analysis::{Analysis, Flame, MetricSeries};
-use coldcase_report::{findings_json, flame_svg, flow_svg, latency_svg, render_all, report_html, terminal};
+use coldcase_model::analysis::{Analysis, Flame, MetricSeries, SeenRequest, SentSegment, Sequence};
+use coldcase_report::{
+    findings_json, flame_svg, flow_svg, latency_svg, render_all, report_html, sequence_svg, terminal,
+};
 
 /// Everything that is written for an analysis, by name.
 fn outputs(a: &Analysis) -> Vec<(&'static str, String)> {
@@ -16,6 +18,7 @@ fn outputs(a: &Analysis) -> Vec<(&'static str, String)> {
         ("flow.svg", flow_svg(a).unwrap()),
         ("findings.json", findings_json(a).unwrap()),
         ("terminal", terminal::summary(a, 100, false)),
+        ("sequence.svg", a.flow.sequences.first().map_or_else(|| flow_svg(a), |s| sequence_svg(a, s)).unwrap()),
     ]
 }
 
@@ -223,10 +226,26 @@ fn a_large_analysis_makes_a_bounded_page_that_says_what_it_left_out() {
         l.name = format!("span {i}");
         l
     }));
+    let request = a.flow.requests[2].clone();
+    a.flow.requests = (0..20_000).map(|i| SeenRequest { duration: Some(i), ..request.clone() }).collect();
+    a.flow.request_kinds = vec![a.flow.request_kinds[0].clone(); 3_000];
+    a.flow.vanished = vec![a.flow.vanished[0].clone(); 900];
+    a.flow.sequences = vec![Sequence { length: 6_000_000, ..a.flow.sequences[0].clone() }; 9];
+    for way in a.flow.sequences.iter_mut().flat_map(|s| &mut s.ways) {
+        let segment = way.segments[1];
+        way.segments = (0..6_000).map(|i| SentSegment { time: i * 1_000, seq: i * i % 70_001, ..segment }).collect();
+        way.acked = (0..6_000).map(|i| (i * 1_000, i * i % 90_001)).collect();
+        way.left_out = 12_345;
+    }
     let page = report_html(&a).unwrap();
     assert!(page.len() < 8 << 20, "{} bytes", page.len());
     for text in [
         "Showing 500 of 4,300 connections",
+        "Showing 25 of 20,000 requests with an answer",
+        "Showing 100 of 20,000 requests without a whole answer",
+        "Showing 100 of 3,000 kinds",
+        "Showing 100 of 900 groups",
+        "thinned out: 24,690 segments",
         "Showing 100 of 900 pairs",
         "Showing 213 of 306 series",
         "Showing 400 of 20,000 log lines",

@@ -1,4 +1,4 @@
-//! Capture files of other tools, pcap and pcapng, compressed or not, read piece by piece into a [`Tap`].
+//! Capture files of other tools, pcap and pcapng, compressed or not, read piece by piece into a [`Sink`].
 
 use std::fs::File;
 use std::io::Read;
@@ -8,7 +8,7 @@ use coldcase_decode::capture::{Next, Reader, Record, Unpack, Window};
 use rayon::prelude::*;
 
 use super::packets::Interfaces;
-use super::{Packet, Tap};
+use super::{Packet, Sink};
 
 /// How many bytes are read and decoded at a time.
 const PIECE: usize = 8 << 20;
@@ -32,12 +32,12 @@ pub fn is_capture(path: &Path) -> bool {
 }
 
 /// Reads a capture file. What was cut or damaged is said in the lines returned; what came before it counts.
-pub fn read(path: &Path, tap: &mut Tap) -> Result<Vec<String>, CaptureError> {
+pub fn read(path: &Path, tap: &mut impl Sink) -> Result<Vec<String>, CaptureError> {
     read_in_pieces(path, tap, PIECE)
 }
 
 /// The same, `piece` bytes at a time. The size changes nothing but time and memory.
-pub fn read_in_pieces(path: &Path, tap: &mut Tap, piece: usize) -> Result<Vec<String>, CaptureError> {
+pub fn read_in_pieces(path: &Path, tap: &mut impl Sink, piece: usize) -> Result<Vec<String>, CaptureError> {
     let io = |source| CaptureError::Io { path: path.to_owned(), source };
     let mut file = Window::new(File::open(path).and_then(Unpack::new).map_err(io)?, piece);
     file.fill(Reader::ENOUGH).map_err(io)?;
@@ -49,7 +49,11 @@ pub fn read_in_pieces(path: &Path, tap: &mut Tap, piece: usize) -> Result<Vec<St
 }
 
 /// Records until the file ends or breaks. Those of a window are decoded on all cores, and taken in in order.
-fn records(file: &mut Window<Unpack<File>>, reader: &mut Reader, tap: &mut Tap) -> std::io::Result<Option<&'static str>> {
+fn records(
+    file: &mut Window<Unpack<File>>,
+    reader: &mut Reader,
+    tap: &mut impl Sink,
+) -> std::io::Result<Option<&'static str>> {
     let mut frames = 0;
     let mut interfaces = Interfaces::default();
     loop {
@@ -91,6 +95,7 @@ fn records(file: &mut Window<Unpack<File>>, reader: &mut Reader, tap: &mut Tap) 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::Tap;
     use super::*;
 
     fn pcap(packets: usize) -> Vec<u8> {

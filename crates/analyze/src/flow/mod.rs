@@ -8,6 +8,7 @@ mod listener;
 mod narrow;
 mod packets;
 pub(crate) mod recorded;
+pub(crate) mod sequence;
 mod shard;
 mod socket;
 mod talk;
@@ -18,17 +19,17 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use coldcase_model::Evidence;
-use coldcase_model::analysis::{Connection, Flow, Translation};
+use coldcase_model::analysis::{Connection, Flow, TcpFacts, Translation};
 use coldcase_model::entity::Protocol;
 
 pub(crate) use edges::joins;
-use edges::edges;
-pub use packets::Packet;
+pub use packets::{Packet, Sink};
+pub use sequence::Sequences;
 pub use socket::KernelSockets;
 pub use tap::Tap;
 pub use tracked::Connected;
 
-use crate::requests::{Found, kinds, repeated, rows, uses};
+use crate::requests::{Found, kinds, repeated, retried, rows, uses, vanished};
 
 /// Segments that the kernel said it sent again, by local and remote address, with the times.
 #[derive(Debug, Default)]
@@ -93,87 +94,90 @@ impl Parts<'_> {
 
     /// Connections in the order in which they were first seen, and edges by bytes.
     pub fn finish(mut self) -> Flow {
-        let mut connections = Vec::new();
-        let mut found = Vec::new();
-        let (mut packets, mut bytes) = (0, 0);
+        let (mut connections, mut found) = (Vec::new(), Vec::new());
         for mut connected in self.tap.finish() {
             let [a, b] = connected.ends;
             let holders = [(a, b), (b, a)].map(|(l, r)| (self.owner)(connected.proto, l, r, connected.first));
             if self.narrow && !holders.iter().flatten().any(|h| h.in_scope) {
                 continue;
             }
-            packets += connected.packets.iter().sum::<u64>();
-            bytes += connected.bytes.iter().sum::<u64>();
-            let mut tcp = connected.tcp.take();
-            if let (Some(tcp), Some(kernel)) = (&mut tcp, self.kernel) {
-                tcp.kernel_retransmissions = Some(kernel.of(&connected));
-            }
-            let facts = |l, r| self.sockets.and_then(|s| s.of(l, r, connected.first, connected.last));
-            let (socket_a, socket_b) = match connected.proto {
-                Protocol::Tcp => (facts(a, b), facts(b, a)),
-                Protocol::Udp => (None, None),
-            };
-            let [found_a, found_b] = [0, 1].map(|i| holders[i].as_ref().map(|h| h.found.to_owned()));
-            let [process_a, process_b] = holders.map(|h| h.map(|h| format!("{}[{}]", h.service, h.pid)));
             let connection = connections.len();
-            let requests = connected.requests.len() as u64;
-            found.extend(connected.requests.into_iter().map(|request| Found { connection, request }));
-            connections.push(Connection {
-                a: a.to_string(),
-                b: b.to_string(),
-                proto: match connected.proto {
-                    Protocol::Tcp => "tcp".to_owned(),
-                    Protocol::Udp => "udp".to_owned(),
-                },
-                process_a,
-                process_b,
-                found_a,
-                found_b,
-                stream: connected.stream,
-                first: connected.first,
-                last: connected.last,
-                packets_ab: connected.packets[0],
-                packets_ba: connected.packets[1],
-                bytes_ab: connected.bytes[0],
-                bytes_ba: connected.bytes[1],
-                copies: connected.copies,
-                translated: (self.translated)(connected.proto, a, b),
-                tcp,
-                socket_a,
-                socket_b,
-                protocol: connected.protocol.map(|p| p.name().to_owned()),
-                requests,
-                unread: connected.unread,
-                evidence: connected.rows.iter().map(|&row| self.evidence(row)).collect(),
-            });
+            let requests = std::mem::take(&mut connected.requests);
+            let seen = self.connection(connected, requests.len() as u64, holders);
+            connections.push(Connection { number: connection as u64, ..seen });
+            found.extend(requests.into_iter().map(|request| Found { connection, request }));
         }
-        let edges = edges(&connections);
-        let (packets, bytes, malformed) = match self.narrow {
-            // Packets that are no connection's, and those that cannot be decoded, are no process's.
-            true => (packets, bytes, 0),
-            false => (self.tap.packets, self.tap.bytes, self.tap.malformed),
-        };
         let tap = &*self.tap;
         let in_bundle = !self.bundle.is_empty();
         let requests = rows(found, |packet| in_bundle.then(|| self.evidence(tap.row_of(packet + 1))));
-        let request_kinds = kinds(&requests, &connections);
-        let (databases, repeated) = (uses(&requests, &connections), repeated(&requests, &connections));
-        Flow {
-            packets,
-            bytes,
+        let flow = Flow {
             copies: connections.iter().map(|c: &Connection| c.copies).sum(),
-            malformed,
-            malformed_frames: if self.narrow { Vec::new() } else { tap.malformed_frames.clone() },
-            cut: if self.narrow { 0 } else { tap.cut },
-            incomplete_datagrams: if self.narrow { 0 } else { tap.incomplete_datagrams() },
+            edges: edges::edges(&connections, &requests),
+            request_kinds: kinds(&requests, &connections),
+            databases: uses(&requests, &connections),
+            repeated: repeated(&requests, &connections),
+            vanished: vanished(&requests, &connections),
+            retried: retried(&requests, &connections),
             folded: tap.folded(),
-            connections,
-            edges,
             requests,
-            request_kinds,
-            databases,
-            repeated,
+            connections,
             ..Flow::default()
+        };
+        if self.narrow {
+            // Packets that are no connection's, and those that cannot be decoded, are no process's.
+            let sum = |of: fn(&Connection) -> u64| flow.connections.iter().map(of).sum::<u64>();
+            let packets = sum(|c| c.packets_ab + c.packets_ba);
+            let bytes = sum(|c| c.bytes_ab + c.bytes_ba);
+            return Flow { packets, bytes, ..flow };
+        }
+        Flow {
+            packets: tap.packets,
+            bytes: tap.bytes,
+            malformed: tap.malformed,
+            malformed_frames: tap.malformed_frames.clone(),
+            cut: tap.cut,
+            incomplete_datagrams: tap.incomplete_datagrams(),
+            ..flow
+        }
+    }
+
+    /// One connection with what the kernel told of it. `holders`: of its opener and of the other side.
+    fn connection(&self, connected: Connected, requests: u64, holders: [Option<Holder>; 2]) -> Connection {
+        let [a, b] = connected.ends;
+        let kernel_retransmissions = self.kernel.map(|kernel| kernel.of(&connected));
+        let is_tcp = connected.proto == Protocol::Tcp;
+        let facts = |l, r| self.sockets.filter(|_| is_tcp)?.of(l, r, connected.first, connected.last);
+        let [found_a, found_b] = [0, 1].map(|i| holders[i].as_ref().map(|h| h.found.to_owned()));
+        let [process_a, process_b] = holders.map(|h| h.map(|h| format!("{}[{}]", h.service, h.pid)));
+        Connection {
+            a: a.to_string(),
+            b: b.to_string(),
+            proto: if is_tcp { "tcp" } else { "udp" }.to_owned(),
+            process_a,
+            process_b,
+            found_a,
+            found_b,
+            number: 0,
+            stream: connected.stream,
+            frames: connected.frames,
+            first: connected.first,
+            last: connected.last,
+            packets_ab: connected.packets[0],
+            packets_ba: connected.packets[1],
+            bytes_ab: connected.bytes[0],
+            bytes_ba: connected.bytes[1],
+            copies: connected.copies,
+            translated: (self.translated)(connected.proto, a, b),
+            socket_a: facts(a, b),
+            socket_b: facts(b, a),
+            protocol: connected.protocol.map(|p| p.name().to_owned()),
+            requests,
+            unread: connected.unread,
+            evidence: connected.rows.iter().map(|&row| self.evidence(row)).collect(),
+            tcp: connected.tcp.map(|tcp| match kernel_retransmissions {
+                None => tcp,
+                told => TcpFacts { kernel_retransmissions: told, ..tcp },
+            }),
         }
     }
 }

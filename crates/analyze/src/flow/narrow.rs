@@ -3,7 +3,7 @@
 use coldcase_model::analysis::{Flow, Folded};
 
 use super::edges::edges;
-use crate::requests::{kinds, repeated, uses};
+use crate::requests::{kinds, repeated, retried, uses, vanished};
 
 /// Keeps the connections that stay and the requests that are kept, and makes the sums anew: what is no connection's is
 /// not in them any more.
@@ -31,8 +31,10 @@ pub(super) fn narrow(flow: &mut Flow, stays: &[bool], keep: &[bool]) {
     flow.drops.clear();
     flow.failed_connects.clear();
     flow.full_listeners.clear();
-    flow.edges = edges(&flow.connections);
+    flow.edges = edges(&flow.connections, &flow.requests);
     flow.request_kinds = kinds(&flow.requests, &flow.connections);
     flow.databases = uses(&flow.requests, &flow.connections);
     flow.repeated = repeated(&flow.requests, &flow.connections);
+    flow.vanished = vanished(&flow.requests, &flow.connections);
+    flow.retried = retried(&flow.requests, &flow.connections);
 }

@@ -4,7 +4,16 @@ use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use coldcase_decode::capture::{Reader, Record};
-use coldcase_decode::packet::{self, Decoded};
+use coldcase_decode::packet::{self, Decoded, Reassembler};
+
+/// What takes packets in, in capture order.
+pub trait Sink {
+    /// Takes some; batches may be of any size.
+    fn take(&mut self, packets: Vec<Packet<'_>>);
+
+    /// No more packets.
+    fn end(&mut self) {}
+}
 
 /// A decoded packet.
 #[derive(Debug)]
@@ -63,6 +72,15 @@ impl<'a> Packet<'a> {
             decoded,
             data: Cow::Borrowed(data),
             fragment: is_fragment.then(|| Box::new(Frame { link: record.link, bytes: record.bytes.to_vec() })),
+        }
+    }
+
+    /// Puts the datagram that it completes in its place, where it is the last of the fragments of one.
+    pub(super) fn complete(&mut self, fragments: &mut Reassembler) {
+        if let Some(frame) = self.fragment.take()
+            && let Some(whole) = fragments.push(frame.link, &frame.bytes, self.original)
+        {
+            (self.decoded, self.data) = (whole.0, whole.1.into());
         }
     }
 }

@@ -12,13 +12,15 @@ use coldcase_timeline::{OwnerHow, Scope, Timeline};
 use rayon::prelude::*;
 
 use super::packets::Interfaces;
-use super::{Holder, KernelRetransmits, KernelSockets, Packet, Parts, Tap, socket};
+use super::sequence::{Picker, Sequences};
+use super::{Holder, KernelRetransmits, KernelSockets, Packet, Parts, Sink, Tap, socket};
 
 /// The stream.
 const PACKETS: &str = "packets";
 
-/// Connections and edges of a bundle, and what of its packets could not be read.
-pub(crate) fn flow(t: &Timeline, scope: &Scope) -> (Flow, Vec<String>) {
+/// Connections and edges of a bundle, and what of its packets could not be read. Its packets are read once more for
+/// `sequences`.
+pub(crate) fn flow(t: &Timeline, scope: &Scope, sequences: Sequences) -> (Flow, Vec<String>) {
     let mut tap = Tap::default();
     let problems = packets(t, &mut tap);
     let kernel = kernel(t);
@@ -51,11 +53,17 @@ pub(crate) fn flow(t: &Timeline, scope: &Scope) -> (Flow, Vec<String>) {
     crate::requests::span::name(&mut flow.requests, t);
     crate::requests::span_inferred::join(&mut flow.requests, &flow.connections, t);
     flow.full_listeners = super::listener::full(t, scope);
+    drop(tap);
+    if let Some(mut picker) = Picker::new(&flow.connections, sequences) {
+        // What cannot be read was told the first time.
+        let _ = packets(t, &mut picker);
+        flow.sequences = picker.finish();
+    }
     (flow, problems)
 }
 
 /// Feeds the packets in order: a few chunks are decoded at a time, in parallel, so that memory stays bounded.
-fn packets(t: &Timeline, tap: &mut Tap) -> Vec<String> {
+fn packets(t: &Timeline, tap: &mut impl Sink) -> Vec<String> {
     let bundle = t.bundle();
     let wanted: Vec<usize> =
         bundle.chunks().iter().filter(|c| c.streams.iter().any(|s| &*s.stream == PACKETS)).map(|c| c.index).collect();
@@ -112,7 +120,7 @@ fn section(batch: &Batch) -> Option<Decoded<'_>> {
 /// Takes in the packets of a message that lie in the window. Frames are numbered as an export of all of them has them.
 fn feed(
     t: &Timeline,
-    tap: &mut Tap,
+    tap: &mut impl Sink,
     frames: &mut u64,
     (row, packets, problem): Decoded<'_>,
     problems: &mut Vec<String>,

@@ -6,7 +6,7 @@ use coldcase_model::entity::Protocol;
 use rayon::prelude::*;
 
 use super::copies::INTERFACES;
-use super::packets::Packet;
+use super::packets::{Packet, Sink};
 use super::shard::{Member, SHARDS, Shard, shard_of};
 use super::tracked::{Connected, Tracked};
 
@@ -78,11 +78,7 @@ impl Tap {
         packet.place = self.place(packet.interface);
         self.packets += 1;
         self.bytes += u64::from(packet.original);
-        if let Some(frame) = packet.fragment.take()
-            && let Some(whole) = self.fragments.push(frame.link, &frame.bytes, packet.original)
-        {
-            (packet.decoded, packet.data) = (whole.0, whole.1.into());
-        }
+        packet.complete(&mut self.fragments);
         let malformed = match &packet.decoded {
             Decoded::Ip(h) => {
                 self.cut += u64::from(h.trouble == Some(Trouble::Cut));
@@ -158,6 +154,16 @@ impl Tap {
             }
         }
         all
+    }
+}
+
+impl Sink for Tap {
+    fn take(&mut self, packets: Vec<Packet<'_>>) {
+        Tap::take(self, packets);
+    }
+
+    fn end(&mut self) {
+        Tap::end(self);
     }
 }
 

@@ -208,6 +208,7 @@ impl Tracked {
             ends: [self.ends[a], self.ends[1 - a]],
             since: self.since,
             stream: None,
+            frames: [self.since.0, self.newest],
             first: self.first,
             last: self.last,
             packets: pick(self.packets),
@@ -237,6 +238,8 @@ pub struct Connected {
     pub since: (u64, bool),
     /// Its number among those of its transport, in that order.
     pub stream: Option<u64>,
+    /// Frames of its first and its last packet.
+    pub frames: [u64; 2],
     /// First packet, UTC nanoseconds.
     pub first: i64,
     /// Last packet.

@@ -14,7 +14,7 @@ const LOOP: usize = 5;
 const PAUSE: i64 = 5_000_000;
 
 /// Who asks on a connection: its process without the pid, else its address.
-fn client(c: &Connection) -> String {
+pub(super) fn client(c: &Connection) -> String {
     match &c.process_a {
         Some(p) => p.rsplit_once('[').map_or(p.as_str(), |s| s.0).to_owned(),
         None => c.a.rsplit_once(':').map_or(c.a.as_str(), |e| e.0).to_owned(),

@@ -5,7 +5,9 @@ mod kinds;
 mod row;
 pub(crate) mod span;
 pub(crate) mod span_inferred;
+mod vanish;
 
 pub(crate) use database::{repeated, uses};
-pub(crate) use kinds::kinds;
+pub(crate) use kinds::{kinds, service};
 pub(crate) use row::{Found, rows};
+pub(crate) use vanish::{retried, vanished};

@@ -15,7 +15,8 @@ pub(crate) struct Found {
 pub(crate) fn rows(mut found: Vec<Found>, evidence: impl Fn(u64) -> Option<Evidence>) -> Vec<SeenRequest> {
     // Pipelined requests may begin in one packet: the order on their connection is then kept.
     found.sort_by_key(|f| (f.request.start, f.connection));
-    found.into_iter().map(|f| row(f, &evidence)).collect()
+    let rows = found.into_iter().zip(0..);
+    rows.map(|(f, number)| SeenRequest { number, ..row(f, &evidence) }).collect()
 }
 
 fn row(Found { connection, request: r }: Found, evidence: &impl Fn(u64) -> Option<Evidence>) -> SeenRequest {
@@ -31,6 +32,7 @@ fn row(Found { connection, request: r }: Found, evidence: &impl Fn(u64) -> Optio
         (missing::KEY, "key"),
     ];
     SeenRequest {
+        number: 0,
         protocol: r.protocol.name().to_owned(),
         outcome: outcome(r.outcome).to_owned(),
         connection,

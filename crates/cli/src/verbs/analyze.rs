@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use coldcase_analyze::Options;
+use coldcase_analyze::flow::Sequences;
 use coldcase_model::analysis::Analysis;
 use serde::Serialize;
 
@@ -51,11 +53,16 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     }
     let (mut all, mut written) = (Vec::new(), Vec::new());
     for (bundle, dir) in args.bundles.iter().zip(&dirs) {
-        let analysis = args.reading.analyze(bundle, &[], out)?;
+        // Only the page shows connections segment by segment.
+        let sequences = if dir.is_some() { Sequences::Sickest } else { Sequences::None };
+        let options = Options { sequences, ..Options::default() };
+        let mut analysis = args.reading.analyze_as(bundle, &options, out)?;
         written.push(match dir {
             Some(dir) => Some(coldcase_report::render_all(&analysis, dir).map_err(|e| Failure::failed(e.to_string()))?),
             None => None,
         });
+        // They are in the picture; `flow --conn` tells them as JSON.
+        analysis.flow.sequences.clear();
         all.push(analysis);
     }
     if out.json {

@@ -1,5 +1,6 @@
 //! `coldcase flow`: connections and services.
 
+mod conn;
 mod tcp;
 
 use std::path::PathBuf;
@@ -7,15 +8,16 @@ use std::path::PathBuf;
 use coldcase_analyze::flow::filter::Filter;
 use coldcase_model::Nanos;
 use coldcase_model::analysis::{
-    Analysis, Connection, Drops, Edge, FailedConnects, Flow, Folded, FullListener, RequestKind, SeenRequest, SocketFacts,
+    Analysis, Connection, Drops, Edge, FailedConnects, Flow, Folded, FullListener, RequestKind, RetriedRequests,
+    SeenRequest, SocketFacts, VanishedRequests,
 };
 use coldcase_model::quantity::format_size;
 
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
-use crate::requests;
 use crate::reading::{Document, Reading, documents, name, pages, picture};
+use crate::requests;
 
 /// Show connections and services: packets, bytes, retransmissions, round trips, resets
 ///
@@ -27,12 +29,17 @@ Examples:
   coldcase flow incident.case --svg flow.svg
   coldcase flow incident.case -Y 'tcp port 5432 and not host 10.0.0.9'
   coldcase flow incident.case -Y 'http.response.code >= 500 or duration > 100ms'
+  coldcase flow capture.pcapng --conn 3 --svg sequence.svg
   coldcase flow capture.pcapng --json | jq '.connections[] | select(.tcp.retransmissions > 0)'")]
 pub(crate) struct Args {
     /// Bundles or capture files, each shown by itself
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Write the map of services as SVG to this file
+    /// Show this connection alone, and all that is known of it: its number as in the column conn, its place in the
+    /// connections of --json
+    #[arg(long, value_name = "N")]
+    conn: Option<usize>,
+    /// Write the map of services as SVG to this file; with --conn the segments of the connection over time
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Replace the SVG file if it is there
@@ -49,6 +56,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
+    if let Some(at) = args.conn {
+        return conn::run(&args, at, out);
+    }
     let mut all = Vec::with_capacity(args.files.len());
     for file in &args.files {
         let mut analysis = args.reading.flow(file, out)?;
@@ -88,6 +98,8 @@ struct Body<'a> {
     full_listeners: &'a [FullListener],
     requests: &'a [SeenRequest],
     request_kinds: &'a [RequestKind],
+    vanished: &'a [VanishedRequests],
+    retried: &'a [RetriedRequests],
     requests_note: &'a str,
     problems: &'a [String],
 }
@@ -111,6 +123,8 @@ fn document(a: &Analysis) -> Document<'_, Body<'_>> {
         full_listeners: &flow.full_listeners,
         requests: &flow.requests,
         request_kinds: &flow.request_kinds,
+        vanished: &flow.vanished,
+        retried: &flow.retried,
         requests_note: requests::NOTE,
         problems: &a.quality.problems,
     };
@@ -125,15 +139,20 @@ fn text(flow: &Flow, top: usize, out: &Out) -> String {
     }
     let more = |all: usize| if all > top { format!("and {} more (--top)\n", all - top) } else { String::new() };
     text.push_str(&format!("\n{}\n", out.style(Style::Bold, "services")));
-    let rows: Vec<Vec<String>> = flow.edges.iter().take(top).map(edge).collect();
-    let head = ["from → to", "connections", "packets", "bytes", "sent again", "resets", "no answer", "rtt p50"];
+    let mut head = vec!["from → to", "connections", "packets", "bytes", "sent again", "resets", "no answer", "rtt p50"];
+    let asked = flow.edges.iter().any(|e| e.requests > 0);
+    if asked {
+        head.extend(["requests", "per second", "errors", "unanswered", "p50", "p99"]);
+    }
+    let rows: Vec<Vec<String>> = flow.edges.iter().take(top).map(|e| edge(e, asked)).collect();
     text.push_str(&columns(&head, &rows));
     text.push_str(&more(flow.edges.len()));
     text.push_str(&format!("\n{}\n", out.style(Style::Bold, "connections, largest first")));
     let mut by_bytes: Vec<&Connection> = flow.connections.iter().collect();
     by_bytes.sort_by_key(|c| std::cmp::Reverse(c.bytes_ab + c.bytes_ba));
     let rows: Vec<Vec<String>> = by_bytes.iter().take(top).map(|c| connection(c)).collect();
-    let head = ["a → b", "proto", "packets", "bytes →", "bytes ←", "rtt", "sent again", "resets", "zero window"];
+    let head =
+        ["a → b", "conn", "proto", "packets", "bytes →", "bytes ←", "rtt", "sent again", "resets", "zero window"];
     text.push_str(&columns(&head, &rows));
     text.push_str(&more(flow.connections.len()));
     let sick = tcp::rows(&flow.connections);
@@ -194,7 +213,8 @@ fn kernel(flow: &Flow, top: usize, out: &Out) -> String {
             }
         }
     };
-    let head = ["local → remote", "connect", "rtt min", "rtt max", "cwnd min", "sent again", "unsent", "unread", "error"];
+    let head =
+        ["local → remote", "connect", "rtt min", "rtt max", "cwnd min", "sent again", "unsent", "unread", "error"];
     let mut by_bytes: Vec<&Connection> = flow.connections.iter().collect();
     by_bytes.sort_by_key(|c| std::cmp::Reverse(c.bytes_ab + c.bytes_ba));
     let ends = by_bytes.iter().flat_map(|c| [(&c.a, &c.b, &c.socket_a), (&c.b, &c.a, &c.socket_b)]);
@@ -229,21 +249,27 @@ fn rtt(ns: Option<u64>) -> String {
     ns.map_or_else(|| "-".to_owned(), |n| Nanos(n).to_string())
 }
 
-fn edge(e: &Edge) -> Vec<String> {
+/// `asked`: whether there are requests on any edge.
+fn edge(e: &Edge, asked: bool) -> Vec<String> {
     let mut row = vec![format!("{} → {}", e.from, e.to), e.connections.to_string(), e.packets.to_string()];
     row.push(format_size(e.bytes));
-    row.extend([e.retransmissions, e.resets, e.unanswered_syns].map(|n| n.to_string()));
+    row.push(match e.retransmissions {
+        0 => "0".to_owned(),
+        n => format!("{n} ({:.1}%)", e.retransmit_share * 100.0),
+    });
+    row.extend([e.resets, e.unanswered_syns].map(|n| n.to_string()));
     row.push(rtt(e.rtt));
+    if asked {
+        row.extend([e.requests.to_string(), format!("{:.1}", e.request_rate)]);
+        row.extend([e.request_errors, e.unanswered_requests].map(|n| n.to_string()));
+        row.extend([e.request_p50, e.request_p99].map(rtt));
+    }
     row
 }
 
 fn connection(c: &Connection) -> Vec<String> {
-    let end = |addr: &str, process: &Option<String>| match process {
-        Some(p) => format!("{p} {addr}"),
-        None => addr.to_owned(),
-    };
-    let ends = format!("{} → {}", end(&c.a, &c.process_a), end(&c.b, &c.process_b));
-    let mut row = vec![ends, c.proto.clone(), (c.packets_ab + c.packets_ba).to_string()];
+    let ends = format!("{} → {}", end(&c.a, c.process_a.as_deref()), end(&c.b, c.process_b.as_deref()));
+    let mut row = vec![ends, c.number.to_string(), c.proto.clone(), (c.packets_ab + c.packets_ba).to_string()];
     row.extend([format_size(c.bytes_ab), format_size(c.bytes_ba)]);
     match &c.tcp {
         Some(t) => {
@@ -253,4 +279,9 @@ fn connection(c: &Connection) -> Vec<String> {
         None => row.extend(["-", "-", "-", "-"].map(str::to_owned)),
     }
     row
+}
+
+/// One end of a connection.
+fn end(address: &str, process: Option<&str>) -> String {
+    process.map_or_else(|| address.to_owned(), |p| format!("{p} {address}"))
 }

@@ -117,6 +117,13 @@ impl Connection {
         self.life.opener
     }
 
+    /// The number up to which side `of` allows the other to send, by its newest acknowledgment and window: the end of
+    /// its receive window. `None` where the scale of its window is not known, or no segment of it was seen.
+    pub fn window_end(&self, of: usize) -> Option<u32> {
+        let side = &self.sides[of & 1];
+        side.edge().filter(|_| side.ack_time != 0)
+    }
+
     /// What a SYN says before it is analyzed.
     fn open(&mut self, from: usize, tcp: &Tcp, look: &mut Look) {
         if std::mem::take(&mut self.reopens) {

@@ -4,7 +4,7 @@ use coldcase_model::analysis::{Analysis, Latency};
 use serde_json::{Value, json};
 
 use super::Charts;
-use super::table::{Cell, blank, code, fault, figure, left_out, maybe, table, tally, words};
+use super::table::{blank, code, fault, left_out, maybe, table, tally, time, words};
 use crate::ReportError;
 use crate::axis::TimeAxis;
 use crate::latency::{chosen, group_word, occupied, panel_svg, plot_box, range};
@@ -80,10 +80,6 @@ fn marks(a: &Analysis) -> String {
         .collect();
     let more = left_out(50.min(all.len()), all.len(), "marks").map(|t| format!("<li>{t}</li>")).unwrap_or_default();
     format!("<ul class=\"marks\" aria-label=\"Marks\">{items}{more}</ul>\n")
-}
-
-fn time(ns: u64) -> Cell {
-    figure(ns as f64, &duration(ns))
 }
 
 /// The first of each group at once, all others folded away.

@@ -6,6 +6,7 @@ mod metrics;
 mod moment;
 mod overview;
 mod quality;
+mod requests;
 mod table;
 
 use base64::Engine as _;

@@ -1,6 +1,6 @@
 //! Tables of the page: sortable, bounded, and saying what they leave out.
 
-use crate::text::{count, escape, shorten};
+use crate::text::{bytes, count, duration, escape, shorten};
 
 /// Characters of a cell.
 const CELL: usize = 400;
@@ -47,6 +47,16 @@ pub(crate) fn blank() -> Cell {
 /// Something that may not be known.
 pub(crate) fn maybe<T>(value: Option<T>, cell: impl FnOnce(T) -> Cell) -> Cell {
     value.map_or_else(blank, cell)
+}
+
+/// A duration in nanoseconds.
+pub(crate) fn time(ns: u64) -> Cell {
+    figure(ns as f64, &duration(ns))
+}
+
+/// A size in bytes.
+pub(crate) fn size(n: u64) -> Cell {
+    figure(n as f64, &bytes(n))
 }
 
 /// A table. Columns whose name begins with `#` hold numbers.

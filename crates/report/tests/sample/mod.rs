@@ -1,6 +1,8 @@
 //! Analyses to render: a realistic incident, one of nothing, and one whose every text is hostile.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+mod requests;
+
 use coldcase_model::analysis::*;
 use coldcase_model::finding::{Evidence, Finding};
 use coldcase_model::loss::LossTotal;
@@ -207,6 +209,7 @@ fn edge(
         resets,
         unanswered_syns,
         rtt,
+        ..Edge::default()
     }
 }
 
@@ -246,7 +249,9 @@ fn flow() -> Flow {
             ..Connection::default()
         })
         .collect();
-    Flow { packets: 88_412, bytes: 64_786_000, malformed: 0, connections, edges, ..Flow::default() }
+    let mut flow = Flow { packets: 88_412, bytes: 64_786_000, malformed: 0, connections, edges, ..Flow::default() };
+    requests::fill(&mut flow);
+    flow
 }
 
 fn worst() -> WorstMoment {

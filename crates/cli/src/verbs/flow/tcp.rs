@@ -4,35 +4,31 @@ use coldcase_model::Nanos;
 use coldcase_model::analysis::{Connection, TcpFacts};
 
 /// The head of the table.
-pub(super) const HEAD: [&str; 10] =
-    ["a → b", "sent again", "in truth", "late", "dup acks", "holes", "window 0", "resets", "stalled", "longest stall"];
-
-/// How much is wrong with a connection: the time it stood still first.
-fn trouble(t: &TcpFacts) -> (u64, u64) {
-    let more = &t.more;
-    let counts = t.retransmissions
-        + t.out_of_order
-        + t.lost_segments
-        + t.zero_windows
-        + t.unanswered_syns
-        + more.resets_refused
-        + more.resets_mid_stream
-        + more.sent_again_ab.segments
-        + more.sent_again_ba.segments;
-    (more.stalled, counts)
-}
+pub(super) const HEAD: [&str; 11] = [
+    "a → b",
+    "conn",
+    "sent again",
+    "in truth",
+    "late",
+    "dup acks",
+    "holes",
+    "window 0",
+    "resets",
+    "stalled",
+    "longest stall",
+];
 
 /// Rows of the connections with trouble, the worst first.
 pub(super) fn rows(connections: &[Connection]) -> Vec<Vec<String>> {
-    let mut sick: Vec<(&Connection, &TcpFacts)> =
-        connections.iter().filter_map(|c| Some((c, c.tcp.as_ref()?))).filter(|(_, t)| trouble(t) != (0, 0)).collect();
-    sick.sort_by_key(|(_, t)| std::cmp::Reverse(trouble(t)));
-    sick.into_iter().map(|(c, t)| row(c, t)).collect()
+    let all = connections.iter().enumerate().filter_map(|(at, c)| Some((at, c, c.tcp.as_ref()?)));
+    let mut sick: Vec<_> = all.filter(|(_, _, t)| t.trouble() != (0, 0)).collect();
+    sick.sort_by_key(|(_, _, t)| std::cmp::Reverse(t.trouble()));
+    sick.into_iter().map(|(at, c, t)| row(at, c, t)).collect()
 }
 
-fn row(c: &Connection, t: &TcpFacts) -> Vec<String> {
+fn row(at: usize, c: &Connection, t: &TcpFacts) -> Vec<String> {
     let more = &t.more;
-    let mut row = vec![format!("{} → {}", c.a, c.b), t.retransmissions.to_string()];
+    let mut row = vec![format!("{} → {}", c.a, c.b), at.to_string(), t.retransmissions.to_string()];
     row.push((more.sent_again_ab.segments + more.sent_again_ba.segments).to_string());
     row.extend([t.out_of_order, t.duplicate_acks, t.lost_segments, t.zero_windows].map(|n| n.to_string()));
     row.push(resets(t));
@@ -45,7 +41,7 @@ fn row(c: &Connection, t: &TcpFacts) -> Vec<String> {
 }
 
 /// Resets by kind: `1 refused, 2 mid-stream`.
-fn resets(t: &TcpFacts) -> String {
+pub(super) fn resets(t: &TcpFacts) -> String {
     let kinds = [
         (t.more.resets_refused, "refused"),
         (t.more.resets_mid_stream, "mid-stream"),
