@@ -20,15 +20,15 @@ pub(super) const HEAD: [&str; 11] = [
 
 /// Rows of the connections with trouble, the worst first.
 pub(super) fn rows(connections: &[Connection]) -> Vec<Vec<String>> {
-    let all = connections.iter().enumerate().filter_map(|(at, c)| Some((at, c, c.tcp.as_ref()?)));
-    let mut sick: Vec<_> = all.filter(|(_, _, t)| t.trouble() != (0, 0)).collect();
-    sick.sort_by_key(|(_, _, t)| std::cmp::Reverse(t.trouble()));
-    sick.into_iter().map(|(at, c, t)| row(at, c, t)).collect()
+    let all = connections.iter().filter_map(|c| Some((c, c.tcp.as_ref()?)));
+    let mut sick: Vec<_> = all.filter(|(_, t)| t.trouble() != (0, 0)).collect();
+    sick.sort_by_key(|(_, t)| std::cmp::Reverse(t.trouble()));
+    sick.into_iter().map(|(c, t)| row(c, t)).collect()
 }
 
-fn row(at: usize, c: &Connection, t: &TcpFacts) -> Vec<String> {
+fn row(c: &Connection, t: &TcpFacts) -> Vec<String> {
     let more = &t.more;
-    let mut row = vec![format!("{} → {}", c.a, c.b), at.to_string(), t.retransmissions.to_string()];
+    let mut row = vec![format!("{} → {}", c.a, c.b), c.number.to_string(), t.retransmissions.to_string()];
     row.push((more.sent_again_ab.segments + more.sent_again_ba.segments).to_string());
     row.extend([t.out_of_order, t.duplicate_acks, t.lost_segments, t.zero_windows].map(|n| n.to_string()));
     row.push(resets(t));
