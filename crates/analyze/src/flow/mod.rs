@@ -93,7 +93,7 @@ impl Parts<'_> {
     }
 
     /// Connections in the order in which they were first seen, and edges by bytes.
-    pub fn finish(mut self) -> Flow {
+    pub fn finish(self) -> Flow {
         let (mut connections, mut found) = (Vec::new(), Vec::new());
         for mut connected in self.tap.finish() {
             let [a, b] = connected.ends;

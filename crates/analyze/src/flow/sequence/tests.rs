@@ -59,6 +59,8 @@ impl Line {
             frame: self.frame,
             time: self.frame as i64 * 1_000_000,
             original: 60,
+            interface: 0,
+            place: 0,
             decoded: Decoded::Ip(headers),
             data: Default::default(),
             fragment: None,

@@ -3,7 +3,8 @@ use coldcase_decode::packet::{Headers, TCP, Tcp};
 use std::net::IpAddr;
 
 fn packet(tap: &Tap, time: i64, original: u32, decoded: Decoded) -> Packet<'static> {
-    Packet { row: 0, frame: tap.packets + 1, time, original, decoded, data: Default::default(), fragment: None }
+    let (row, frame, data) = (0, tap.packets + 1, Default::default());
+    Packet { row, frame, time, original, interface: 0, place: 0, decoded, data, fragment: None }
 }
 
 fn segment(from: (&str, u16), to: (&str, u16), flags: u8, seq: u32) -> Decoded {
@@ -44,8 +45,8 @@ fn both_directions_are_one_connection_and_the_syn_tells_the_opener() {
 fn an_unseen_opener_is_taken_to_be_the_side_with_the_higher_port() {
     let mut tap = Tap::default();
     push(&mut tap, 5, 60, segment(B, A, Tcp::ACK, 7));
-    assert_eq!(tap.finish()[0].ends[0].port(), 40_000);
-    assert_eq!(tap.finish()[0].packets, [0, 1]);
+    let connections = tap.finish();
+    assert_eq!((connections[0].ends[0].port(), connections[0].packets), (40_000, [0, 1]));
 }
 
 #[test]
