@@ -24,7 +24,13 @@ WAY = Way("cc-lossy-a", "cc-lossy-b", "cc-lossy-r", 76)
 SERVER, PORT = "10.76.2.2", 8000
 MS = 1_000_000
 RULES = """
-table ip lossy { chain forward { type filter hook forward priority 0; tcp dport 8000 numgen random mod 100 < 1 drop; tcp sport 8000 numgen random mod 100 < 1 drop; } }
+table ip lossy {
+  chain forward {
+    type filter hook forward priority 0;
+    tcp dport 8000 numgen random mod 100 < 1 drop
+    tcp sport 8000 numgen random mod 100 < 1 drop
+  }
+}
 """
 NGINX = """
 daemon off; worker_processes 1; error_log {dir}/error.log; pid {dir}/pid;

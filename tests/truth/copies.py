@@ -2,7 +2,7 @@
 
 Two namespaces, each with a veth pair into a bridge of the host. A transfer between them is recorded by coldcase on all interfaces, and captured by
 `tcpdump -i any` and by dumpcap on both ports. Each must come to one connection with the payload that was sent, nothing sent again (which is what the
-kernel's own count in the sender's namespace says), and as many copies as there are packets on further interfaces.
+kernel's own count in the sender's namespace says), and in the captures of others as many copies as there are packets on further interfaces.
 """
 import json
 import os
@@ -63,7 +63,7 @@ def send():
     raise SystemExit("FAILED: no connection")
 
 
-def check(what, path):
+def check(what, path, seen_twice=True):
     """How many checks failed for one capture."""
     flow = json.loads(sh(COLDCASE, "flow", path, "--json", "--quiet"))
     ours = [c for c in flow["connections"] if c["b"] == "10.78.0.2:8000"]
@@ -71,7 +71,7 @@ def check(what, path):
     for c in ours:
         tcp, packets = c["tcp"], c["packets_ab"] + c["packets_ba"]
         again = tcp["sent_again_ab"]["segments"] + tcp["sent_again_ba"]["segments"]
-        good = tcp["payload_ab"] == BYTES and again == 0 and tcp["retransmissions"] == 0 and packets * 0.9 <= c["copies"] <= packets * 2.1
+        good = tcp["payload_ab"] == BYTES and again == 0 and tcp["retransmissions"] == 0 and (packets * 0.9 <= c["copies"] <= packets * 2.1 or not seen_twice and c["copies"] == 0)
         print(f"{'ok' if good else 'FAILED'} {what}: {packets} packets and {c['copies']} copies, {tcp['payload_ab']} bytes of payload, {again} sent again")
         failed += not good
     if len(ours) != 1:
@@ -110,7 +110,8 @@ def main():
                 raise SystemExit(f"FAILED: the kernel sent {kernel} segments again on a way without loss")
             for what, (path, _) in captures.items():
                 failed += check(what, str(path))
-            failed += check("coldcase record", str(case))
+            # It leaves out what it sees on another interface as well.
+            failed += check("coldcase record", str(case), seen_twice=False)
         finally:
             teardown()
     sys.exit(failed > 0)

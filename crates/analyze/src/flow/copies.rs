@@ -7,23 +7,25 @@
 use std::collections::VecDeque;
 
 use coldcase_decode::packet::Headers;
+use hashbrown::HashMap;
 
-/// Packets of a direction that are remembered.
-const RECENT: usize = 64;
+/// Packets of a direction that are remembered: dumpcap writes those of each interface in runs of hundreds.
+const RECENT: usize = 4096;
 /// How soon a copy comes: the way through a bridge or a pair of devices. Nanoseconds.
-const WITHIN: i64 = 100_000_000;
+const WITHIN: u64 = 100_000_000;
 /// Interfaces that are told apart.
 pub(super) const INTERFACES: usize = 64;
 
 /// What was seen of one direction.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
-    recent: VecDeque<Seen>,
+    /// Signatures, the oldest in front: one for each packet in `seen`.
+    recent: VecDeque<u64>,
+    seen: HashMap<u64, Vec<Seen>>,
 }
 
 #[derive(Debug)]
 struct Seen {
-    signature: u64,
     time: i64,
     /// The interfaces that saw it, a bit each.
     interfaces: u64,
@@ -33,20 +35,29 @@ impl Copies {
     /// Whether a packet is the copy of one that came by another interface; remembered if not.
     pub(super) fn is_copy(&mut self, signature: u64, time: i64, interface: u8) -> bool {
         let bit = 1 << (usize::from(interface) % INTERFACES);
-        while self.recent.front().is_some_and(|s| time.saturating_sub(s.time) > WITHIN) {
-            self.recent.pop_front();
-        }
+        let alike = self.seen.entry(signature).or_default();
         // The second of two alike on one interface has its copy in the second of two on the other.
-        let first = self.recent.iter_mut().find(|s| s.signature == signature && s.interfaces & bit == 0);
+        let first = alike.iter_mut().find(|s| s.interfaces & bit == 0 && s.time.abs_diff(time) <= WITHIN);
         if let Some(first) = first {
             first.interfaces |= bit;
             return true;
         }
-        if self.recent.len() >= RECENT {
-            self.recent.pop_front();
+        alike.push(Seen { time, interfaces: bit });
+        self.recent.push_back(signature);
+        if self.recent.len() > RECENT {
+            self.forget();
         }
-        self.recent.push_back(Seen { signature, time, interfaces: bit });
         false
+    }
+
+    fn forget(&mut self) {
+        let Some(oldest) = self.recent.pop_front() else { return };
+        if let Some(alike) = self.seen.get_mut(&oldest) {
+            alike.remove(0);
+            if alike.is_empty() {
+                self.seen.remove(&oldest);
+            }
+        }
     }
 }
 
@@ -96,7 +107,7 @@ mod tests {
         assert!(c.is_copy(7, 20, 1) && c.is_copy(7, 30, 1), "each of the two has its copy");
         assert!(!c.is_copy(7, 40, 1), "a third on the other side is a packet of its own");
         assert!(!c.is_copy(9, 50, 0));
-        assert!(!c.is_copy(9, 50 + WITHIN + 1, 1), "too late");
+        assert!(!c.is_copy(9, 51 + WITHIN as i64, 1), "too late");
     }
 
     #[test]
@@ -108,7 +119,7 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut c = Copies::default();
-        (0..10_000).for_each(|n| assert!(!c.is_copy(n, 0, 0)));
-        assert_eq!(c.recent.len(), RECENT);
+        (0..10_000).for_each(|n| assert!(!c.is_copy(n / 2, 0, 0)));
+        assert_eq!((c.recent.len(), c.seen.len()), (RECENT, RECENT / 2));
     }
 }
