@@ -58,6 +58,7 @@ part_as_root truth python3 tests/truth/truth.py
 part_as_root "truth of sockets" python3 tests/truth/sockets.py
 part_as_root "truth of retransmits" python3 tests/truth/retransmits.py
 part_as_root requests python3 tests/requests/requests.py
+part_as_root "where requests vanish" python3 tests/requests/vanish.py
 part_as_root databases python3 tests/requests/databases.py
 part_as_root tiers python3 tests/requests/tiers.py
 part_as_root kills python3 tests/kills/kills.py 3
