@@ -29,12 +29,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Analyses these parts of a bundle (all, when none is named), with a sign of life on a terminal.
-    pub(crate) fn analyze(&self, bundle: &Path, parts: &[Part], out: &Out) -> Result<Analysis, Failure> {
-        self.analyze_as(bundle, &Options { parts: parts.to_vec(), ..Options::default() }, out)
-    }
-
-    /// The same, with what else the verb asks for.
+    /// Analyses a bundle with what the verb asks for, with a sign of life on a terminal.
     pub(crate) fn analyze_as(&self, bundle: &Path, more: &Options, out: &Out) -> Result<Analysis, Failure> {
         let [from, to] = self.scope.window.ends();
         let options = Options {

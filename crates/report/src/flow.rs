@@ -8,7 +8,7 @@ use crate::ReportError;
 use crate::canvas::{Align, Canvas, Skin, draw, text_width};
 use crate::flow_layout::{LABEL_HIGH, LABEL_TALL, LABEL_WIDE, Layout, NODE_HIGH, NODE_WIDE, Place};
 use crate::palette::Ink;
-use crate::text::{bytes, count, duration, number, plural, share, shorten};
+use crate::text::{bytes, count, duration, plural, share, shorten};
 
 /// Services on the map.
 pub(crate) const NODES: usize = 15;
@@ -214,7 +214,8 @@ fn flowed(port: &str, edge: &Edge) -> String {
 /// How often it was asked, and how often in vain.
 fn asked(edge: &Edge) -> (String, Option<String>) {
     let rate = match edge.request_rate {
-        rate if rate >= 0.1 => format!("{} req/s", number(rate)),
+        rate if rate >= 100.0 => format!("{} req/s", count(rate.round() as u64)),
+        rate if rate >= 1.0 => format!("{rate:.1} req/s"),
         _ => plural(edge.requests, "request", "requests"),
     };
     let errors = edge.request_errors as f64 / edge.requests.max(1) as f64;
@@ -266,6 +267,9 @@ fn edge_label(canvas: &mut Canvas<'_>, at: Place, port: &str, edge: &Edge, head:
     let mut below = y + 9.5;
     if let Some((p50, p99)) = edge.request_p50.zip(edge.request_p99) {
         plain(canvas, &format!("p50 {} · p99 {}", duration(p50), duration(p99)), below, Ink::Text);
+        below += LINE;
+    } else if edge.requests > 0 {
+        plain(canvas, "none was answered", below, Ink::Warn);
         below += LINE;
     }
     match (wrong(edge), edge.rtt) {

@@ -10,7 +10,7 @@ const GAP: f64 = LABEL_WIDE + 64.0;
 /// Height of a label with one line on each side of its edge.
 pub(crate) const LABEL_HIGH: f64 = 36.0;
 /// The same of a label with two.
-pub(crate) const LABEL_TALL: f64 = 62.0;
+pub(crate) const LABEL_TALL: f64 = 66.0;
 const LAYERS: usize = 6;
 const MARGIN: f64 = 24.0;
 

@@ -28,6 +28,7 @@ pub(crate) fn svg(a: &Analysis, s: &Sequence, skin: Skin) -> Result<String, Repo
     let none = Connection::default();
     let c = a.flow.connections.get(s.connection).unwrap_or(&none);
     let panels = shown(s, c);
+    let clock = Clock::of(s);
     let head = if skin == Skin::File { 62.0 } else { 4.0 };
     let height = head + LEGEND + panels.len() as f64 * (TITLE + PLOT + BELOW) + 4.0;
     draw("Segments over time", (WIDTH, height), skin, |canvas| {
@@ -37,7 +38,7 @@ pub(crate) fn svg(a: &Analysis, s: &Sequence, skin: Skin) -> Result<String, Repo
         legend(canvas, head + LEGEND / 2.0);
         for (i, &way) in panels.iter().enumerate() {
             let top = head + LEGEND + i as f64 * (TITLE + PLOT + BELOW);
-            panel(canvas, &Panel::new(s, c, way, top + TITLE), top);
+            panel(canvas, &Panel::new(s, c, &clock, way, top + TITLE), top);
         }
     })
 }
@@ -122,6 +123,101 @@ fn again(canvas: &mut Canvas<'_>, (x, top): (f64, f64), bottom: f64) {
     canvas.polygon(&[(x, top - 2.0), (x + 3.5, top + 4.0), (x - 3.5, top + 4.0)], Ink::Bad, 1.0);
 }
 
+/// Times from left to right, with long pauses drawn short: a connection that stood still for a second is busy for
+/// milliseconds before and after, and that is what is to be seen.
+struct Clock {
+    length: f64,
+    /// Pauses that are drawn short: from and to.
+    pauses: Vec<(f64, f64)>,
+    /// Pixels of a nanosecond outside of them.
+    scale: f64,
+}
+
+impl Clock {
+    /// Width of a pause, pixels.
+    const PAUSE: f64 = 84.0;
+    /// Most of them.
+    const PAUSES: usize = 5;
+
+    fn of(s: &Sequence) -> Clock {
+        let length = (s.length as f64).max(1.0);
+        let wide = RIGHT - LEFT;
+        let mut times: Vec<i64> = s
+            .ways
+            .iter()
+            .flat_map(|w| {
+                let sent = w.segments.iter().map(|s| s.time);
+                let steps = w.acked.iter().chain(&w.allowed).map(|a| a.0);
+                sent.chain(steps).chain(w.closed.iter().copied()).chain(w.sacked.iter().map(|s| s.0))
+            })
+            .collect();
+        times.sort_unstable();
+        let mut pauses: Vec<(f64, f64)> = times
+            .windows(2)
+            .map(|pair| (pair[0] as f64, pair[1] as f64))
+            .map(|(from, to)| (from.clamp(0.0, length), to.clamp(0.0, length)))
+            .filter(|(from, to)| (to - from) / length * wide > 1.5 * Clock::PAUSE)
+            .collect();
+        pauses.sort_by(|x, y| (y.1 - y.0).total_cmp(&(x.1 - x.0)));
+        pauses.truncate(Clock::PAUSES);
+        pauses.sort_by(|x, y| x.0.total_cmp(&y.0));
+        let busy = length - pauses.iter().map(|(from, to)| to - from).sum::<f64>();
+        // Where nearly nothing is between the pauses there is nothing to make room for.
+        if busy < length / 1e4 {
+            pauses.clear();
+        }
+        let room = wide - pauses.len() as f64 * Clock::PAUSE;
+        let scale = if pauses.is_empty() { wide / length } else { room / busy };
+        Clock { length, pauses, scale }
+    }
+
+    fn x(&self, time: f64) -> f64 {
+        let time = time.clamp(0.0, self.length);
+        let (mut x, mut at) = (LEFT, 0.0);
+        for &(from, to) in &self.pauses {
+            if time <= from {
+                break;
+            }
+            let share = ((time - from) / (to - from)).min(1.0);
+            x += (from - at) * self.scale + share * Clock::PAUSE;
+            at = time.min(to);
+        }
+        (x + (time - at).max(0.0) * self.scale).min(RIGHT)
+    }
+
+    /// Ticks outside of the pauses: position and label.
+    fn ticks(&self) -> Vec<(f64, String)> {
+        const APART: f64 = 64.0;
+        let busy = (RIGHT - LEFT) / self.scale;
+        let (unit, name) = match busy {
+            n if n >= 1e9 => (1e9, "s"),
+            n if n >= 1e6 => (1e6, "ms"),
+            n if n >= 1e3 => (1e3, "µs"),
+            _ => (1.0, "ns"),
+        };
+        let step = nice(busy / unit / 10.0);
+        let places = if step >= 1.0 { 0 } else { (-step.log10().floor()).max(0.0) as usize };
+        let mut out: Vec<(f64, String)> = Vec::new();
+        let mut spans = vec![0.0];
+        spans.extend(self.pauses.iter().flat_map(|p| [p.0, p.1]));
+        spans.push(self.length);
+        for span in spans.chunks_exact(2) {
+            let first = (span[0] / unit / step).ceil();
+            for i in 0..40 {
+                let at = (first + f64::from(i)) * step;
+                let x = self.x(at * unit);
+                if at * unit > span[1] {
+                    break;
+                }
+                if out.last().is_none_or(|last| x - last.0 >= APART) {
+                    out.push((x, format!("+{at:.places$} {name}")));
+                }
+            }
+        }
+        out
+    }
+}
+
 /// One direction in its plot.
 struct Panel<'a> {
     way: &'a SequenceWay,
@@ -130,7 +226,7 @@ struct Panel<'a> {
     index: usize,
     top: f64,
     start: i64,
-    length: f64,
+    clock: &'a Clock,
     low: f64,
     high: f64,
     /// Whether the receive window goes beyond the plot.
@@ -138,7 +234,7 @@ struct Panel<'a> {
 }
 
 impl<'a> Panel<'a> {
-    fn new(s: &'a Sequence, connection: &'a Connection, index: usize, top: f64) -> Panel<'a> {
+    fn new(s: &'a Sequence, connection: &'a Connection, clock: &'a Clock, index: usize, top: f64) -> Panel<'a> {
         let way = &s.ways[index];
         let sent = way.segments.iter().filter(|s| !s.reset);
         let numbers = sent.flat_map(|s| [s.seq, s.end()]).chain(way.acked.iter().map(|a| a.1));
@@ -152,7 +248,7 @@ impl<'a> Panel<'a> {
             index,
             top,
             start: s.start,
-            length: (s.length as f64).max(1.0),
+            clock,
             low,
             high: allowed.clamp(high, room),
             beyond: allowed > room,
@@ -160,7 +256,7 @@ impl<'a> Panel<'a> {
     }
 
     fn x(&self, time: i64) -> f64 {
-        LEFT + (time as f64 / self.length).clamp(0.0, 1.0) * (RIGHT - LEFT)
+        self.clock.x(time as f64)
     }
 
     fn y(&self, number: i64) -> f64 {
@@ -217,20 +313,19 @@ fn panel(canvas: &mut Canvas<'_>, p: &Panel<'_>, top: f64) {
 
 /// Times and numbers.
 fn grid(canvas: &mut Canvas<'_>, p: &Panel<'_>) {
-    let (unit, name) = match p.length {
-        n if n >= 1e9 => (1e9, "s"),
-        n if n >= 1e6 => (1e6, "ms"),
-        n if n >= 1e3 => (1e3, "µs"),
-        _ => (1.0, "ns"),
-    };
-    let step = nice(p.length / unit / 10.0);
-    let places = if step >= 1.0 { 0 } else { (-step.log10().floor()).max(0.0) as usize };
-    let many = (p.length / unit / step + 1e-9).floor().min(40.0) as usize;
-    for i in 0..=many {
-        let at = i as f64 * step;
-        let x = LEFT + (at * unit / p.length).min(1.0) * (RIGHT - LEFT);
+    for (x, label) in p.clock.ticks() {
         canvas.line((x, p.top), (x, p.top + PLOT), Ink::Grid, 0.75);
-        canvas.text(&format!("+{at:.places$} {name}"), (x, p.top + PLOT + 11.0), 10.5, Ink::Muted, Align::Middle);
+        canvas.text(&label, (x, p.top + PLOT + 11.0), 10.5, Ink::Muted, Align::Middle);
+    }
+    for &(from, to) in &p.clock.pauses {
+        let (left, right, bottom) = (p.clock.x(from), p.clock.x(to), p.top + PLOT);
+        // Two strokes through the axis: it is not to scale here.
+        for x in [left + 3.0, right - 3.0] {
+            canvas.line((x - 2.0, bottom + 5.0), (x + 2.0, bottom - 5.0), Ink::Muted, 1.2);
+            canvas.line((x + 1.0, bottom + 5.0), (x + 5.0, bottom - 5.0), Ink::Muted, 1.2);
+        }
+        let words = format!("+{}", duration((to - from) as u64));
+        canvas.text(&words, ((left + right) / 2.0, bottom - 12.0), 10.0, Ink::Muted, Align::Middle);
     }
     let step = nice((p.high - p.low) / 6.0).max(1.0);
     let mut at = (p.low / step).ceil() * step;
@@ -369,11 +464,27 @@ mod tests {
     }
 
     #[test]
+    fn a_long_pause_is_drawn_short_and_time_goes_on_from_left_to_right() {
+        let acked = [0, 1, 2, 1_000, 1_001, 1_004].map(|ms| (ms * 1_000_000, ms)).to_vec();
+        let way = SequenceWay { acked, ..SequenceWay::default() };
+        let s = Sequence { length: 1_004_000_000, ways: [way, SequenceWay::default()], ..Sequence::default() };
+        let clock = Clock::of(&s);
+        assert_eq!(clock.pauses, [(2e6, 1e9)]);
+        let xs: Vec<f64> = (0..=1_004).map(|ms| clock.x(f64::from(ms) * 1e6)).collect();
+        assert!(xs.windows(2).all(|w| w[0] < w[1]));
+        assert!((xs[1_000] - xs[2] - Clock::PAUSE).abs() < 1e-6 && xs[1] - xs[0] > 100.0);
+        assert!((xs[1_004] - RIGHT).abs() < 1e-6);
+        let ticks = clock.ticks();
+        assert!(ticks.windows(2).all(|w| w[1].0 - w[0].0 >= 64.0) && ticks.len() > 4, "{ticks:?}");
+    }
+
+    #[test]
     fn a_line_of_many_steps_has_few_points_and_keeps_its_extremes() {
         let way = SequenceWay { acked: (0..50_000).map(|i| (i * 1_000, i % 97)).collect(), ..SequenceWay::default() };
         let s = Sequence { length: 50_000_000, ways: [way, SequenceWay::default()], ..Sequence::default() };
         let none = Connection::default();
-        let p = Panel::new(&s, &none, 0, 0.0);
+        let clock = Clock::of(&s);
+        let p = Panel::new(&s, &none, &clock, 0, 0.0);
         let line = steps(&p, &p.way.acked);
         assert!(line.len() < 4_500, "{}", line.len());
         let low = line.iter().map(|l| l.1).fold(f64::INFINITY, f64::min);

@@ -241,7 +241,7 @@ fn a_large_analysis_makes_a_bounded_page_that_says_what_it_left_out() {
     assert!(page.len() < 8 << 20, "{} bytes", page.len());
     for text in [
         "Showing 500 of 4,300 connections",
-        "Showing 25 of 20,000 requests with an answer",
+        "Showing 15 of 20,000 requests with an answer",
         "Showing 100 of 20,000 requests without a whole answer",
         "Showing 100 of 3,000 kinds",
         "Showing 100 of 900 groups",

@@ -49,10 +49,10 @@ pub(crate) fn retried(requests: &[SeenRequest], connections: &[Connection]) -> V
     let mut groups = BTreeMap::<(String, String, &str, &str), RetriedRequests>::new();
     for ((client, protocol, key, _), members) in &alike {
         for chain in chains(members, requests, connections, lasted) {
-            let (Some(&first), Some(&last)) = (chain.first(), chain.last()) else { continue };
-            let asked = requests.get(first).and_then(|r| connections.get(r.connection)).map(service);
+            let first = chain.first().and_then(|&at| requests.get(at));
+            let asked = first.and_then(|r| connections.get(r.connection)).map(service);
             let name = (client.clone(), asked.unwrap_or_default(), *protocol, *key);
-            groups.entry(name).or_default().add(&chain, first, last, requests);
+            add(groups.entry(name).or_default(), &chain, requests);
         }
     }
     let mut out: Vec<RetriedRequests> = groups
@@ -69,24 +69,19 @@ pub(crate) fn retried(requests: &[SeenRequest], connections: &[Connection]) -> V
     out
 }
 
-/// Adds the attempts of one request.
-trait Add {
-    fn add(&mut self, chain: &[usize], first: usize, last: usize, requests: &[SeenRequest]);
-}
-
-impl Add for RetriedRequests {
-    fn add(&mut self, chain: &[usize], first: usize, last: usize, requests: &[SeenRequest]) {
-        let retries = chain.len() as u64 - 1;
-        let on = |at: usize| requests.get(at).map(|r| r.connection);
-        let start = |at: usize| requests.get(at).map_or(0, |r| r.start);
-        self.requests += 1;
-        self.retries += retries;
-        self.recovered += u64::from(requests.get(last).is_some_and(|r| r.outcome == "ok"));
-        self.elsewhere += chain.windows(2).filter(|pair| on(pair[0]) != on(pair[1])).count() as u64;
-        self.longest = self.longest.max(u64::try_from(start(last).saturating_sub(start(first))).unwrap_or(0));
-        if retries > self.most {
-            (self.most, self.attempts) = (retries, [first, last]);
-        }
+/// Adds the attempts of one request, of which there are two at least.
+fn add(group: &mut RetriedRequests, chain: &[usize], requests: &[SeenRequest]) {
+    let [first, .., last] = chain else { return };
+    let retries = chain.len() as u64 - 1;
+    let on = |at: usize| requests.get(at).map(|r| r.connection);
+    let start = |at: usize| requests.get(at).map_or(0, |r| r.start);
+    group.requests += 1;
+    group.retries += retries;
+    group.recovered += u64::from(requests.get(*last).is_some_and(|r| r.outcome == "ok"));
+    group.elsewhere += chain.windows(2).filter(|pair| on(pair[0]) != on(pair[1])).count() as u64;
+    group.longest = group.longest.max(u64::try_from(start(*last).saturating_sub(start(*first))).unwrap_or(0));
+    if retries > group.most {
+        (group.most, group.attempts) = (retries, [*first, *last]);
     }
 }
 

@@ -62,46 +62,27 @@ fn edges(a: &Analysis) -> String {
     let all = ranked(a);
     let asked = all.iter().any(|e| e.requests > 0);
     let rows = all.iter().take(EDGES).map(|e| edge(e, asked)).collect();
-    let mut columns = vec![
-        "client",
-        "server",
-        "#connections",
-        "#packets",
-        "#bytes",
-        "#RTT (median)",
-        "#retransmitted",
-        "#of packets",
-        "#resets",
-        "#unanswered SYNs",
-    ];
+    let mut columns = vec!["client", "server", "#connections", "#packets", "#bytes"];
     if asked {
         columns.extend(["#requests", "#per second", "#errors", "#unanswered", "#p50", "#p99"]);
     }
-    format!(
-        "<h3>Services</h3>\n{}",
-        table("Services", &columns, rows, left_out(EDGES.min(all.len()), all.len(), "pairs"))
-    )
+    columns.extend(["#RTT (median)", "#retransmitted", "#of packets", "#resets", "#unanswered SYNs"]);
+    let left = left_out(EDGES.min(all.len()), all.len(), "pairs");
+    format!("<h3>Services</h3>\n{}", table("Services", &columns, rows, left))
 }
 
 /// `asked`: whether there are requests on any edge.
 fn edge(e: &Edge, asked: bool) -> Vec<Cell> {
-    let mut row = vec![
-        words(&e.from),
-        words(&e.to),
-        tally(e.connections),
-        tally(e.packets),
-        size(e.bytes),
-        maybe(e.rtt, time),
-        fault(e.retransmissions),
-        figure(e.retransmit_share, &share(e.retransmit_share)),
-        fault(e.resets),
-        fault(e.unanswered_syns),
-    ];
+    let mut row = vec![words(&e.from), words(&e.to), tally(e.connections), tally(e.packets), size(e.bytes)];
     if asked {
         row.extend([tally(e.requests), figure(e.request_rate, &number(e.request_rate))]);
         row.extend([fault(e.request_errors), fault(e.unanswered_requests)]);
         row.extend([maybe(e.request_p50, time), maybe(e.request_p99, time)]);
     }
+    row.push(maybe(e.rtt, time));
+    row.push(fault(e.retransmissions));
+    row.push(figure(e.retransmit_share, &share(e.retransmit_share)));
+    row.extend([e.resets, e.unanswered_syns].map(fault));
     row
 }
 

@@ -8,7 +8,7 @@ use crate::text::{count, escape, offset, plural, shorten};
 /// Rows of kinds, and of statements.
 const KINDS: usize = 100;
 /// Rows of the slowest requests.
-const SLOWEST: usize = 25;
+const SLOWEST: usize = 15;
 /// Rows of requests that vanished, by group and one by one.
 const VANISHED: usize = 100;
 /// Rows of databases, and of statements in loops.
@@ -60,7 +60,9 @@ fn kind(k: &RequestKind) -> Vec<Cell> {
     let mut row = vec![words(&k.protocol), words(&k.key), words(&k.service), tally(k.count)];
     row.extend([fault(k.errors), fault(k.unanswered), time(k.total)]);
     row.push(figure(k.share as f64, &format!("{}.{}%", k.share / 10, k.share % 10)));
-    row.extend([k.p50, k.p99, k.max, k.first].map(time));
+    // Of those that were never answered there is nothing to tell.
+    let answered = k.count > k.unanswered;
+    row.extend([k.p50, k.p99, k.max, k.first].map(|n| maybe(answered.then_some(n), time)));
     row.extend([maybe(k.rows, tally), size(k.request_bytes), size(k.response_bytes)]);
     row
 }

@@ -114,8 +114,9 @@ fn fields(c: &Connection) -> Vec<(&'static str, String)> {
         let unread = if c.unread > 0 { format!(", {} not read", format_size(c.unread)) } else { String::new() };
         out.push(("speaks", format!("{protocol}: {} requests{unread}", c.requests)));
     }
-    if !c.evidence.is_empty() {
-        let rows: Vec<String> = c.evidence.iter().map(ToString::to_string).collect();
+    // A capture file has no rows to cite.
+    let rows: Vec<String> = c.evidence.iter().filter(|e| !e.bundle.is_empty()).map(ToString::to_string).collect();
+    if !rows.is_empty() {
         out.push(("evidence", rows.join(", ")));
     }
     out
@@ -220,7 +221,10 @@ fn stalls(c: &Connection, t: &TcpFacts, out: &Out) -> String {
             ]
         })
         .collect();
-    let title = format!("stood still {} times, {} in all", m.stall_count, Nanos(m.stalled));
+    let title = match m.stall_count {
+        1 => format!("stood still once, for {}", Nanos(m.stalled)),
+        n => format!("stood still {n} times, {} in all", Nanos(m.stalled)),
+    };
     let mut text =
         format!("\n{}\n{}", out.style(Style::Bold, &title), columns(&["at", "for", "cause", "who waited"], &rows));
     if m.stall_count > m.stalls.len() as u64 {
