@@ -69,6 +69,10 @@ fn records(file: &mut Window<File>, reader: &mut Reader, tap: &mut Tap) -> std::
                 Next::Bad(problem) => break Err(problem),
             }
         };
+        for time in found.iter().filter_map(|(_, record)| record.time) {
+            let (first, last) = tap.times.unwrap_or((time, time));
+            tap.times = Some((first.min(time), last.max(time)));
+        }
         // A file that was read piece by piece has no rows.
         let packets = found.par_iter().with_min_len(1024).map(|(frame, record)| Packet::of(record, 0, *frame, 0));
         tap.take(packets.collect());

@@ -1,11 +1,13 @@
 //! Flow: connections and services, from packets, sockets and the kernel's TCP events.
 
 pub mod capture;
+pub mod display_filter;
 mod listener;
 mod packets;
 pub(crate) mod recorded;
 mod shard;
 mod socket;
+pub mod stored;
 mod talk;
 mod tap;
 mod tracked;
@@ -18,11 +20,13 @@ use coldcase_model::analysis::{Connection, Edge, Flow};
 use coldcase_model::entity::Protocol;
 
 pub use packets::Packet;
+pub use shard::ends;
 pub use socket::KernelSockets;
 pub use tap::Tap;
 pub use tracked::Connected;
 
 use crate::quantile::quantile;
+pub use crate::requests::service;
 use crate::requests::{Found, kinds, repeated, rows, uses};
 
 /// Segments that the kernel said it sent again, by local and remote address, with the times.
@@ -140,6 +144,13 @@ impl Parts<'_> {
                 found_a,
                 found_b,
                 stream: connected.stream,
+                frames: connected.frames,
+                display_filter: display_filter::connection(
+                    connected.proto,
+                    connected.stream,
+                    connected.ends,
+                    connected.frames,
+                ),
                 first: connected.first,
                 last: connected.last,
                 packets_ab: connected.packets[0],
@@ -171,7 +182,11 @@ impl Parts<'_> {
         };
         let tap = self.tap;
         let in_bundle = !self.bundle.is_empty();
-        let requests = rows(found, |packet| in_bundle.then(|| self.evidence(tap.row_of(packet + 1))));
+        let mut requests = rows(found, |packet| in_bundle.then(|| self.evidence(tap.row_of(packet + 1))));
+        for request in &mut requests {
+            let filter = connections.get(request.connection).map_or("", |c| c.display_filter.as_str());
+            request.display_filter = display_filter::request(filter, request.frames);
+        }
         let request_kinds = kinds(&requests, &connections);
         let (databases, repeated) = (uses(&requests, &connections), repeated(&requests, &connections));
         Flow {

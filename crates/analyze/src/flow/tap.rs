@@ -25,10 +25,14 @@ pub struct Tap {
     pub malformed_frames: Vec<u64>,
     /// Packets captured too short to tell what they are.
     pub cut: u64,
+    /// The earliest and the latest time that a capture file tells, connection or not.
+    pub(super) times: Option<(i64, i64)>,
     /// The first frame of each message of the stream, with the message.
     rows: Vec<(u64, u64)>,
     shards: Vec<Shard>,
     fragments: Reassembler,
+    /// Whether packets of the capture were left out.
+    partial: bool,
 }
 
 impl Default for Tap {
@@ -39,9 +43,11 @@ impl Default for Tap {
             malformed: 0,
             malformed_frames: Vec::new(),
             cut: 0,
+            times: None,
             rows: Vec::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             fragments: Reassembler::default(),
+            partial: false,
         }
     }
 }
@@ -62,6 +68,16 @@ impl Tap {
             }
         }
         self.shards.par_iter_mut().zip(members.par_iter()).for_each(|(shard, members)| shard.take(&packets, members));
+    }
+
+    /// The earliest and the latest packet of a capture file, UTC nanoseconds.
+    pub fn times(&self) -> Option<(i64, i64)> {
+        self.times
+    }
+
+    /// Packets of the capture are left out: how tshark numbers the connections of all of them cannot be known.
+    pub(super) fn leave_out(&mut self) {
+        self.partial = true;
     }
 
     /// Counts a packet, and puts it in the place of the fragments that it completes.
@@ -129,7 +145,7 @@ impl Tap {
         let mut all: Vec<Connected> =
             self.shards.par_iter().flat_map_iter(|s| s.connections.iter().map(|c| c.finish())).collect();
         all.sort_by_key(|c| c.since);
-        if self.folded().connections == 0 {
+        if self.folded().connections == 0 && !self.partial {
             let (mut tcp, mut udp) = (0, 0);
             for c in &mut all {
                 let next = if c.proto == Protocol::Tcp { &mut tcp } else { &mut udp };

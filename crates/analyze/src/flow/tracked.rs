@@ -168,6 +168,7 @@ impl Tracked {
             proto: self.proto,
             ends: [self.ends[a], self.ends[1 - a]],
             since: self.since,
+            frames: [self.since.0, self.newest],
             stream: None,
             first: self.first,
             last: self.last,
@@ -191,6 +192,8 @@ pub struct Connected {
     pub ends: [SocketAddr; 2],
     /// Frame of the first packet, and whether it was inside another packet.
     pub since: (u64, bool),
+    /// Numbers of its first and its last packet.
+    pub frames: [u64; 2],
     /// Its number among those of its transport, in that order.
     pub stream: Option<u64>,
     /// First packet, UTC nanoseconds.

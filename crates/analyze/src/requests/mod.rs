@@ -7,4 +7,5 @@ pub(crate) mod span;
 
 pub(crate) use database::{repeated, uses};
 pub(crate) use kinds::kinds;
+pub use kinds::service;
 pub(crate) use row::{Found, rows};

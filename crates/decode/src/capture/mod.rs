@@ -27,7 +27,7 @@ pub(crate) mod ng;
 mod pcap;
 mod window;
 
-pub use ng::{Interface, Ng};
+pub use ng::{Interface, Ng, Options};
 pub use pcap::Pcap;
 pub use window::Window;
 
@@ -46,6 +46,8 @@ pub struct Record<'a> {
     pub direction: u8,
     /// What was captured.
     pub bytes: &'a [u8],
+    /// Options of its block; none in a pcap file.
+    pub options: Options<'a>,
 }
 
 /// What comes next, and how many bytes of the file it takes.
@@ -91,6 +93,14 @@ impl Reader {
         match self {
             Reader::Pcap(pcap) => pcap.next(bytes),
             Reader::Ng(ng) => ng.next(bytes),
+        }
+    }
+
+    /// The interfaces so far: a pcap file has one, without a name.
+    pub fn interfaces(&self) -> &[Interface] {
+        match self {
+            Reader::Pcap(pcap) => std::slice::from_ref(pcap.interface()),
+            Reader::Ng(ng) => ng.interfaces(),
         }
     }
 

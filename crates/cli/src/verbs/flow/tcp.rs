@@ -4,8 +4,19 @@ use coldcase_model::Nanos;
 use coldcase_model::analysis::{Connection, TcpFacts};
 
 /// The head of the table.
-pub(super) const HEAD: [&str; 10] =
-    ["a → b", "sent again", "in truth", "late", "dup acks", "holes", "window 0", "resets", "stalled", "longest stall"];
+pub(super) const HEAD: [&str; 11] = [
+    "a → b",
+    "sent again",
+    "in truth",
+    "late",
+    "dup acks",
+    "holes",
+    "window 0",
+    "resets",
+    "stalled",
+    "longest stall",
+    "display filter",
+];
 
 /// How much is wrong with a connection: the time it stood still first.
 fn trouble(t: &TcpFacts) -> (u64, u64) {
@@ -41,6 +52,7 @@ fn row(c: &Connection, t: &TcpFacts) -> Vec<String> {
     row.push(longest.map_or("-".to_owned(), |s| {
         format!("{} {} ({} waited)", Nanos(s.length), s.cause.replace('_', " "), s.waiting)
     }));
+    row.push(crate::requests::display_filter(Some(c), &c.display_filter));
     row
 }
 
