@@ -108,8 +108,9 @@ fn frames() -> Vec<Vec<u8>> {
 
 /// How many frames tshark shows; `None` without a tshark.
 fn shown(file: &Path, filter: &str) -> Option<usize> {
-    let output = Command::new("tshark").arg("-r").arg(file).args(["-Y", filter, "-T", "fields", "-e", "frame.number"]);
-    let output = output.output().ok()?;
+    let mut tshark = Command::new("tshark");
+    tshark.arg("-r").arg(file).args(["-Y", filter, "-T", "fields", "-e", "frame.number"]);
+    let output = tshark.output().ok()?;
     assert!(output.status.success(), "{filter}: {}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap().lines().count())
 }

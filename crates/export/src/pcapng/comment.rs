@@ -14,6 +14,11 @@ pub(super) fn safe(text: &str) -> String {
     cut(&visible(text), LONGEST)
 }
 
+/// Words of a request, cut so that what stands behind them is not.
+fn words(text: &str) -> String {
+    cut(&visible(text), WORDS)
+}
+
 fn cut(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         None => text.to_owned(),
@@ -48,7 +53,7 @@ fn end(address: &str, process: Option<&str>, found: Option<&str>) -> String {
 /// What was asked, of whom, and what came of it. `number` is its index in the requests of `flow --json`.
 pub(super) fn request(number: usize, r: &SeenRequest, c: Option<&Connection>) -> String {
     let service = c.map(coldcase_analyze::flow::service).unwrap_or_default();
-    let mut text = format!("request {number}: {} {} → {service}: {}", r.protocol, cut(&r.key, WORDS), r.outcome);
+    let mut text = format!("request {number}: {} {} → {service}: {}", r.protocol, words(&r.key), r.outcome);
     if !r.code.is_empty() {
         text.push_str(&format!(" {}", r.code));
     }
@@ -66,7 +71,7 @@ pub(super) fn request(number: usize, r: &SeenRequest, c: Option<&Connection>) ->
         }
     }
     if !r.detail.is_empty() && r.detail != r.key {
-        text.push_str(&format!("; {}", cut(&r.detail, WORDS)));
+        text.push_str(&format!("; {}", words(&r.detail)));
     }
     safe(&text)
 }
@@ -111,7 +116,9 @@ mod tests {
         };
         let text = request(0, &r, None);
         assert!(text.starts_with("request 0: http GET /\\x1b]0;owned\\x07 → : ok in 1.50ms; \\u{202e}\\x0d"), "{text}");
-        assert!(text.chars().count() <= LONGEST + 1 && text.ends_with('…'), "{text}");
+        assert!(text.chars().count() <= 2 * WORDS && text.ends_with('…'), "{text}");
+        let long = Connection { a: "a".repeat(5_000), ..Connection::default() };
+        assert_eq!(connection(0, &long).chars().count(), LONGEST + 1);
         assert!(!text.chars().any(char::is_control));
     }
 }

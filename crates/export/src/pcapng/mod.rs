@@ -273,7 +273,7 @@ fn about(a: &Analysis) -> String {
     })
 }
 
-/// The operating system of the recorded host.
+/// The operating system of the recorded host, as its kernel calls it; empty where it is not known.
 fn system(a: &Analysis) -> String {
-    if a.bundle.kernel.is_empty() { String::new() } else { comment::safe(&format!("Linux {}", a.bundle.kernel)) }
+    comment::safe(&a.bundle.kernel)
 }
