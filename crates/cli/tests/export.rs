@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
+#[path = "../../analyze/tests/shop/mod.rs"]
+mod shop;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -161,20 +163,49 @@ fn a_process_is_its_connections_and_a_trace_the_packets_of_its_requests() {
     let told = export(dir.path(), &["--pcapng", "one.pcapng", CASE, "--pid", pid]);
     let narrow = run_in(dir.path(), &["flow", CASE, "--json", "--pid", pid]).code(0).json();
     assert_eq!((&told["packets"], told["left_out"] != 0), (&narrow["packets"], true));
-    let traced = array(&all, "requests").iter().find_map(|r| r["span"]["trace"].as_str());
-    match traced {
-        Some(trace) => {
-            let told = export(dir.path(), &["--pcapng", "one.pcapng", CASE, "--trace", trace]);
-            let of = |r: &&Value| r["span"]["trace"] == trace;
-            assert_eq!(told["requests"], array(&all, "requests").iter().filter(of).count());
-        }
-        None => {
-            let none = ["export", "--pcapng", "one.pcapng", CASE, "--force", "--trace", &"7".repeat(32)];
-            let said = run_in(dir.path(), &none).code(2).stderr;
-            assert!(said.contains("no request in the packets carries the id of trace 7777"), "{said}");
-            assert!(said.contains("hint: "), "{said}");
+    let none = ["export", "--pcapng", "one.pcapng", CASE, "--force", "--trace", &"7".repeat(32)];
+    let said = run_in(dir.path(), &none).code(2).stderr;
+    assert!(said.contains("no request in the packets carries the id of trace 7777"), "{said}");
+    assert!(said.contains("hint: no request at all could be read: record with --payload 512"), "{said}");
+    std::fs::write(dir.path().join("in.pcap"), hostile()).unwrap();
+    let told = export(dir.path(), &["--pcapng", "one.pcapng", "in.pcap", "--trace", TRACE]);
+    assert_eq!((&told["packets"], &told["left_out"]), (&2.into(), &3.into()), "{told}");
+    assert_eq!((&told["requests"], &told["comments"]), (&1.into(), &2.into()), "{told}");
+    let both = ["export", "--pcapng", "x", "in.pcap", "--trace", TRACE, "--request", "0"];
+    run_in(dir.path(), &both).code(0);
+}
+
+#[test]
+fn findings_stand_at_the_message_that_they_cite_and_not_at_connections_that_are_well() {
+    let dir = folder();
+    shop::write(&dir.path().join("shop.case"));
+    let analysis = run_in(dir.path(), &["analyze", "shop.case", "--json"]).code(0).json();
+    let id = analysis["bundle"]["id"].as_str().unwrap();
+    let comments = |args: &[&str]| {
+        export(dir.path(), &[&["--pcapng", "out.pcapng", "shop.case"], args].concat());
+        String::from_utf8_lossy(&std::fs::read(dir.path().join("out.pcapng")).unwrap()).into_owned()
+    };
+    let all = comments(&[]);
+    let mut told = 0;
+    for finding in array(&analysis, "findings") {
+        let prefix = format!("{id}/packets#");
+        for row in array(finding, "evidence").iter().filter_map(|e| e.as_str().unwrap().strip_prefix(&prefix)) {
+            let claim = finding["claim"].as_str().unwrap();
+            let expected = format!("finding (tcp_trouble), cites packets#{row}, which begins here: {claim}");
+            assert!(all.contains(&expected), "{expected}");
+            told += 1;
         }
     }
+    assert!(told >= 2, "{told}");
+    assert_eq!(all.matches("finding (").count(), told);
+    let flow = flow(dir.path(), "shop.case");
+    let reset = array(&flow, "connections").iter().position(|c| c["tcp"]["resets"] == 1).unwrap();
+    assert!(comments(&["--conn", &reset.to_string()]).contains("finding (tcp_trouble)"));
+    let well = array(&flow, "connections").iter().position(|c| {
+        let tcp = &c["tcp"];
+        tcp["resets"] == 0 && tcp["retransmissions"] == 0 && tcp["kernel_retransmissions"].as_u64().unwrap_or(0) == 0
+    });
+    assert!(!comments(&["--conn", &well.unwrap().to_string()]).contains("finding ("));
 }
 
 #[test]
@@ -348,12 +379,16 @@ fn connections_on_the_same_ports_are_told_apart_and_a_fragmented_datagram_has_al
     }
 }
 
+/// The trace that the hostile request belongs to.
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
 /// A request line with escapes (what HTTP lets through of them: C1 controls, which terminals obey, and a change of
 /// direction), as the bytes of a TCP connection in a pcap file.
 fn hostile() -> Vec<u8> {
     let words = [0xa1b2_3c4d, 4 << 16 | 2, 0, 0, 262_144, 1];
     let mut out: Vec<u8> = words.iter().flat_map(|w: &u32| w.to_le_bytes()).collect();
-    let line = format!("GET /\u{9b}2J\u{9d}0;owned\u{9c}/{} HTTP/1.1\r\nHost: a\r\n\r\n", "é\u{202e}".repeat(300));
+    let path = format!("/\u{9b}2J\u{9d}0;owned\u{9c}/{}", "é\u{202e}".repeat(300));
+    let line = format!("GET {path} HTTP/1.1\r\nHost: a\r\ntraceparent: 00-{TRACE}-b7ad6b7169203331-01\r\n\r\n");
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let ends = |a: bool| if a { ([10, 0, 0, 1], [10, 0, 0, 2]) } else { ([10, 0, 0, 2], [10, 0, 0, 1]) };
     let segments: [(bool, u32, Option<u32>, bool, &str); 5] = [

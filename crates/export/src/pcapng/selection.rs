@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use coldcase_analyze::flow::ends;
 use coldcase_decode::packet::{self, Decoded, Reassembler};
-use coldcase_model::analysis::{Analysis, Flow};
+use coldcase_model::analysis::{Analysis, Connection, Flow};
 use coldcase_model::entity::Protocol;
 use rayon::prelude::*;
 
@@ -29,7 +29,8 @@ pub(super) struct Plan {
     chosen: Option<Frames>,
     /// What begins where, in the order of frames.
     pub(super) notes: Vec<(u64, Note)>,
-    /// Messages that the connections cite, where not all packets are written: findings about others have no place.
+    /// Messages that show the trouble of the connections, where not all packets are written: findings about others have
+    /// no place there.
     pub(super) cited: Option<BTreeSet<u64>>,
     pub(super) connections: usize,
     pub(super) requests: usize,
@@ -73,8 +74,8 @@ impl Plan {
         }
         plan.notes.sort_unstable();
         if plan.chosen.is_some() {
-            let cited = firsts.keys().filter_map(|&c| flow.connections.get(c)).flat_map(|c| &c.evidence);
-            plan.cited = Some(cited.map(|e| e.row).collect());
+            let chosen = firsts.keys().filter_map(|&c| flow.connections.get(c));
+            plan.cited = Some(chosen.flat_map(troubled).collect());
         }
         Ok(plan)
     }
@@ -104,6 +105,14 @@ impl Plan {
         self.chosen = targets.is_some().then_some(chooser.chosen);
         Ok(chooser.firsts)
     }
+}
+
+/// Messages that show what is wrong with a connection; none of one that is well. Those of its trouble stand behind that
+/// of its first packet, where it has packets of its own.
+fn troubled(c: &Connection) -> impl Iterator<Item = u64> {
+    let ill = c.tcp.as_ref().is_some_and(|t| t.resets > 0 || t.unanswered_syns > 0 || t.sent_again() > 0);
+    let rows = if ill { c.evidence.as_slice() } else { &[] };
+    rows.iter().skip(usize::from(rows.len() > 1)).map(|e| e.row)
 }
 
 /// The requests that were asked for; `None` when none were.
