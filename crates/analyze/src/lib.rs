@@ -181,6 +181,7 @@ pub fn analyze_capture(path: &Path, sequences: flow::Sequences) -> Result<Analys
     let (kernel, sockets, narrow) = (None, None, false);
     let parts = flow::Parts { bundle: "", tap: &mut tap, kernel, sockets, owner, translated, narrow };
     let mut flow = parts.finish();
+    let times = tap.times();
     drop(tap);
     if let Some(mut picker) = flow::sequence::Picker::new(&flow.connections, sequences) {
         // What cannot be read was told the first time.
@@ -190,8 +191,7 @@ pub fn analyze_capture(path: &Path, sequences: flow::Sequences) -> Result<Analys
     let mut a = Analysis::default();
     a.bundle.file = path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
     a.bundle.complete = problems.is_empty();
-    a.bundle.first = flow.connections.iter().map(|c| c.first).min().unwrap_or(0);
-    a.bundle.last = flow.connections.iter().map(|c| c.last).max().unwrap_or(0);
+    (a.bundle.first, a.bundle.last) = times.unwrap_or((0, 0));
     a.bundle.bytes = std::fs::metadata(path).map(|m| m.len()).unwrap_or(0);
     a.quality.streams = vec![("packets".to_owned(), flow.packets)];
     a.quality.problems = problems;

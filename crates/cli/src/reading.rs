@@ -49,6 +49,40 @@ impl Reading {
         Ok(analysis)
     }
 
+    /// Which part of a bundle is read.
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Whether lost evidence is an exit code.
+    pub(crate) fn strict(&self) -> bool {
+        self.strict
+    }
+
+    /// How a timeline is opened for tables: they are cut to a window, and to nothing else.
+    pub(crate) fn tables(&self) -> Result<coldcase_timeline::Options, Failure> {
+        if !self.scope.who().is_all() {
+            return Err(Failure::usage("tables are of everything: they take no --pid, --trace and the like")
+                .hint("--from and --to cut them, --table names some"));
+        }
+        let [from, to] = self.scope.window.ends();
+        let (threads, debug_files) = (self.threads.map(usize::from), self.debug_files.wanted());
+        Ok(coldcase_timeline::Options { threads, from, to, debug_files, ..coldcase_timeline::Options::default() })
+    }
+
+    /// The flow of a bundle or a capture file, to choose packets by. What a scope says of processes is about bundles
+    /// only; of a capture file, the whole flow is told whatever the window is.
+    pub(crate) fn packets(&self, file: &Path, out: &Out) -> Result<Analysis, Failure> {
+        if !coldcase_analyze::flow::capture::is_capture(file) {
+            return self.analyze_as(file, &Options { parts: vec![Part::Flow], ..Options::default() }, out);
+        }
+        if self.scope.who().narrows_processes() {
+            return Err(Failure::usage("a capture file knows no processes: it takes no --pid, --comm and the like")
+                .hint("--conn, --request and --trace choose packets of it"));
+        }
+        coldcase_analyze::analyze_capture(file, Sequences::None).map_err(failure)
+    }
+
     /// The flow of a bundle, or of a capture file of another tool.
     pub(crate) fn flow(&self, file: &Path, out: &Out) -> Result<Analysis, Failure> {
         self.flow_with(file, Sequences::None, out)

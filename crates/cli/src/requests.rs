@@ -134,7 +134,7 @@ fn kind(k: &RequestKind) -> Vec<String> {
 fn slowest(flow: &Flow, top: usize, out: &Out) -> String {
     let mut all: Vec<&SeenRequest> = flow.requests.iter().filter(|r| r.duration.is_some()).collect();
     all.sort_by_key(|r| std::cmp::Reverse(r.duration));
-    let head = ["request", "took", "first byte", "answer", "at", "frames", "on"];
+    let head = ["request", "took", "first byte", "answer", "at", "on", "display filter"];
     let rows: Vec<Vec<String>> = all.iter().take(top).map(|r| request(r, flow, &r.code)).collect();
     table("slowest requests", &head, &rows, rows.len(), out)
 }
@@ -156,7 +156,7 @@ fn vanished(flow: &Flow, top: usize, out: &Out) -> String {
     let head = ["client → service", "ended", "requests", "answer begun", "first at"];
     let mut text = table("where requests vanish", &head, &rows, flow.vanished.len(), out);
     let lost: Vec<&SeenRequest> = flow.requests.iter().filter(|r| !r.is_answered()).collect();
-    let head = ["request", "took", "first byte", "ended", "at", "frames", "on"];
+    let head = ["request", "took", "first byte", "ended", "at", "on", "display filter"];
     let rows: Vec<Vec<String>> =
         lost.iter().take(top).map(|r| request(r, flow, SeenRequest::ended(&r.protocol, &r.outcome))).collect();
     text.push_str(&table("requests without a whole answer", &head, &rows, lost.len(), out));
@@ -194,9 +194,18 @@ fn request(r: &SeenRequest, flow: &Flow, end: &str) -> Vec<String> {
     let mut row = vec![format!("{} {words}", r.protocol), nanos(r.duration), nanos(r.first)];
     row.push(if end.is_empty() { "-".to_owned() } else { end.to_owned() });
     row.push(rfc3339(Utc(r.start), 6));
-    row.push(format!("{}–{}", r.frames[0], r.frames[1]));
-    row.push(flow.connections.get(r.connection).map_or_else(String::new, ends));
+    let connection = flow.connections.get(r.connection);
+    row.push(connection.map_or_else(String::new, ends));
+    row.push(display_filter(connection, &r.display_filter));
     row
+}
+
+/// What to type into Wireshark to see it. A filter by addresses is too long for a table.
+pub(crate) fn display_filter(c: Option<&Connection>, filter: &str) -> String {
+    match c.and_then(|c| c.stream) {
+        Some(_) => filter.to_owned(),
+        None => "see --json".to_owned(),
+    }
 }
 
 fn ends(c: &Connection) -> String {

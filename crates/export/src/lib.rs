@@ -1,3 +1,4 @@
-//! One file per foreign format: Parquet.
+//! One file per foreign format: Parquet, pcapng.
 
 pub mod parquet;
+pub mod pcapng;

@@ -400,12 +400,17 @@ pub struct Connection {
     #[serde(default)]
     pub found_b: Option<String>,
     /// Its number among those of its transport, in order of their first packets: `tcp.stream` or `udp.stream` of
-    /// tshark. `None` when some are not listed.
+    /// tshark. `None` when some are not listed, or packets outside of a window were left out.
     #[serde(default)]
     pub stream: Option<u64>,
-    /// Numbers of the frames of its first and its last packet, from 1; of a bundle as its pcapng export has them.
+    /// Numbers of its first and its last packet, from 1 as Wireshark numbers frames. Of a bundle: in an export of all
+    /// of its packets.
     #[serde(default)]
     pub frames: [u64; 2],
+    /// The display filter with which Wireshark and tshark show its packets: in the capture file, or in an export of all
+    /// packets of the bundle.
+    #[serde(default)]
+    pub display_filter: String,
     /// First packet.
     pub first: i64,
     /// Last packet.

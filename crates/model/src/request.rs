@@ -60,6 +60,10 @@ pub struct SeenRequest {
     pub missing: Vec<String>,
     /// Numbers of the packets with its first and its last byte, from 1 as Wireshark numbers frames.
     pub frames: [u64; 2],
+    /// The display filter with which Wireshark and tshark show the packets of its connection from its first to its last
+    /// byte, as in [`Connection::display_filter`](crate::analysis::Connection::display_filter).
+    #[serde(default)]
+    pub display_filter: String,
     /// The message of the stream `packets` that holds its first byte; none for a capture file.
     pub evidence: Option<Evidence>,
 }

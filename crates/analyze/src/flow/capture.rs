@@ -76,6 +76,10 @@ fn records(
                 Next::Bad(problem) => break Err(problem),
             }
         };
+        let times = || found.iter().filter_map(|(_, _, record)| record.time);
+        if let (Some(first), Some(last)) = (times().min(), times().max()) {
+            tap.spans(first, last);
+        }
         // A file that was read piece by piece has no rows.
         let packets = found.par_iter().with_min_len(1024);
         let packets = packets.map(|(frame, interface, record)| Packet::of(record, *interface, 0, *frame, 0));

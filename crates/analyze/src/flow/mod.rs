@@ -2,6 +2,7 @@
 
 pub mod capture;
 mod copies;
+pub mod display_filter;
 mod edges;
 pub mod filter;
 mod listener;
@@ -11,6 +12,7 @@ pub(crate) mod recorded;
 pub(crate) mod sequence;
 mod shard;
 mod socket;
+pub mod stored;
 mod talk;
 mod tap;
 mod tracked;
@@ -25,10 +27,12 @@ use coldcase_model::entity::Protocol;
 pub(crate) use edges::joins;
 pub use packets::{Packet, Sink};
 pub use sequence::Sequences;
+pub use shard::ends;
 pub use socket::KernelSockets;
 pub use tap::Tap;
 pub use tracked::Connected;
 
+pub use crate::requests::service;
 use crate::requests::{Found, kinds, repeated, retried, rows, uses, vanished};
 
 /// Segments that the kernel said it sent again, by local and remote address, with the times.
@@ -109,7 +113,11 @@ impl Parts<'_> {
         }
         let tap = &*self.tap;
         let in_bundle = !self.bundle.is_empty();
-        let requests = rows(found, |packet| in_bundle.then(|| self.evidence(tap.row_of(packet + 1))));
+        let mut requests = rows(found, |packet| in_bundle.then(|| self.evidence(tap.row_of(packet + 1))));
+        for request in &mut requests {
+            let filter = connections.get(request.connection).map_or("", |c| c.display_filter.as_str());
+            request.display_filter = display_filter::request(filter, request.frames);
+        }
         let flow = Flow {
             copies: connections.iter().map(|c: &Connection| c.copies).sum(),
             edges: edges::edges(&connections, &requests),
@@ -160,6 +168,12 @@ impl Parts<'_> {
             number: 0,
             stream: connected.stream,
             frames: connected.frames,
+            display_filter: display_filter::connection(
+                connected.proto,
+                connected.stream,
+                connected.ends,
+                connected.frames,
+            ),
             first: connected.first,
             last: connected.last,
             packets_ab: connected.packets[0],

@@ -11,6 +11,12 @@ pub trait Sink {
     /// Takes some; batches may be of any size.
     fn take(&mut self, packets: Vec<Packet<'_>>);
 
+    /// Told the first and the last time of some, where packets have times of their own.
+    fn spans(&mut self, _first: i64, _last: i64) {}
+
+    /// Told that some are not handed over: what is left is not the whole capture.
+    fn leave_out(&mut self) {}
+
     /// No more packets.
     fn end(&mut self) {}
 }
@@ -95,7 +101,7 @@ impl Interfaces {
         while self.0.len() <= number as usize {
             let next = self.0.len() as u32;
             let mut hash = DefaultHasher::new();
-            match reader.interface_name(next) {
+            match reader.interfaces().get(next as usize).map_or("", |i| &i.name) {
                 "" => next.hash(&mut hash),
                 name => name.hash(&mut hash),
             }

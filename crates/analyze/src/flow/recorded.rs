@@ -1,5 +1,6 @@
 //! The flow of a bundle: its packets, streamed, and who holds the sockets.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use coldcase_bundle::{Batch, BatchBody};
@@ -13,10 +14,8 @@ use rayon::prelude::*;
 
 use super::packets::Interfaces;
 use super::sequence::{Picker, Sequences};
+use super::stored::{self, PACKETS};
 use super::{Holder, KernelRetransmits, KernelSockets, Packet, Parts, Sink, Tap, socket};
-
-/// The stream.
-const PACKETS: &str = "packets";
 
 /// Connections and edges of a bundle, and what of its packets could not be read. Its packets are read once more for
 /// `sequences`.
@@ -64,13 +63,9 @@ pub(crate) fn flow(t: &Timeline, scope: &Scope, sequences: Sequences) -> (Flow, 
 
 /// Feeds the packets in order: a few chunks are decoded at a time, in parallel, so that memory stays bounded.
 fn packets(t: &Timeline, tap: &mut impl Sink) -> Vec<String> {
-    let bundle = t.bundle();
-    let wanted: Vec<usize> =
-        bundle.chunks().iter().filter(|c| c.streams.iter().any(|s| &*s.stream == PACKETS)).map(|c| c.index).collect();
     let mut problems = Vec::new();
     let mut frames = 0;
-    for some in wanted.chunks(4 * rayon::current_num_threads().max(1)) {
-        let chunks: Vec<_> = some.par_iter().map(|&index| bundle.read_chunk(index, &|s| s == PACKETS)).collect();
+    let Ok(()) = stored::chunks(t.bundle(), |chunks| {
         let decoded: Vec<_> = chunks
             .par_iter()
             .map(|chunk| chunk.as_ref().map(|batches| batches.iter().filter_map(section).collect::<Vec<Decoded<'_>>>()))
@@ -82,7 +77,8 @@ fn packets(t: &Timeline, tap: &mut impl Sink) -> Vec<String> {
                 Err(e) => problems.push(e.to_string()),
             }
         }
-    }
+        Ok::<(), Infallible>(())
+    });
     tap.end();
     problems
 }
@@ -125,14 +121,17 @@ fn feed(
     (row, packets, problem): Decoded<'_>,
     problems: &mut Vec<String>,
 ) {
-    let before = *frames + 1;
-    *frames += packets.len() as u64;
+    let (before, all) = (*frames + 1, packets.len());
+    *frames += all as u64;
     let mut wanted = packets;
     wanted.retain_mut(|p| {
         p.frame += before;
         let time = Utc(p.time);
         t.in_window(time, time)
     });
+    if wanted.len() < all {
+        tap.leave_out();
+    }
     tap.take(wanted);
     if let Some(problem) = problem {
         problems.push(format!("{PACKETS}#{row}: {problem}"));

@@ -41,7 +41,7 @@ pub(super) struct Shard {
 }
 
 /// The flow that a packet belongs to: its ends and transport. `tunnel`: that of the datagrams that carried it.
-pub(super) fn ends(h: &Headers, tunnel: bool) -> Option<(Protocol, [SocketAddr; 2])> {
+pub fn ends(h: &Headers, tunnel: bool) -> Option<(Protocol, [SocketAddr; 2])> {
     if tunnel {
         let t = h.tunnel.filter(|t| t.ports != [0; 2])?;
         return Some((Protocol::Udp, [0, 1].map(|i| SocketAddr::new(t.ends[i].addr(), t.ports[i]))));

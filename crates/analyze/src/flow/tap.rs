@@ -26,12 +26,16 @@ pub struct Tap {
     pub malformed_frames: Vec<u64>,
     /// Packets captured too short to tell what they are.
     pub cut: u64,
+    /// The earliest and the latest time that a capture file tells, connection or not.
+    times: Option<(i64, i64)>,
     /// The first frame of each message of the stream, with the message.
     rows: Vec<(u64, u64)>,
     /// The interfaces seen, as far as they are told apart.
     interfaces: Vec<u64>,
     shards: Vec<Shard>,
     fragments: Reassembler,
+    /// Whether packets of the capture were left out.
+    partial: bool,
 }
 
 impl Default for Tap {
@@ -42,10 +46,12 @@ impl Default for Tap {
             malformed: 0,
             malformed_frames: Vec::new(),
             cut: 0,
+            times: None,
             rows: Vec::new(),
             interfaces: Vec::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             fragments: Reassembler::default(),
+            partial: false,
         }
     }
 }
@@ -68,6 +74,11 @@ impl Tap {
         let several = self.interfaces.len() > 1;
         let shards = self.shards.par_iter_mut().zip(members.par_iter());
         shards.for_each(|(shard, members)| shard.take(&packets, members, several));
+    }
+
+    /// The earliest and the latest packet of a capture file, UTC nanoseconds.
+    pub fn times(&self) -> Option<(i64, i64)> {
+        self.times
     }
 
     /// Counts a packet, and puts it in the place of the fragments that it completes.
@@ -145,7 +156,7 @@ impl Tap {
         let connections = shards.flat_map_iter(|s| std::mem::take(&mut s.connections).into_iter());
         let mut all: Vec<Connected> = connections.map(Tracked::finish).collect();
         all.sort_by_key(|c| c.since);
-        if self.folded().connections == 0 {
+        if self.folded().connections == 0 && !self.partial {
             let (mut tcp, mut udp) = (0, 0);
             for c in &mut all {
                 let next = if c.proto == Protocol::Tcp { &mut tcp } else { &mut udp };
@@ -158,6 +169,15 @@ impl Tap {
 }
 
 impl Sink for Tap {
+    fn spans(&mut self, first: i64, last: i64) {
+        let (earliest, latest) = self.times.unwrap_or((first, last));
+        self.times = Some((earliest.min(first), latest.max(last)));
+    }
+
+    fn leave_out(&mut self) {
+        self.partial = true;
+    }
+
     fn take(&mut self, packets: Vec<Packet<'_>>) {
         Tap::take(self, packets);
     }

@@ -236,10 +236,10 @@ pub struct Connected {
     pub ends: [SocketAddr; 2],
     /// Frame of the first packet, and whether it was inside another packet.
     pub since: (u64, bool),
+    /// Numbers of its first and its last packet.
+    pub frames: [u64; 2],
     /// Its number among those of its transport, in that order.
     pub stream: Option<u64>,
-    /// Frames of its first and its last packet.
-    pub frames: [u64; 2],
     /// First packet, UTC nanoseconds.
     pub first: i64,
     /// Last packet.

@@ -45,7 +45,7 @@ pub(crate) fn kinds(requests: &[SeenRequest], connections: &[Connection]) -> Vec
 }
 
 /// Who answers on a connection: its process without the pid, and the port; else the address.
-pub(crate) fn service(c: &Connection) -> String {
+pub fn service(c: &Connection) -> String {
     let port = c.b.rsplit_once(':').map_or("", |e| e.1);
     match &c.process_b {
         Some(p) => format!("{}:{port}", p.rsplit_once('[').map_or(p.as_str(), |s| s.0)),

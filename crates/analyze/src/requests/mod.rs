@@ -8,6 +8,7 @@ pub(crate) mod span_inferred;
 mod vanish;
 
 pub(crate) use database::{repeated, uses};
-pub(crate) use kinds::{kinds, service};
+pub(crate) use kinds::kinds;
+pub use kinds::service;
 pub(crate) use row::{Found, rows};
 pub(crate) use vanish::{retried, vanished};

@@ -50,6 +50,8 @@ fn row(Found { connection, request: r }: Found, evidence: &impl Fn(u64) -> Optio
         span: r.traceparent.as_deref().and_then(super::span::of),
         missing: bits.iter().filter(|b| r.missing & b.0 != 0).map(|b| b.1.to_owned()).collect(),
         frames: [r.start.packet + 1, last.max(r.start.packet) + 1],
+        // Known once the connections are.
+        display_filter: String::new(),
         evidence: evidence(r.start.packet),
         key: r.key,
         detail: r.detail,

@@ -1,122 +1,89 @@
 //! `coldcase export`: a bundle in the formats of other tools.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod parquet;
+mod pcapng;
 
-use coldcase_export::parquet::{self, ExportError, Written};
-use coldcase_model::quantity::format_size;
-use coldcase_model::text::visible;
-use coldcase_tables::{TableError, Tables};
-use coldcase_timeline::{Options, Timeline};
-use serde_json::json;
+use std::path::PathBuf;
 
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
-use crate::progress;
+use crate::reading::Reading;
 
-/// Write a bundle in the formats of other tools: Parquet
+/// Write a bundle in the formats of other tools: Parquet, pcapng
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    group = clap::ArgGroup::new("format").required(true).args(["parquet", "pcapng"]),
+    after_help = "\
 Examples:
   coldcase export --parquet tables/ incident.case
   coldcase export --parquet tables/ incident.case --table spans,kernel_offcpu --from +2s --to +5s
   python3 -c 'import polars as pl; print(pl.read_parquet(\"tables/spans.parquet\"))'
+  coldcase export --pcapng incident.pcapng incident.case && wireshark incident.pcapng
+  coldcase export --pcapng slow.pcapng incident.case --request 812
+  coldcase export --pcapng trace.pcapng incident.case --trace 0af7651916cd43dd8448eb211c80319c
 
-One file a table: a table for each stream (kernel.offcpu is kernel_offcpu), and spans, span_events, logs, metrics and
-packets. Times are nanoseconds: utc since 1970, others as recorded. Exit codes: 0 fine, 1 failed, 2 usage or not
-readable as a bundle, and with --strict 3 when part of the bundle could not be read.")]
+Parquet: one file a table: a table for each stream (kernel.offcpu is kernel_offcpu), and spans, span_events, logs,
+metrics and packets. Times are nanoseconds: utc since 1970, others as recorded. It takes --from and --to.
+
+pcapng: the packets of the bundle, or of a pcap or pcapng file, as they were captured, with comments: the first packet
+of a connection names both processes and how they were found, the first of a request says what came of it, and what is
+found wrong stands at the message that it cites. Of several conditions all must hold. --conn and --request count as
+`coldcase flow --json` with the same --from, --to, --pid and the like. Packets that only some are wanted of are numbered
+anew: the display_filter of `flow` is for an export of all of them.
+
+Exit codes: 0 fine, 1 failed, 2 usage or not readable, and with --strict 3 when part of the bundle could not be read,
+or for pcapng when evidence was lost."
+)]
 pub(crate) struct Args {
-    /// The bundle
+    /// The bundle; for pcapng also a pcap or pcapng file
     #[arg(value_name = "BUNDLE")]
     bundle: PathBuf,
     /// Write one Parquet file a table into this folder
-    #[arg(long, value_name = "DIR", required = true)]
-    parquet: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    parquet: Option<PathBuf>,
+    /// Write the packets to this file
+    #[arg(long, value_name = "FILE")]
+    pcapng: Option<PathBuf>,
     /// Only these tables
-    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    #[arg(long, value_name = "TABLE", value_delimiter = ',', conflicts_with = "pcapng")]
     table: Vec<String>,
     #[command(flatten)]
-    window: crate::args::Window,
+    packets: Packets,
     #[command(flatten)]
-    debug_files: crate::args::DebugFiles,
+    reading: Reading,
     /// Replace files that exist
     #[arg(long)]
     force: bool,
-    /// Exit with 3 when part of the bundle could not be read
-    #[arg(long)]
-    strict: bool,
+}
+
+/// Which packets.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct Packets {
+    /// Only packets of these connections: index into connections of `flow --json`
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    conn: Vec<usize>,
+    /// Only packets of these requests: index into requests of `flow --json`
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    request: Vec<usize>,
+}
+
+impl Packets {
+    /// Refuses a choice of packets where tables are written.
+    fn refuse(&self) -> Result<(), Failure> {
+        match (self.conn.is_empty(), self.request.is_empty()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(Failure::usage("--conn: packets are chosen, and --parquet writes tables")),
+            _ => Err(Failure::usage("--request: packets are chosen, and --parquet writes tables")),
+        }
+        .map_err(|e| e.hint("coldcase export --pcapng FILE BUNDLE takes it"))
+    }
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
-    let [from, to] = args.window.ends();
-    let options = Options { from, to, debug_files: args.debug_files.wanted(), ..Options::default() };
-    let wanted: Vec<&str> = args.table.iter().map(String::as_str).collect();
-    let tables = match wanted.as_slice() {
-        [] => Tables::of(Arc::new(Timeline::open(&args.bundle, &options)?)),
-        some => Tables::open_only(&args.bundle, some, &options).map_err(table_failure)?,
-    };
-    let names = if wanted.is_empty() { tables.names() } else { args.table.clone() };
-    // Whether all names are good is known before the first file is written.
-    for name in &names {
-        let _ = tables.scan(name).map_err(table_failure)?;
-    }
-    std::fs::create_dir_all(&args.parquet)
-        .map_err(|e| Failure::failed(format!("{}: {e}", args.parquet.display())))?;
-    let bar = progress::bar(out, names.len() as u64, "tables");
-    let mut written = Vec::with_capacity(names.len());
-    for name in &names {
-        written.push(parquet::write(&tables, name, &args.parquet, args.force).map_err(export_failure)?);
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    let problems = tables.timeline().problems();
-    for problem in problems {
-        out.warning(&format!("{}: {problem}", args.bundle.display()));
-    }
-    out.not_fetched(&tables.timeline().symbols().not_fetched());
-    tell(out, &args, &tables, &written)?;
-    Ok(if args.strict && !problems.is_empty() { Exit::Lost } else { Exit::Fine })
-}
-
-fn tell(out: &Out, args: &Args, tables: &Tables, written: &[Written]) -> Result<(), Failure> {
-    if out.json {
-        return out.document(&json!({
-            "schema": { "name": "coldcase.export", "version": 1 },
-            "bundle": tables.timeline().bundle().id(),
-            "format": "parquet",
-            "directory": args.parquet,
-            "tables": written.iter().map(|w| json!({ "name": w.table, "file": w.path, "rows": w.rows, "bytes": w.bytes }))
-                .collect::<Vec<_>>(),
-            "problems": tables.timeline().problems(),
-        }));
-    }
-    if out.quiet {
-        return Ok(());
-    }
-    let width = written.iter().map(|w| w.table.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for w in written {
-        let path = w.path.display().to_string();
-        text.push_str(&format!("{:width$} {:>10} rows {:>10}  {}\n", w.table, w.rows, format_size(w.bytes), visible(&path)));
-    }
-    out.text(&text)
-}
-
-fn table_failure(e: TableError) -> Failure {
-    match e {
-        TableError::Timeline(e) => e.into(),
-        TableError::Unknown { name, known } => Failure::usage(format!("--table {name}: there is no such table"))
-            .hint(format!("this bundle has {}", known.join(", "))),
-        e @ TableError::Polars { .. } => Failure::failed(e.to_string()),
-    }
-}
-
-fn export_failure(e: ExportError) -> Failure {
-    match e {
-        ExportError::Table(e) => table_failure(e),
-        ExportError::Exists { .. } => {
-            Failure::usage(e.to_string()).hint("choose another folder, or --force to replace the files")
-        }
-        e @ ExportError::Io { .. } => Failure::failed(e.to_string()),
+    match (&args.parquet, &args.pcapng) {
+        (Some(dir), None) => parquet::run(&args, dir, out),
+        (None, Some(file)) => pcapng::run(&args, file, out),
+        // The command line is read so that it is one of them.
+        _ => Err(Failure::usage("one format is written: --parquet DIR or --pcapng FILE")),
     }
 }

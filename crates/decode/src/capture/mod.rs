@@ -28,7 +28,7 @@ mod pcap;
 mod unpack;
 mod window;
 
-pub use ng::{Interface, Ng};
+pub use ng::{Interface, Ng, Options};
 pub use pcap::Pcap;
 pub use unpack::Unpack;
 pub use window::Window;
@@ -48,6 +48,8 @@ pub struct Record<'a> {
     pub direction: u8,
     /// What was captured.
     pub bytes: &'a [u8],
+    /// Options of its block; none in a pcap file.
+    pub options: Options<'a>,
 }
 
 /// What comes next, and how many bytes of the file it takes.
@@ -96,11 +98,11 @@ impl Reader {
         }
     }
 
-    /// The name of an interface, by its number; empty where it has none.
-    pub fn interface_name(&self, number: u32) -> &str {
+    /// The interfaces so far: a pcap file has one, without a name.
+    pub fn interfaces(&self) -> &[Interface] {
         match self {
-            Reader::Pcap(_) => "",
-            Reader::Ng(ng) => ng.interfaces().get(number as usize).map_or("", |i| &i.name),
+            Reader::Pcap(pcap) => std::slice::from_ref(pcap.interface()),
+            Reader::Ng(ng) => ng.interfaces(),
         }
     }
 

@@ -38,6 +38,77 @@ impl Default for Units {
     }
 }
 
+impl Interface {
+    /// An interface whose timestamps have this many decimals of a second.
+    pub(super) fn with_decimals(link: u16, snap: u32, decimals: u8) -> Interface {
+        Interface { link, snap, units: Units::Decimal(decimals), ..Interface::default() }
+    }
+
+    /// How many decimals of a second its timestamps have; `None` where they are binary fractions.
+    pub fn decimals(&self) -> Option<u8> {
+        match self.units {
+            Units::Decimal(d) => Some(d),
+            Units::Binary(_) => None,
+        }
+    }
+}
+
+/// Options of a packet, as they stand in its block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options<'a> {
+    bytes: &'a [u8],
+    big: bool,
+}
+
+impl<'a> Options<'a> {
+    /// Calls `each` with code and value of each option; stops at the end or at the first that is cut.
+    fn each(self, mut each: impl FnMut(u16, &'a [u8])) {
+        let mut rest = self.bytes;
+        while rest.len() >= 4 {
+            let (code, len) = (u16_of(self.big, rest, 0), u16_of(self.big, rest, 2) as usize);
+            let Some(value) = rest.get(4..4 + len) else { return };
+            if code == 0 {
+                return;
+            }
+            each(code, value);
+            rest = rest.get(4 + len.next_multiple_of(4)..).unwrap_or(&[]);
+        }
+    }
+
+    /// `epb_flags`: direction, kind of reception, length of the checksum, link errors. `None` where there are none.
+    pub fn flags(self) -> Option<u32> {
+        let mut flags = None;
+        self.each(|code, value| {
+            if code == 2 && value.len() == 4 {
+                flags = Some(u32_of(self.big, value, 0));
+            }
+        });
+        flags
+    }
+
+    /// The comments (`opt_comment`), in order. They are whatever the writer of the file wanted: hostile until made
+    /// visible.
+    pub fn comments(self) -> Vec<String> {
+        let mut comments = Vec::new();
+        self.each(|code, value| {
+            if code == 1 {
+                comments.push(String::from_utf8_lossy(value).into_owned());
+            }
+        });
+        comments
+    }
+}
+
+fn u16_of(big: bool, b: &[u8], at: usize) -> u16 {
+    let Some(&[x, y]) = b.get(at..at + 2) else { return 0 };
+    if big { u16::from_be_bytes([x, y]) } else { u16::from_le_bytes([x, y]) }
+}
+
+fn u32_of(big: bool, b: &[u8], at: usize) -> u32 {
+    let Some(&[w, x, y, z]) = b.get(at..at + 4) else { return 0 };
+    if big { u32::from_be_bytes([w, x, y, z]) } else { u32::from_le_bytes([w, x, y, z]) }
+}
+
 /// A pcapng file, or sections one after the other; interfaces are numbered on.
 #[derive(Debug, Clone, Default)]
 pub struct Ng {
@@ -109,13 +180,11 @@ impl Ng {
     }
 
     fn u16(&self, b: &[u8], at: usize) -> u16 {
-        let Some(&[x, y]) = b.get(at..at + 2) else { return 0 };
-        if self.big { u16::from_be_bytes([x, y]) } else { u16::from_le_bytes([x, y]) }
+        u16_of(self.big, b, at)
     }
 
     fn u32(&self, b: &[u8], at: usize) -> u32 {
-        let Some(&[w, x, y, z]) = b.get(at..at + 4) else { return 0 };
-        if self.big { u32::from_be_bytes([w, x, y, z]) } else { u32::from_le_bytes([w, x, y, z]) }
+        u32_of(self.big, b, at)
     }
 
     fn u64(&self, b: &[u8], at: usize) -> u64 {
@@ -123,17 +192,8 @@ impl Ng {
         if self.big { a << 32 | b } else { b << 32 | a }
     }
 
-    /// Calls `each` with code and value of each option; stops at the end or at the first that is cut.
-    fn options<'a>(&self, mut rest: &'a [u8], mut each: impl FnMut(u16, &'a [u8])) {
-        while rest.len() >= 4 {
-            let (code, len) = (self.u16(rest, 0), self.u16(rest, 2) as usize);
-            let Some(value) = rest.get(4..4 + len) else { return };
-            if code == 0 {
-                return;
-            }
-            each(code, value);
-            rest = rest.get(4 + len.next_multiple_of(4)..).unwrap_or(&[]);
-        }
+    fn options<'a>(&self, bytes: &'a [u8]) -> Options<'a> {
+        Options { bytes, big: self.big }
     }
 
     fn interface(&mut self, body: &[u8]) -> Result<(), &'static str> {
@@ -141,7 +201,7 @@ impl Ng {
             return Err("short interface description");
         }
         let mut i = Interface { link: self.u16(body, 0), snap: self.u32(body, 4), ..Interface::default() };
-        self.options(&body[8..], |code, value| match (code, value) {
+        self.options(&body[8..]).each(|code, value| match (code, value) {
             (2, name) => i.name = String::from_utf8_lossy(name).into_owned(),
             (9, &[r]) => i.units = if r & 0x80 != 0 { Units::Binary(r & 0x7f) } else { Units::Decimal(r) },
             (14, v) if v.len() == 8 => i.offset = self.u64(v, 0) as i64,
@@ -167,19 +227,14 @@ impl Ng {
         let ticks = u64::from(self.u32(body, 4)) << 32 | u64::from(self.u32(body, 8));
         let time = nanos(ticks, about.units, about.offset);
         let link = about.link;
-        let mut direction = 0;
-        if let Some(options) = body.get(20 + captured.next_multiple_of(4)..) {
-            self.options(options, |code, value| {
-                if code == 2 && value.len() == 4 {
-                    direction = (self.u32(value, 0) & 3).min(2) as u8;
-                }
-            });
-        }
+        let options = self.options(body.get(20 + captured.next_multiple_of(4)..).unwrap_or(&[]));
+        let direction = options.flags().map_or(0, |flags| (flags & 3).min(2) as u8);
         if obsolete {
             let drops = self.u16(body, 2);
             self.dropped = self.dropped.saturating_add(if drops == u16::MAX { 0 } else { u64::from(drops) });
         }
-        Ok(Record { time, interface: interface as u32, link, original: self.u32(body, 16), direction, bytes: frame })
+        let (interface, original) = (interface as u32, self.u32(body, 16));
+        Ok(Record { time, interface, link, original, direction, bytes: frame, options })
     }
 
     /// A simple packet block: no time, always of the first interface.
@@ -191,12 +246,13 @@ impl Ng {
         let original = self.u32(body, 0);
         let limit = if about.snap == 0 { original } else { original.min(about.snap) };
         let bytes = &body[4..body.len().min(4usize.saturating_add(limit as usize))];
-        Ok(Record { time: None, interface: self.base as u32, link: about.link, original, direction: 0, bytes })
+        let (interface, link, options) = (self.base as u32, about.link, Options::default());
+        Ok(Record { time: None, interface, link, original, direction: 0, bytes, options })
     }
 
     fn statistics(&mut self, body: &[u8]) {
         let mut dropped = 0u64;
-        self.options(body.get(12..).unwrap_or(&[]), |code, value| {
+        self.options(body.get(12..).unwrap_or(&[])).each(|code, value| {
             // isb_ifdrop and isb_osdrop
             if matches!(code, 5 | 7) && value.len() == 8 {
                 dropped = dropped.saturating_add(self.u64(value, 0));

@@ -1,6 +1,6 @@
 //! Classic pcap: all byte orders, micro- and nanoseconds, and the variants that patched libpcaps wrote.
 
-use super::{Next, Record, longest};
+use super::{Interface, Next, Options, Record, longest};
 
 /// The file header.
 const HEADER: usize = 24;
@@ -18,6 +18,8 @@ pub struct Pcap {
     /// Length of the file header, until it was passed.
     header: Option<usize>,
     link: u16,
+    /// The one interface that such a file has.
+    interface: Interface,
     /// Length of a record's header.
     head: usize,
     swapped: Swapped,
@@ -50,7 +52,8 @@ impl Pcap {
                 _ => return None,
             };
             let header = Some(HEADER + extra);
-            let mut pcap = Pcap { big, unit, header, link: 0, head: 16, swapped: Swapped::No, version: 0 };
+            let (swapped, interface) = (Swapped::No, Interface::default());
+            let mut pcap = Pcap { big, unit, header, link: 0, interface, head: 16, swapped, version: 0 };
             pcap.about(file, heads);
             Some(pcap)
         })
@@ -66,10 +69,16 @@ impl Pcap {
         };
         // The upper half may hold the length of a checksum at the end of each frame.
         self.link = self.u32(file, 20) as u16;
+        let decimals = if self.unit == 1 { 9 } else { 6 };
+        self.interface = Interface::with_decimals(self.link, self.u32(file, 16), decimals);
         let records = file.get(self.header.unwrap_or(HEADER)..).unwrap_or(&[]);
         // The usual one, unless it makes no sense and another does.
         let usual = heads.first().copied().unwrap_or(16);
         self.head = heads.iter().copied().find(|&head| self.makes_sense(records, head)).unwrap_or(usual);
+    }
+
+    pub(super) fn interface(&self) -> &Interface {
+        &self.interface
     }
 
     fn u32(&self, bytes: &[u8], at: usize) -> u32 {
@@ -134,7 +143,8 @@ impl Pcap {
         let Some(frame) = bytes.get(head..head + captured) else { return Next::Need(head + captured) };
         let (seconds, part) = (self.u32(bytes, 0), self.u32(bytes, 4));
         let time = i64::from(seconds) * 1_000_000_000 + i64::from(part) * self.unit;
-        let record = Record { time: Some(time), interface: 0, link, original, direction: 0, bytes: frame };
+        let (time, options) = (Some(time), Options::default());
+        let record = Record { time, interface: 0, link, original, direction: 0, bytes: frame, options };
         Next::Packet(record, head + captured)
     }
 }

@@ -46,8 +46,21 @@ struct Waiting {
     /// Its length, once the last fragment was seen.
     length: Option<u32>,
     seen: usize,
+    /// Numbers of the frames that it came in, where the caller gives them.
+    frames: Vec<u64>,
     /// When it began to wait, counted in datagrams.
     since: u64,
+}
+
+/// A datagram that was put together.
+#[derive(Debug)]
+pub struct Whole {
+    /// What it is.
+    pub decoded: Decoded,
+    /// What stands behind its transport header.
+    pub data: Vec<u8>,
+    /// Numbers of the frames whose fragments it was made of, the completing one included.
+    pub frames: Vec<u64>,
 }
 
 /// Puts fragments together. Feed it the frames that [`decode`](super::decode) calls fragments, in capture order.
@@ -63,10 +76,20 @@ impl Reassembler {
     /// Takes in a frame. Gives the datagram that it completes, decoded, and what stands behind its transport header;
     /// `None` while fragments are missing, or when it is none that can be put together.
     pub fn push(&mut self, link: u16, frame: &[u8], original: u32) -> Option<(Decoded, Vec<u8>)> {
+        let whole = self.take(link, frame, original, Vec::new())?;
+        Some((whole.decoded, whole.data))
+    }
+
+    /// The same for a caller who numbers frames and wants to know which ones a datagram came in.
+    pub fn push_numbered(&mut self, number: u64, link: u16, frame: &[u8], original: u32) -> Option<Whole> {
+        self.take(link, frame, original, vec![number])
+    }
+
+    fn take(&mut self, link: u16, frame: &[u8], original: u32, frames: Vec<u64>) -> Option<Whole> {
         let mut walk = Walk::default();
         // A found packet may be the fragment itself.
         let _ = walk.link(link, whole(frame, original));
-        self.add(walk.fragment?)
+        self.add(walk.fragment?, frames)
     }
 
     /// Datagrams of which fragments are missing, those given up included.
@@ -74,8 +97,8 @@ impl Reassembler {
         self.given_up + self.waiting.len() as u64
     }
 
-    fn add(&mut self, fragment: Fragment<'_>) -> Option<(Decoded, Vec<u8>)> {
-        let bytes = self.place(&fragment)?;
+    fn add(&mut self, fragment: Fragment<'_>, frames: Vec<u64>) -> Option<Whole> {
+        let (bytes, frames) = self.place(&fragment, frames)?;
         let length = bytes.len() as u32;
         let headers = Headers {
             fragment: false,
@@ -87,13 +110,14 @@ impl Reassembler {
         let found = walk.transport(headers, Part { bytes: &bytes, wire: length });
         match walk.fragment {
             // A fragmented packet in a tunnel whose packets were fragmented too. Each level is one deeper.
-            Some(inner) => self.add(inner),
-            None => Some((decoded(found), walk.payload.to_vec())),
+            Some(inner) => self.add(inner, frames),
+            None => Some(Whole { decoded: decoded(found), data: walk.payload.to_vec(), frames }),
         }
     }
 
-    /// Notes a fragment. Gives the whole datagram if it was the last that was missing.
-    fn place(&mut self, fragment: &Fragment<'_>) -> Option<Vec<u8>> {
+    /// Notes a fragment that came in these frames. Gives the whole datagram, and all its frames, if it was the last that
+    /// was missing.
+    fn place(&mut self, fragment: &Fragment<'_>, frames: Vec<u64>) -> Option<(Vec<u8>, Vec<u64>)> {
         let end = fragment.offset.saturating_add(fragment.bytes.len() as u32);
         if end > LONGEST {
             return None;
@@ -102,7 +126,8 @@ impl Reassembler {
             self.make_room();
             self.begun += 1;
             self.order.push_back((self.begun, fragment.key));
-            let new = Waiting { parts: Vec::new(), length: None, seen: 0, since: self.begun };
+            let (parts, frames) = (Vec::new(), Vec::new());
+            let new = Waiting { parts, length: None, seen: 0, frames, since: self.begun };
             self.waiting.insert(fragment.key, new);
         }
         let waiting = self.waiting.get_mut(&fragment.key)?;
@@ -113,10 +138,12 @@ impl Reassembler {
         if !fragment.more && waiting.length.is_none() {
             waiting.length = Some(end);
         }
+        waiting.frames.extend(frames);
         waiting.fill(fragment.offset, fragment.bytes);
         let whole = waiting.whole()?;
+        let frames = std::mem::take(&mut waiting.frames);
         self.waiting.remove(&fragment.key);
-        Some(whole)
+        Some((whole, frames))
     }
 
     fn make_room(&mut self) {

@@ -225,6 +225,18 @@ fn fragments_in_any_order_and_repeated_make_the_datagram_once() {
 }
 
 #[test]
+fn a_datagram_knows_the_frames_that_it_came_in() {
+    let (parts, mut waiting) = (fragments(&packet()), Reassembler::default());
+    let mut whole = None;
+    for (part, number) in parts.iter().zip(7..) {
+        assert!(whole.is_none());
+        whole = waiting.push_numbered(number, link::RAW, part, part.len() as u32);
+    }
+    let expected: Vec<u64> = (7..7 + parts.len() as u64).collect();
+    assert_eq!(whole.map(|w| w.frames), Some(expected));
+}
+
+#[test]
 fn a_datagram_in_a_fragmented_tunnel_is_found() {
     let outer = ipv4(47, &gre(0, 0x0800, &[], &packet()));
     let mut waiting = Reassembler::default();

@@ -18,7 +18,7 @@ mod wifi;
 
 use coldcase_model::Ip;
 
-pub use fragment::Reassembler;
+pub use fragment::{Reassembler, Whole};
 
 use part::{Part, Stop};
 use walk::Walk;

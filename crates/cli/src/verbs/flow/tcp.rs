@@ -4,7 +4,7 @@ use coldcase_model::Nanos;
 use coldcase_model::analysis::{Connection, TcpFacts};
 
 /// The head of the table.
-pub(super) const HEAD: [&str; 11] = [
+pub(super) const HEAD: [&str; 12] = [
     "a → b",
     "conn",
     "sent again",
@@ -16,6 +16,7 @@ pub(super) const HEAD: [&str; 11] = [
     "resets",
     "stalled",
     "longest stall",
+    "display filter",
 ];
 
 /// Rows of the connections with trouble, the worst first.
@@ -37,6 +38,7 @@ fn row(c: &Connection, t: &TcpFacts) -> Vec<String> {
     row.push(longest.map_or("-".to_owned(), |s| {
         format!("{} {} ({} waited)", Nanos(s.length), s.cause.replace('_', " "), s.waiting)
     }));
+    row.push(crate::requests::display_filter(Some(c), &c.display_filter));
     row
 }
 
