@@ -63,6 +63,6 @@ pub use processes::Processes;
 pub use scope::{Scope, Selection};
 pub use segment::{Rows, Segment};
 pub use sockets::{Owner, OwnerHow, Sockets};
-pub use translations::Translated;
 pub use symbols::{Frame, Symbols};
 pub use timeline::{IntoBoot, Timeline};
+pub use translations::Translated;

@@ -53,9 +53,8 @@ impl Translations {
 
     pub(crate) fn of(&self, protocol: u8, a: (IpAddr, u16), b: (IpAddr, u16)) -> Option<Translated> {
         let key = (protocol, (Ip::from(a.0), a.1), (Ip::from(b.0), b.1));
-        let told = |behind| {
-            move |&((a, p), (b, q)): &(End, End)| Translated { a: (a.addr(), p), b: (b.addr(), q), behind }
-        };
+        let told =
+            |behind| move |&((a, p), (b, q)): &(End, End)| Translated { a: (a.addr(), p), b: (b.addr(), q), behind };
         self.behind.get(&key).map(told(true)).or_else(|| self.before.get(&key).map(told(false)))
     }
 }

@@ -28,7 +28,8 @@ pub enum CaptureError {
 /// Whether a file begins like a capture file.
 pub fn is_capture(path: &Path) -> bool {
     let mut head = [0; 4];
-    File::open(path).and_then(Unpack::new).and_then(|mut f| f.read_exact(&mut head)).is_ok() && Reader::of(&head).is_some()
+    File::open(path).and_then(Unpack::new).and_then(|mut f| f.read_exact(&mut head)).is_ok()
+        && Reader::of(&head).is_some()
 }
 
 /// Reads a capture file. What was cut or damaged is said in the lines returned; what came before it counts.

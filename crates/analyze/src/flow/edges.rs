@@ -21,8 +21,11 @@ pub(super) fn edges(connections: &[Connection], requests: &[SeenRequest]) -> Vec
     let mut places = BTreeMap::<(String, String), usize>::new();
     let mut edge_of = Vec::with_capacity(connections.len());
     // What is seen on both sides of a translation is one connection: the side before it counts.
-    let before: HashSet<(&str, &str)> =
-        connections.iter().filter(|c| c.translated.as_ref().is_some_and(|t| t.behind)).map(|c| (&*c.a, &*c.b)).collect();
+    let before: HashSet<(&str, &str)> = connections
+        .iter()
+        .filter(|c| c.translated.as_ref().is_some_and(|t| t.behind))
+        .map(|c| (&*c.a, &*c.b))
+        .collect();
     for c in connections {
         let other = c.translated.as_ref().filter(|t| !t.behind);
         if other.is_some_and(|t| before.contains(&(t.a.as_str(), t.b.as_str()))) {

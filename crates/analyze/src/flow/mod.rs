@@ -245,7 +245,15 @@ mod tests {
         kernel.add(addr("10.0.0.1:4000"), server, 1_500, 3);
         kernel.add(addr("10.0.0.1:4000"), server, 900_000_000_000, 5);
         let kernel = Some(&kernel);
-        let flow = Parts { bundle: "id", tap: &mut tap, kernel, sockets: None, owner: &owner, translated: &|_, _, _| None, narrow: false };
+        let flow = Parts {
+            bundle: "id",
+            tap: &mut tap,
+            kernel,
+            sockets: None,
+            owner: &owner,
+            translated: &|_, _, _| None,
+            narrow: false,
+        };
         let flow = flow.finish();
         let edges: Vec<_> = flow.edges.iter().map(|e| (e.from.as_str(), e.to.as_str(), e.connections)).collect();
         assert_eq!(edges, [("orders", "nginx:80", 2), ("10.0.0.9", "nginx:80", 1)]);

@@ -44,7 +44,15 @@ pub(crate) fn flow(t: &Timeline, scope: &Scope, sequences: Sequences) -> (Flow, 
         Some(Translation { a: end(t.a), b: end(t.b), behind: t.behind })
     };
     let (kernel, sockets, narrow) = (kernel.as_ref(), sockets.as_ref(), scope.narrows_processes());
-    let flow = Parts { bundle: t.bundle().id(), tap: &mut tap, kernel, sockets, owner: &owner, translated: &translated, narrow };
+    let flow = Parts {
+        bundle: t.bundle().id(),
+        tap: &mut tap,
+        kernel,
+        sockets,
+        owner: &owner,
+        translated: &translated,
+        narrow,
+    };
     let mut flow = flow.finish();
     // Whose packet was dropped is not known.
     flow.drops = if narrow { Vec::new() } else { socket::drops(t) };

@@ -108,7 +108,8 @@ impl Talk {
             _ => return,
         };
         let mut connection = Box::<Connection>::default();
-        let mut syns: Vec<_> = [Way::Forward, Way::Back].into_iter().zip(syns).filter_map(|(w, s)| Some((w, s?))).collect();
+        let mut syns: Vec<_> =
+            [Way::Forward, Way::Back].into_iter().zip(syns).filter_map(|(w, s)| Some((w, s?))).collect();
         syns.sort_by_key(|(_, syn)| syn.at);
         syns.into_iter().for_each(|(way, syn)| connection.segment(&syn.segment(way), &mut self.found));
         self.reader = Reader::Tcp(connection);

@@ -51,10 +51,16 @@ pub(super) struct Tracked {
 /// TCP state. A connection of one segment, as floods and scans leave them, keeps just that.
 #[derive(Debug)]
 enum State {
-    One { first: Box<Segment>, reopened: bool },
+    One {
+        first: Box<Segment>,
+        reopened: bool,
+    },
     Many(Box<Many>),
     /// It closed long ago: what it came to, and which side opened it.
-    Summed { facts: Box<TcpFacts>, opener: usize },
+    Summed {
+        facts: Box<TcpFacts>,
+        opener: usize,
+    },
 }
 
 #[derive(Debug)]

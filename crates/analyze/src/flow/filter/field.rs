@@ -173,7 +173,9 @@ impl Field {
         let yes = |is: bool| if is { vec![Got::Yes] } else { Vec::new() };
         let number = |n: Option<u64>| n.map(Got::Number).into_iter().collect();
         match self {
-            Field::Address(end) => ends(end, &c.a, &c.b).filter_map(|e| split(e).map(|(ip, _)| Got::Address(ip))).collect(),
+            Field::Address(end) => {
+                ends(end, &c.a, &c.b).filter_map(|e| split(e).map(|(ip, _)| Got::Address(ip))).collect()
+            }
             Field::Port(_, Some(transport)) if c.proto != transport => Vec::new(),
             Field::Port(end, _) => {
                 ends(end, &c.a, &c.b).filter_map(|e| split(e).map(|(_, port)| Got::Number(port))).collect()
