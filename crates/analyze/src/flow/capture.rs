@@ -11,7 +11,7 @@ use super::packets::Interfaces;
 use super::{Packet, Sink};
 
 /// How many bytes are read and decoded at a time.
-const PIECE: usize = 8 << 20;
+const PIECE: usize = 1 << 20;
 
 /// Why a capture file could not be read at all.
 #[derive(Debug, thiserror::Error)]
