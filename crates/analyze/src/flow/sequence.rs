@@ -311,7 +311,7 @@ impl<T> Default for Thinned<T> {
 
 impl<T: Copy> Thinned<T> {
     fn push(&mut self, member: T) {
-        self.last_is_kept = self.seen % self.stride == 0;
+        self.last_is_kept = self.seen.is_multiple_of(self.stride);
         if self.last_is_kept {
             self.kept.push(member);
         }
