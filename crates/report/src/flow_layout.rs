@@ -5,7 +5,7 @@ pub(crate) const NODE_WIDE: f64 = 152.0;
 /// Smallest height of a service's box.
 pub(crate) const NODE_HIGH: f64 = 44.0;
 /// Room for labels between two layers.
-pub(crate) const LABEL_WIDE: f64 = 186.0;
+pub(crate) const LABEL_WIDE: f64 = 216.0;
 const GAP: f64 = LABEL_WIDE + 64.0;
 /// Height of a label with one line on each side of its edge.
 pub(crate) const LABEL_HIGH: f64 = 36.0;

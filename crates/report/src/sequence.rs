@@ -317,13 +317,16 @@ fn grid(canvas: &mut Canvas<'_>, p: &Panel<'_>) {
         canvas.line((x, p.top), (x, p.top + PLOT), Ink::Grid, 0.75);
         canvas.text(&label, (x, p.top + PLOT + 11.0), 10.5, Ink::Muted, Align::Middle);
     }
+    let bottom = p.top + PLOT;
+    let mut before = f64::NEG_INFINITY;
     for &(from, to) in &p.clock.pauses {
-        let (left, right, bottom) = (p.clock.x(from), p.clock.x(to), p.top + PLOT);
+        let (left, right) = (p.clock.x(from), p.clock.x(to));
         // Two strokes through the axis: it is not to scale here.
-        for x in [left + 3.0, right - 3.0] {
-            canvas.line((x - 2.0, bottom + 5.0), (x + 2.0, bottom - 5.0), Ink::Muted, 1.2);
-            canvas.line((x + 1.0, bottom + 5.0), (x + 5.0, bottom - 5.0), Ink::Muted, 1.2);
+        for x in [left, right].into_iter().filter(|x| x - before > 8.0) {
+            canvas.line((x - 4.0, bottom + 5.0), (x, bottom - 5.0), Ink::Muted, 1.2);
+            canvas.line((x, bottom + 5.0), (x + 4.0, bottom - 5.0), Ink::Muted, 1.2);
         }
+        before = right;
         let words = format!("+{}", duration((to - from) as u64));
         canvas.text(&words, ((left + right) / 2.0, bottom - 12.0), 10.0, Ink::Muted, Align::Middle);
     }

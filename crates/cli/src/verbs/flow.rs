@@ -253,9 +253,10 @@ fn rtt(ns: Option<u64>) -> String {
 fn edge(e: &Edge, asked: bool) -> Vec<String> {
     let mut row = vec![format!("{} → {}", e.from, e.to), e.connections.to_string(), e.packets.to_string()];
     row.push(format_size(e.bytes));
-    row.push(match e.retransmissions {
-        0 => "0".to_owned(),
-        n => format!("{n} ({:.1}%)", e.retransmit_share * 100.0),
+    row.push(match (e.retransmissions, e.retransmit_share * 100.0) {
+        (0, _) => "0".to_owned(),
+        (n, share) if share < 0.1 => format!("{n} (<0.1%)"),
+        (n, share) => format!("{n} ({share:.1}%)"),
     });
     row.extend([e.resets, e.unanswered_syns].map(|n| n.to_string()));
     row.push(rtt(e.rtt));
