@@ -52,7 +52,8 @@ proptest! {
     #[test]
     fn any_text_is_survived_by_the_text_decoders(text in "\\PC{0,300}") {
         let page = prometheus::parse(text.as_bytes(), "text/plain");
-        prop_assert!(page.samples.len() + page.errors.len() <= text.lines().count().max(1));
+        let lines = text.split('\n').count();
+        prop_assert!(page.samples.len() <= lines && page.errors.len() <= lines);
         log::parse(text.as_bytes());
     }
 
