@@ -67,7 +67,7 @@ def nanos(time):
     return round(time * 1e9)
 
 
-def theirs(sample):
+def theirs(sample, nanos=nanos):
     exemplar = sample.exemplar and [sample.exemplar.labels, number(sample.exemplar.value), nanos(sample.exemplar.timestamp)]
     return [sample.name, sample.labels, number(sample.value), nanos(sample.timestamp), exemplar]
 
@@ -102,7 +102,9 @@ def main():
         else:
             # The client calls a counter's samples by OpenMetrics' names: `_total` is added where it is missing.
             counters = {s[0] for s in answer["samples"] if s[5] == "counter"}
-            want = sorted(([theirs(s) for f in classic(page) for s in f.samples]), key=repr)
+            # Its times are seconds as a float: only the milliseconds of the page are left of them.
+            millis = lambda time: None if time is None else round(time * 1e3) * 10**6  # noqa: E731
+            want = sorted(([theirs(s, millis) for f in classic(page) for s in f.samples]), key=repr)
             got = [ours(s) for s in answer["samples"]]
             for s in got:
                 if s[0] in counters and not s[0].endswith("_total"):
