@@ -1,11 +1,12 @@
 """Compares what is read of exposition pages with what prometheus_client reads of them, sample by sample.
 
-usage: prometheus_pages.py READER [CORPUS]
-READER is the example `pages` of the decode crate. Without a corpus only the pages written here are compared.
+usage: prometheus_pages.py; it runs the example `pages` of the decode crate, which `cargo test` builds. The corpus is the folder
+COLDCASE_CORPUS, or ../shared/corpus beside the repository; without it only the pages written here are compared.
 """
 
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -17,6 +18,10 @@ try:
 except ImportError:
     print("skipped: exposition pages: no prometheus_client (make setup-test installs it)")
     sys.exit(0)
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+READER = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/examples/pages"
+CORPUS = pathlib.Path(os.environ.get("COLDCASE_CORPUS", ROOT.parent / "shared/corpus")) / "openmetrics"
 
 CLASSIC = """# HELP up Whether\\n it is.
 # TYPE up gauge
@@ -81,13 +86,14 @@ def ours(sample):
 
 def main():
     pages = [("classic page", False, CLASSIC)] + [(repr(p), True, p) for p in STRICT]
-    corpus = pathlib.Path(sys.argv[2]) / "openmetrics" if len(sys.argv) > 2 else None
-    if corpus and corpus.is_dir():
-        pages += [(f.name, f.suffix == ".txt", f.read_bytes().decode()) for f in sorted(corpus.iterdir()) if f.suffix != ".json"]
+    if CORPUS.is_dir():
+        pages += [(f.name, f.suffix == ".txt", f.read_bytes().decode()) for f in sorted(CORPUS.iterdir()) if f.suffix != ".json"]
     else:
-        print("skipped: the pages of the corpus: no folder given, or it is missing")
+        print(f"skipped: the pages of the corpus: no {CORPUS} (set COLDCASE_CORPUS)")
+    if not READER.is_file():
+        sys.exit(f"no {READER}: cargo build -p coldcase-decode --example pages")
     asked = "".join(json.dumps({"page": page, "strict": s}) + "\n" for _, s, page in pages)
-    answers = subprocess.run([sys.argv[1]], input=asked, capture_output=True, text=True, check=True).stdout.splitlines()
+    answers = subprocess.run([READER], input=asked, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(answers) == len(pages), f"{len(answers)} answers to {len(pages)} pages"
     samples = failed = 0
     for (name, is_strict, page), answer in zip(pages, map(json.loads, answers)):
