@@ -20,7 +20,7 @@ pub mod time;
 pub use severity::Severity;
 pub use time::Stamp;
 
-use crate::otlp::{SpanId, TraceId};
+use crate::otlp::{Attributes, SpanId, TraceId, Value};
 
 /// What a line tells of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +40,28 @@ pub struct LogFields {
 }
 
 impl LogFields {
+    /// What the fields of a line tell, as [`json::fields`] and [`logfmt::fields`] read them.
+    pub fn of(fields: &Attributes) -> LogFields {
+        let mut out = LogFields::default();
+        for (key, value) in &fields.0 {
+            match value {
+                Value::Text(text) => field(&Pair { key, value: text, loose: false }, &mut out),
+                other => field(&Pair { key, value: &other.to_string(), loose: false }, &mut out),
+            }
+        }
+        out
+    }
+
+    /// Takes over what is not told yet.
+    fn fill(&mut self, other: LogFields) {
+        if self.time.is_none() {
+            (self.time, self.zoned, self.precision) = (other.time, other.zoned, other.precision);
+        }
+        self.severity = self.severity.or(other.severity);
+        self.trace = self.trace.or(other.trace);
+        self.span = self.span.or(other.span);
+    }
+
     fn set_time(&mut self, stamp: Option<Stamp>) {
         if let (None, Some(stamp)) = (self.time, stamp) {
             (self.time, self.zoned, self.precision) = (Some(stamp.utc), stamp.zoned, stamp.precision);
@@ -60,14 +82,18 @@ pub fn parse(line: &[u8]) -> LogFields {
 pub fn parse_at(line: &[u8], near: Option<i64>) -> LogFields {
     let mut out = plain(line, near);
     match line.first() {
-        // The text inside has its own quotes, which are escaped here.
-        Some(b'{') if line.get(1..6) == Some(b"\"log\"") => {
-            if let Ok(entry) = docker::parse(line) {
-                let inner = plain(&entry.text, near);
-                out.severity = out.severity.or(inner.severity);
-                out.trace = out.trace.or(inner.trace);
-                out.span = out.span.or(inner.span);
+        Some(b'{') => match docker::parse(line) {
+            // The text inside has its own quotes, which are escaped here.
+            Ok(entry) => {
+                out.fill(plain(&entry.text, near));
+                nested(&entry.text, &mut out);
                 out.set_time(Some(entry.time));
+            }
+            Err(_) => nested(line, &mut out),
+        },
+        Some(b'0'..=b'9') => {
+            if let Ok(entry) = cri::parse(line) {
+                nested(&entry.text, &mut out);
             }
         }
         Some(b'<') => {
@@ -87,6 +113,16 @@ pub fn parse_at(line: &[u8], near: Option<i64>) -> LogFields {
         _ => {}
     }
     out
+}
+
+/// What only a parser of JSON sees of a line: fields of objects inside (`{"trace":{"id":…}}`), and those beyond the first
+/// bytes of a long line. Others are not parsed again.
+fn nested(line: &[u8], out: &mut LogFields) {
+    let missing = out.time.is_none() || out.severity.is_none() || out.trace.is_none();
+    let has_more = || line.len() > LOOK || line.windows(3).any(|w| matches!(w, b"\":{" | b": {"));
+    if missing && line.first() == Some(&b'{') && has_more() {
+        out.fill(json::fields(line).map(|fields| LogFields::of(&fields)).unwrap_or_default());
+    }
 }
 
 /// What the text itself tells, whatever its format.
@@ -178,6 +214,7 @@ fn pairs(text: &str) -> impl Iterator<Item = Pair<'_>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -227,6 +264,19 @@ mod tests {
             let f = parse(line.as_bytes());
             assert_eq!((f.trace, f.span), (TraceId::from_hex(trace), SpanId::from_hex(span)), "{line}");
         }
+    }
+
+    #[test]
+    fn fields_inside_of_objects_and_at_the_end_of_long_lines_are_found() {
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let nested = format!("{{\"log\":{{\"level\":\"warn\"}},\"trace\":{{\"id\":\"{trace}\"}}}}");
+        let long = format!("{{\"msg\":\"{}\",\"level\":\"warn\",\"trace_id\":\"{trace}\"}}", "x".repeat(2 * LOOK));
+        for line in [nested.clone(), long, format!("2024-01-02T03:04:05Z stdout F {nested}")] {
+            let f = parse(line.as_bytes());
+            assert_eq!((f.severity, f.trace), (Some(Severity::Warn), TraceId::from_hex(trace)), "{line}");
+        }
+        let f = LogFields::of(&json::fields(b"{\"level\":50,\"time\":1704164645000}").unwrap());
+        assert_eq!((f.severity, f.time), (Some(Severity::Error), Some(1_704_164_645_000_000_000)));
     }
 
     #[test]
