@@ -19,6 +19,22 @@ except ImportError:
     print("skipped: exposition pages: no prometheus_client (make setup-test installs it)")
     sys.exit(0)
 
+# Where the reference is laxer than the grammar of OpenMetrics 1.0, or fails on what is good: whether ours takes the page.
+# What is no longer different fails too, so that the list cannot grow old.
+KNOWN = {
+    'a{ a="1"} 1\n# EOF\n': False,  # blanks among labels
+    'a{a= "1"} 1\n# EOF\n': False,
+    'a{b:c="1"} 1\n# EOF\n': False,  # a colon is for names of metrics
+    'a{a="1"}x1\n# EOF\n': False,  # any character for the space before the value
+    "# HELP  a b\n# EOF\n": False,  # two spaces
+    "#x TYPE a gauge\n# EOF\n": False,  # text behind the hash
+    "inf\n# EOF\n": False,  # a value without a name, read as `in` with the value `inf`
+    "a 1 1.123456789z\n# EOF\n": False,  # text behind the ninth digit
+    "# TYPE a histogram\na {count:1,sum:1,schema:0,zero_threshold:1,zero_count:1}\n# EOF\n": False,  # of a later version
+    '{"a.b"} 1\n# EOF\n': True,  # a quoted name without metadata
+    "a 1 1.5\na 1 2e3\n# EOF\n": True,  # times in two notations, which it cannot compare
+}
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 READER = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/examples/pages"
 CORPUS = pathlib.Path(os.environ.get("COLDCASE_CORPUS", ROOT.parent / "shared/corpus")) / "openmetrics"
@@ -60,6 +76,8 @@ STRICT = [
 
 def number(value):
     """A number as the reader prints it, back to a float; all NaN are one."""
+    if value is None:  # a native histogram
+        return None
     value = float(value.replace("inf", "Infinity") if isinstance(value, str) else value)
     return "nan" if math.isnan(value) else value
 
@@ -92,6 +110,7 @@ def main():
         print(f"skipped: the pages of the corpus: no {CORPUS} (set COLDCASE_CORPUS)")
     if not READER.is_file():
         sys.exit(f"no {READER}: cargo build -p coldcase-decode --example pages")
+    pages += [(repr(page), True, page) for page in KNOWN]
     asked = "".join(json.dumps({"page": page, "strict": s}) + "\n" for _, s, page in pages)
     answers = subprocess.run([READER], input=asked, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(answers) == len(pages), f"{len(answers)} answers to {len(pages)} pages"
@@ -100,7 +119,7 @@ def main():
         if is_strict:
             try:
                 want = [[f.name, f.type, f.unit, f.documentation, [theirs(s) for s in f.samples]] for f in strict(page)]
-            except (ValueError, KeyError):
+            except (ValueError, KeyError, AttributeError, TypeError):
                 want = None
             refused = isinstance(answer, dict)
             got = None if refused else [[f["name"], f["type"], f["unit"], f["help"], [ours(s) for s in f["samples"]]] for f in answer]
@@ -119,10 +138,14 @@ def main():
             samples += len(got)
             if answer["errors"]:
                 got = f"{answer['errors']} errors"
-        if want != got:
+        if page in KNOWN:
+            if (want is None) == (got is None) or (got is not None) != KNOWN[page]:
+                failed += 1
+                print(f"FAILED {name}: stands among the known differences, but is none: {answer}"[:1000])
+        elif want != got:
             failed += 1
             print(f"FAILED {name}: prometheus_client {want}, coldcase {got or answer}"[:1000])
-    print(f"exposition pages: {len(pages)} pages and {samples} samples compared with prometheus_client, {failed} differ")
+    print(f"exposition pages: {len(pages)} pages and {samples} samples compared with prometheus_client, {failed} differ beyond the {len(KNOWN)} known")
     sys.exit(failed != 0)
 
 

@@ -3,9 +3,9 @@
 //! [`crate::prometheus::parse`] reads what can be read, since a page is evidence. This reader tells whether the target
 //! keeps the specification (<https://prometheus.io/docs/specs/om/open_metrics_spec/>, "ABNF" and "MetricFamily"), as a
 //! scraper that refuses whole pages would see it. The rules across lines are those of the reference parser of
-//! `prometheus_client` 0.2x (`openmetrics/parser.py`), UTF-8 names in quotes included. Where that one is laxer than the
-//! ABNF (blanks between labels, colons in label names, a missing space behind `}`, native histograms), the ABNF holds;
-//! and a quoted name without metadata is taken, which that one refuses though it takes it with metadata.
+//! `prometheus_client` 0.26 (`openmetrics/parser.py`), UTF-8 names in quotes included. Where that one is laxer than the
+//! ABNF (blanks among labels, colons in label names, any character for the space behind `}`, native histograms), the ABNF
+//! holds. The differences are listed and held in `tests/interop/prometheus_pages.py`.
 
 mod family;
 mod histogram;
