@@ -82,14 +82,14 @@ pub fn parse(line: &[u8]) -> LogFields {
 pub fn parse_at(line: &[u8], near: Option<i64>) -> LogFields {
     let mut out = plain(line, near);
     match line.first() {
-        Some(b'{') => match docker::parse(line) {
+        Some(b'{') => match line.starts_with(b"{\"log\":\"").then(|| docker::parse(line)) {
             // The text inside has its own quotes, which are escaped here.
-            Ok(entry) => {
+            Some(Ok(entry)) => {
                 out.fill(plain(&entry.text, near));
                 nested(&entry.text, &mut out);
                 out.set_time(Some(entry.time));
             }
-            Err(_) => nested(line, &mut out),
+            _ => nested(line, &mut out),
         },
         Some(b'0'..=b'9') => {
             if let Ok(entry) = cri::parse(line) {
@@ -118,9 +118,16 @@ pub fn parse_at(line: &[u8], near: Option<i64>) -> LogFields {
 /// What only a parser of JSON sees of a line: fields of objects inside (`{"trace":{"id":…}}`), and those beyond the first
 /// bytes of a long line. Others are not parsed again.
 fn nested(line: &[u8], out: &mut LogFields) {
-    let missing = out.time.is_none() || out.severity.is_none() || out.trace.is_none();
-    let has_more = || line.len() > LOOK || line.windows(3).any(|w| matches!(w, b"\":{" | b": {"));
-    if missing && line.first() == Some(&b'{') && has_more() {
+    if line.first() != Some(&b'{') {
+        return;
+    }
+    // A line is parsed only where something that is missing may be in it.
+    let has = |words: &[&[u8]]| words.iter().any(|w| line.windows(w.len()).any(|at| at == *w));
+    let has_more = line.len() > LOOK || has(&[b"\":{", b": {"]);
+    let wanted = (out.trace.is_none() && has(&[b"trace"]))
+        || (out.severity.is_none() && has(&[b"level", b"severity"]))
+        || (out.time.is_none() && has(&[b"time"]));
+    if has_more && wanted {
         out.fill(json::fields(line).map(|fields| LogFields::of(&fields)).unwrap_or_default());
     }
 }
