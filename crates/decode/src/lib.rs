@@ -5,6 +5,7 @@
 
 pub mod capture;
 pub mod log;
+pub mod openmetrics;
 pub mod otlp;
 pub mod packet;
 pub mod pcapng;

@@ -39,6 +39,10 @@ pub struct LogRecord {
 /// The log records of a request, in order.
 pub fn logs(request: &[u8]) -> Result<Vec<LogRecord>, OtlpError> {
     let raw = ExportLogsServiceRequest::decode(request).map_err(|e| OtlpError { what: "logs", why: e.to_string() })?;
+    Ok(rows(raw))
+}
+
+pub(super) fn rows(raw: ExportLogsServiceRequest) -> Vec<LogRecord> {
     let mut out = Vec::new();
     for part in raw.resource_logs {
         let resource = Arc::new(Resource::of(part.resource));
@@ -61,5 +65,5 @@ pub fn logs(request: &[u8]) -> Result<Vec<LogRecord>, OtlpError> {
             }
         }
     }
-    Ok(out)
+    out
 }

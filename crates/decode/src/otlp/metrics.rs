@@ -93,6 +93,10 @@ pub struct MetricPoint {
 pub fn metrics(request: &[u8]) -> Result<Vec<MetricPoint>, OtlpError> {
     let raw =
         ExportMetricsServiceRequest::decode(request).map_err(|e| OtlpError { what: "metrics", why: e.to_string() })?;
+    Ok(rows(raw))
+}
+
+pub(super) fn rows(raw: ExportMetricsServiceRequest) -> Vec<MetricPoint> {
     let mut out = Vec::new();
     for part in raw.resource_metrics {
         let resource = Arc::new(Resource::of(part.resource));
@@ -100,7 +104,7 @@ pub fn metrics(request: &[u8]) -> Result<Vec<MetricPoint>, OtlpError> {
             points(m, &resource, &mut out);
         }
     }
-    Ok(out)
+    out
 }
 
 /// Bit 0 of a point's flags: no recorded value.

@@ -1,12 +1,14 @@
-//! OTLP requests (protobuf) to rows: spans, log records, metric points.
+//! OTLP requests (protobuf or JSON) to rows: spans, log records, metric points.
 //!
 //! Row k of request n is cited as `otlp.traces#n`; k stays in the row as `index`.
 
+mod json;
 mod logs;
 mod metrics;
 mod traces;
 mod value;
 
+pub use json::{Signal, logs_json, metrics_json, signal_of, traces_json};
 pub use logs::{LogRecord, logs};
 pub use metrics::{MetricKind, MetricPoint, PointValue, metrics};
 pub use traces::{Span, SpanEvent, SpanKind, SpanStatus, traces};
@@ -18,6 +20,6 @@ pub use value::{Attributes, Resource, SpanId, TraceId, Value};
 pub struct OtlpError {
     /// `trace`, `metrics` or `logs`.
     pub what: &'static str,
-    /// What the protobuf decoder said.
+    /// What the decoder said, in JSON with the place.
     pub why: String,
 }

@@ -121,6 +121,10 @@ impl Span {
 pub fn traces(request: &[u8]) -> Result<Vec<Span>, OtlpError> {
     let raw =
         ExportTraceServiceRequest::decode(request).map_err(|e| OtlpError { what: "trace", why: e.to_string() })?;
+    Ok(rows(raw))
+}
+
+pub(super) fn rows(raw: ExportTraceServiceRequest) -> Vec<Span> {
     let mut out = Vec::new();
     for part in raw.resource_spans {
         let resource = Arc::new(Resource::of(part.resource));
@@ -131,7 +135,7 @@ pub fn traces(request: &[u8]) -> Result<Vec<Span>, OtlpError> {
             }
         }
     }
-    Ok(out)
+    out
 }
 
 fn span(s: RawSpan, index: u32, scope: &Arc<str>, resource: &Arc<Resource>) -> Span {
