@@ -233,6 +233,9 @@ def same_as_tshark(path):
 
 
 def main():
+    if os.geteuid() != 0:
+        print("skipped: where requests vanish: network namespaces need root")
+        return
     for tool in ("ip", "nft", "tcpdump"):
         if not shutil.which(tool):
             print(f"skipped: where requests vanish: no {tool}")
