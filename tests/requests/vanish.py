@@ -198,7 +198,44 @@ def check(path):
     return sum(found != expected for _, found, expected in checks)
 
 
+def tshark(path, stream, fields, where):
+    argv = ["tshark", "-r", path, "-Y", f"tcp.stream=={stream} && {where}", "-T", "fields"]
+    for field in fields:
+        argv += ["-e", field]
+    return [tuple(map(int, line.split())) for line in sh(*argv).splitlines()]
+
+
+def same_as_tshark(path):
+    """The segments, acknowledgments and windows of the transfer, against tshark's."""
+    if not shutil.which("tshark"):
+        print("skipped: the segments against tshark's: no tshark")
+        return 0
+    connections = json.loads(sh(COLDCASE, "flow", path, "--json", "--quiet"))["connections"]
+    bulk = next(i for i, c in enumerate(connections) if c["b"] == HOST + ":8000")
+    stream = connections[bulk]["stream"]
+    way = json.loads(sh(COLDCASE, "flow", path, "--conn", str(bulk), "--json", "--quiet"))["sequence"]["ways"][0]
+    sent = "tcp.dstport==8000 && (tcp.len>0 || tcp.flags.syn==1 || tcp.flags.fin==1)"
+    theirs = tshark(path, stream, ("frame.number", "tcp.seq", "tcp.len"), sent)
+    ours = [(s["frame"], s["seq"], s["bytes"]) for s in way["segments"]]
+    answers = tshark(path, stream, ("tcp.ack", "tcp.window_size"), "tcp.srcport==8000")
+
+    def changes(numbers):
+        return [n for i, n in enumerate(numbers) if i == 0 or n != numbers[i - 1]]
+
+    checks = [
+        ("segments", ours == theirs, len(theirs)),
+        ("acknowledgments", [a for _, a in way["acked"]] == changes([ack for ack, _ in answers]), len(answers)),
+        ("ends of windows", [a for _, a in way["allowed"]] == changes([ack + window for ack, window in answers]), len(answers)),
+    ]
+    for what, same, count in checks:
+        print(f"{'ok' if same else 'FAILED'} {what} as tshark has them, of {count} frames")
+    return sum(not same for _, same, _ in checks)
+
+
 def main():
+    if os.geteuid() != 0:
+        print("skipped: where requests vanish: network namespaces need root")
+        return
     for tool in ("ip", "nft", "tcpdump"):
         if not shutil.which(tool):
             print(f"skipped: where requests vanish: no {tool}")
@@ -211,7 +248,7 @@ def main():
                 print(f"skipped: where requests vanish: nft cannot drop here: {why}")
                 return
             capture(path)
-            failed = check(path)
+            failed = check(path) + same_as_tshark(path)
         finally:
             for name in NAMESPACES:
                 sh("ip", "netns", "del", name, check=False)

@@ -32,7 +32,16 @@ fn captures(folder: &Path) -> Vec<PathBuf> {
 fn flow(path: &Path, piece: usize) -> Flow {
     let mut tap = Tap::default();
     capture::read_in_pieces(path, &mut tap, piece).unwrap();
-    Parts { bundle: "", tap: &tap, kernel: None, sockets: None, owner: &|_, _, _, _| None, narrow: false }.finish()
+    Parts {
+        bundle: "",
+        tap: &mut tap,
+        kernel: None,
+        sockets: None,
+        owner: &|_, _, _, _| None,
+        translated: &|_, _, _| None,
+        narrow: false,
+    }
+    .finish()
 }
 
 /// What both tell of a connection, by name; ends in order.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use coldcase_analyze::flow::display_filter;
+use coldcase_analyze::flow::{Sequences, display_filter};
 use coldcase_model::analysis::Flow;
 use coldcase_model::entity::Protocol;
 use etherparse::PacketBuilder;
@@ -117,7 +117,7 @@ fn shown(file: &Path, filter: &str) -> Option<usize> {
 
 fn flow(file: &Path, frames: &[Vec<u8>]) -> Flow {
     std::fs::write(file, pcap(frames)).unwrap();
-    coldcase_analyze::analyze_capture(file).unwrap().flow
+    coldcase_analyze::analyze_capture(file, Sequences::None).unwrap().flow
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn tshark_shows_the_packets_of_each_connection_by_its_filter_with_and_without_a_
 #[test]
 fn tshark_shows_the_frames_of_a_request_and_no_others() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/shop-lock.pcap");
-    let flow = coldcase_analyze::analyze_capture(&file).unwrap().flow;
+    let flow = coldcase_analyze::analyze_capture(&file, Sequences::None).unwrap().flow;
     let whole: Vec<_> = flow.requests.iter().filter(|r| r.duration.is_some()).collect();
     assert!(!whole.is_empty());
     for r in whole.into_iter().take(3) {

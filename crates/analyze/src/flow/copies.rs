@@ -14,7 +14,31 @@ const RECENT: usize = 4096;
 /// How soon a copy comes: the way through a bridge or a pair of devices. Nanoseconds.
 const WITHIN: u64 = 100_000_000;
 /// Interfaces that are told apart.
-pub(super) const INTERFACES: usize = 64;
+const INTERFACES: usize = 64;
+
+/// The interfaces seen, which the capture tells apart by any number: each has a place among the first ones; those beyond
+/// share the last.
+#[derive(Debug, Default)]
+pub(super) struct Places(Vec<u64>);
+
+impl Places {
+    /// The place of an interface.
+    pub(super) fn of(&mut self, interface: u64) -> u8 {
+        let known = self.0.iter().position(|&i| i == interface);
+        let place = known.unwrap_or_else(|| {
+            if self.0.len() < INTERFACES {
+                self.0.push(interface);
+            }
+            self.0.len() - 1
+        });
+        place as u8
+    }
+
+    /// Whether there is more than one.
+    pub(super) fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+}
 
 /// What was seen of one direction.
 #[derive(Debug, Default)]

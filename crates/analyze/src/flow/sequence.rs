@@ -11,6 +11,7 @@ use coldcase_decode::packet::{Reassembler, Sack, Tcp};
 use coldcase_decode::tcp::{Connection as State, Flags, Segment};
 use coldcase_model::analysis::{Connection, SentSegment, Sequence, SequenceWay};
 
+use super::copies::{Copies, Places, signature};
 use super::packets::{Packet, Sink};
 use super::shard::{Key, ends};
 
@@ -59,6 +60,7 @@ pub(crate) struct Picker {
     /// Those on the same ports, in order.
     by_ends: HashMap<Key, Vec<usize>>,
     fragments: Reassembler,
+    interfaces: Places,
 }
 
 impl Picker {
@@ -75,7 +77,7 @@ impl Picker {
         for (place, w) in wanted.iter().enumerate() {
             by_ends.entry(w.key()).or_default().push(place);
         }
-        (!wanted.is_empty()).then(|| Picker { wanted, by_ends, fragments: Reassembler::default() })
+        (!wanted.is_empty()).then(|| Picker { wanted, by_ends, fragments: Reassembler::default(), interfaces: Places::default() })
     }
 
     /// What was found, in the order in which connections were chosen.
@@ -89,6 +91,12 @@ impl Picker {
         let Some(places) = self.by_ends.get(&(proto, src.min(dst), src.max(dst))) else { return };
         let wanted = &mut self.wanted;
         if let Some(&place) = places.iter().find(|&&place| wanted[place].frames.contains(&packet.frame)) {
+            if self.interfaces.are_several()
+                && let Some(signature) = signature(h, &packet.data)
+                && wanted[place].is_copy(src, signature, packet)
+            {
+                return;
+            }
             let payload = h.length_known.then_some(h.payload);
             let segment = Segment { frame: packet.frame, time: packet.time, ip_id: h.ip_id, tcp, payload };
             wanted[place].segment(src, &segment);
@@ -100,6 +108,7 @@ impl Sink for Picker {
     fn take(&mut self, packets: Vec<Packet<'_>>) {
         for mut packet in packets {
             packet.complete(&mut self.fragments);
+            packet.place = self.interfaces.of(packet.interface);
             self.packet(&packet);
         }
     }
@@ -116,6 +125,7 @@ struct Wanted {
     length: u64,
     state: State,
     ways: [Way; 2],
+    copies: [Copies; 2],
     most: usize,
 }
 
@@ -129,6 +139,7 @@ impl Wanted {
             length: u64::try_from(c.last.saturating_sub(c.first)).unwrap_or(0),
             state: State::default(),
             ways: Default::default(),
+            copies: Default::default(),
             most,
         })
     }
@@ -136,6 +147,12 @@ impl Wanted {
     fn key(&self) -> Key {
         let [a, b] = self.ends;
         (coldcase_model::entity::Protocol::Tcp, a.min(b), a.max(b))
+    }
+
+    /// Whether another interface saw the packet before.
+    fn is_copy(&mut self, src: SocketAddr, signature: u64, packet: &Packet<'_>) -> bool {
+        let from = usize::from(self.ends[0] != src);
+        self.copies[from].is_copy(signature, packet.time, packet.place)
     }
 
     fn segment(&mut self, src: SocketAddr, s: &Segment) {

@@ -5,7 +5,7 @@ use coldcase_model::analysis::Folded;
 use coldcase_model::entity::Protocol;
 use rayon::prelude::*;
 
-use super::copies::INTERFACES;
+use super::copies::Places;
 use super::packets::{Packet, Sink};
 use super::shard::{Member, SHARDS, Shard, shard_of};
 use super::tracked::{Connected, Tracked};
@@ -30,8 +30,7 @@ pub struct Tap {
     times: Option<(i64, i64)>,
     /// The first frame of each message of the stream, with the message.
     rows: Vec<(u64, u64)>,
-    /// The interfaces seen, as far as they are told apart.
-    interfaces: Vec<u64>,
+    interfaces: Places,
     shards: Vec<Shard>,
     fragments: Reassembler,
     /// Whether packets of the capture were left out.
@@ -48,7 +47,7 @@ impl Default for Tap {
             cut: 0,
             times: None,
             rows: Vec::new(),
-            interfaces: Vec::new(),
+            interfaces: Places::default(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             fragments: Reassembler::default(),
             partial: false,
@@ -71,7 +70,7 @@ impl Tap {
                 join(false);
             }
         }
-        let several = self.interfaces.len() > 1;
+        let several = self.interfaces.are_several();
         let shards = self.shards.par_iter_mut().zip(members.par_iter());
         shards.for_each(|(shard, members)| shard.take(&packets, members, several));
     }
@@ -86,7 +85,7 @@ impl Tap {
         if self.rows.last().is_none_or(|&(_, row)| row != packet.row) {
             self.rows.push((packet.frame, packet.row));
         }
-        packet.place = self.place(packet.interface);
+        packet.place = self.interfaces.of(packet.interface);
         self.packets += 1;
         self.bytes += u64::from(packet.original);
         packet.complete(&mut self.fragments);
@@ -107,18 +106,6 @@ impl Tap {
                 self.malformed_frames.push(packet.frame);
             }
         }
-    }
-
-    /// The number of an interface; those beyond the ones that are told apart share the last.
-    fn place(&mut self, interface: u64) -> u8 {
-        let known = self.interfaces.iter().position(|&i| i == interface);
-        let place = known.unwrap_or_else(|| {
-            if self.interfaces.len() < INTERFACES {
-                self.interfaces.push(interface);
-            }
-            self.interfaces.len() - 1
-        });
-        place as u8
     }
 
     /// The message that holds a frame.

@@ -190,7 +190,7 @@ fn retried(a: &Analysis) -> String {
         "client",
         "service",
         "protocol",
-        "request, sent again after a failure (inferred)",
+        "request",
         "#requests",
         "#sent again",
         "#one at most",
@@ -200,7 +200,10 @@ fn retried(a: &Analysis) -> String {
         "#first at",
         "evidence",
     ];
-    table("Requests sent again", &columns, rows, left_out(VANISHED.min(all.len()), all.len(), "kinds"))
+    let listed = table("Requests sent again", &columns, rows, left_out(VANISHED.min(all.len()), all.len(), "kinds"));
+    format!(
+        "<p class=\"hint\">Sent again after a failure, inferred: the same words, sooner than the client sends them anyway.</p>\n{listed}"
+    )
 }
 
 fn retry(a: &Analysis, r: &RetriedRequests) -> Vec<Cell> {

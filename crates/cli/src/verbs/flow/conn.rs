@@ -112,7 +112,7 @@ fn fields(c: &Connection) -> Vec<(&'static str, String)> {
     }
     if let Some(protocol) = &c.protocol {
         let unread = if c.unread > 0 { format!(", {} not read", format_size(c.unread)) } else { String::new() };
-        out.push(("speaks", format!("{protocol}: {} requests{unread}", c.requests)));
+        out.push(("speaks", format!("{protocol}: {}{unread}", many(c.requests, "request"))));
     }
     // A capture file has no rows to cite.
     let rows: Vec<String> = c.evidence.iter().filter(|e| !e.bundle.is_empty()).map(ToString::to_string).collect();
@@ -142,7 +142,7 @@ fn tcp_fields(t: &TcpFacts) -> Vec<(&'static str, String)> {
         match (t.handshake, t.rtt) {
             (true, Some(rtt)) => format!("whole, {}", Nanos(rtt)),
             (true, None) => "whole".to_owned(),
-            (false, _) if t.unanswered_syns > 0 => format!("{} SYNs without an answer", t.unanswered_syns),
+            (false, _) if t.unanswered_syns > 0 => format!("{} without an answer", many(t.unanswered_syns, "SYN")),
             (false, _) if m.syns > 0 => "not finished".to_owned(),
             (false, _) => "before the capture".to_owned(),
         },
@@ -152,35 +152,52 @@ fn tcp_fields(t: &TcpFacts) -> Vec<(&'static str, String)> {
         let [min, p50, p95, max] = [r.min, r.p50, r.p95, r.max].map(nanos);
         out.push(("round trips", format!("{}: min {min}, p50 {p50}, p95 {p95}, max {max}", r.count)));
     }
-    let rate = |payload, goodput| format!("{} ({}/s)", format_size(payload), format_size(goodput));
+    let rate = |payload, goodput| match goodput {
+        0 => format_size(payload),
+        _ => format!("{} ({}/s)", format_size(payload), format_size(goodput)),
+    };
     out.push(("payload", format!("→ {}, ← {}", rate(m.payload_ab, m.goodput_ab), rate(m.payload_ba, m.goodput_ba))));
     let again = [("→", m.sent_again_ab), ("←", m.sent_again_ba)].map(|(way, s)| match s.segments {
         0 => format!("{way} none"),
-        n => format!("{way} {n} segments, {} (needless {})", format_size(s.bytes), format_size(s.needless_bytes)),
+        n => {
+            let (bytes, needless) = (format_size(s.bytes), format_size(s.needless_bytes));
+            format!("{way} {}, {bytes} (needless {needless})", many(n, "segment"))
+        }
     });
     out.push(("sent again", again.join(", ")));
     let kernel = t.kernel_retransmissions.map(|n| format!("; the kernel says {n}")).unwrap_or_default();
     out.push((
         "Wireshark says",
         format!(
-            "{} retransmissions ({} fast, {} spurious), {} out of order{kernel}",
-            t.retransmissions, t.fast_retransmissions, t.spurious_retransmissions, t.out_of_order
+            "{} ({} fast, {} spurious), {} out of order{kernel}",
+            many(t.retransmissions, "retransmission"),
+            t.fast_retransmissions,
+            t.spurious_retransmissions,
+            t.out_of_order
         ),
     ));
-    out.push(("acknowledged", format!("{} duplicate ACKs, {} holes", t.duplicate_acks, t.lost_segments)));
+    out.push((
+        "acknowledged",
+        format!("{}, {}", many(t.duplicate_acks, "duplicate ACK"), many(t.lost_segments, "hole")),
+    ));
     out.push((
         "windows",
         format!(
-            "{} closed, {} probes, {} filled, {} updates; {} in flight at most",
+            "{} closed, {}, {} filled, {}; {} in flight at most",
             t.zero_windows,
-            m.zero_window_probes,
+            many(m.zero_window_probes, "probe"),
             m.windows_full,
-            m.window_updates,
+            many(m.window_updates, "update"),
             format_size(m.bytes_in_flight_max)
         ),
     ));
-    out.push(("ends", format!("{} FINs, resets: {}", m.fins, tcp::resets(t))));
+    out.push(("ends", format!("{}, resets: {}", many(m.fins, "FIN"), tcp::resets(t))));
     out
+}
+
+/// `1 hole`, `3 holes`.
+fn many(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn socket(s: &SocketFacts) -> String {
