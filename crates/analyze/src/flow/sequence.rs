@@ -77,7 +77,12 @@ impl Picker {
         for (place, w) in wanted.iter().enumerate() {
             by_ends.entry(w.key()).or_default().push(place);
         }
-        (!wanted.is_empty()).then(|| Picker { wanted, by_ends, fragments: Reassembler::default(), interfaces: Places::default() })
+        (!wanted.is_empty()).then(|| Picker {
+            wanted,
+            by_ends,
+            fragments: Reassembler::default(),
+            interfaces: Places::default(),
+        })
     }
 
     /// What was found, in the order in which connections were chosen.

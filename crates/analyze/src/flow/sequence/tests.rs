@@ -32,6 +32,7 @@ impl Line {
         let mut picker = Picker::new(&[connection([1, u64::MAX])], Sequences::One(0)).unwrap_or_else(|| Picker {
             wanted: Vec::new(),
             by_ends: HashMap::new(),
+            interfaces: Default::default(),
             fragments: Reassembler::default(),
         });
         picker.wanted.iter_mut().for_each(|w| w.most = most);
