@@ -375,7 +375,10 @@ def network(folder, v):
             time.sleep(1)
         segments = sum(r["segments"] for r in rows(case, "kernel.tcp_retransmit") if r["netns"] == inode and r["error"] == 0)
         synacks = sum(1 for r in rows(case, "kernel.tcp_retransmit") if r["netns"] == inode and r["synack"])
-        v.check("retransmitted segments equal the change of TcpRetransSegs", after - before > 0 and segments == after - before, f"{segments} (of them {synacks} SYN-ACK) against {after - before}")
+        # Some machines run no tracepoint now and then (untraced.py): one in twenty may be missing, none may be too many.
+        missing = after - before - segments
+        v.check("retransmitted segments equal the change of TcpRetransSegs", after - before > 0 and 0 <= missing <= max(1, (after - before) // 20),
+                f"{segments} (of them {synacks} SYN-ACK) against {after - before}")
         if tcpdump:
             said = (folder / "tcpdump.err").read_text()
             dropped = int(re.findall(r"(\d+) packets? dropped by kernel", said)[-1])

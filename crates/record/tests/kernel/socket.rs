@@ -59,25 +59,20 @@ fn rows(captured: &Captured, local: u16, remote: u16) -> Vec<Row> {
     out
 }
 
-#[test]
-fn a_short_connection_has_its_figures_and_its_process() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let Some((captured, client)) = capture(&only("socket"), || {
-        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let (mut server, _) = listener.accept().unwrap();
-        let at = client.local_addr().unwrap().port();
-        client.write_all(&[7; 10_000]).unwrap();
-        server.read_exact(&mut [0; 10_000]).unwrap();
-        server.write_all(&[7; 300]).unwrap();
-        client.read_exact(&mut [0; 300]).unwrap();
-        drop(client);
-        drop(server);
-        std::thread::sleep(Duration::from_millis(100));
-        at
-    }) else {
-        return;
-    };
+/// One connection to a listener and its end; the client's port.
+fn short_connection(listener: &TcpListener) -> u16 {
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let at = client.local_addr().unwrap().port();
+    client.write_all(&[7; 10_000]).unwrap();
+    server.read_exact(&mut [0; 10_000]).unwrap();
+    server.write_all(&[7; 300]).unwrap();
+    client.read_exact(&mut [0; 300]).unwrap();
+    at
+}
+
+/// Whether all rows of a short connection are there; what is there must be right.
+fn is_whole(captured: &Captured, client: u16, port: u16) -> bool {
     let me = std::process::id();
     let mut owners = Vec::new();
     captured.each::<SocketOwner>(|c, rows| {
@@ -87,21 +82,48 @@ fn a_short_connection_has_its_figures_and_its_process() {
         }
     });
     owners.sort_unstable();
-    let mut expected = [(client, me), (port, me)];
+    let mut expected = vec![(client, me), (port, me)];
     expected.sort_unstable();
-    assert_eq!(owners, expected, "each end is told once");
-    let mut of_client = rows(&captured, client, port);
-    of_client.retain(|r| r.why != SECOND);
+    let told = owners.len();
+    owners.dedup();
+    assert!(told == owners.len() && owners.iter().all(|o| expected.contains(o)), "each end is told once: {owners:?}");
+    let of = |local, remote| {
+        let mut rows = rows(captured, local, remote);
+        rows.retain(|r| r.why != SECOND);
+        rows
+    };
+    let (of_client, of_server) = (of(client, port), of(port, client));
+    let all = owners == expected
+        && matches!(of_client.as_slice(), [first, .., last] if first.why == ESTABLISHED && last.why == CLOSED)
+        && of_server.last().is_some_and(|r| r.why == CLOSED);
+    if !all {
+        return false;
+    }
     let (first, last) = (of_client.first().unwrap(), of_client.last().unwrap());
-    assert_eq!((first.why, first.pid, last.why, last.pid), (ESTABLISHED, me, CLOSED, me), "{of_client:?}");
+    assert_eq!((first.pid, last.pid), (me, me), "{of_client:?}");
     assert!(first.connect > 0 && first.connect < 1_000_000_000 && last.age > first.age, "{of_client:?}");
     assert_eq!((last.sent, last.acked, last.received), (10_000, 10_002, 301), "SYN and FIN count as a byte");
     assert!(last.rtt > 0 && last.error == 0);
-    let mut of_server = rows(&captured, port, client);
-    of_server.retain(|r| r.why != SECOND);
     let last = of_server.last().unwrap();
-    assert_eq!((last.why, last.pid, last.connect), (CLOSED, me, 0), "{of_server:?}");
+    assert_eq!((last.pid, last.connect), (me, 0), "{of_server:?}");
     assert_eq!((last.sent, last.received), (300, 10_001), "{of_server:?}");
+    true
+}
+
+#[test]
+fn a_short_connection_has_its_figures_and_its_process() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let Some((captured, clients)) = capture(&only("socket"), || {
+        let clients: Vec<u16> = (0..10).map(|_| short_connection(&listener)).collect();
+        std::thread::sleep(Duration::from_millis(100));
+        clients
+    }) else {
+        return;
+    };
+    // Some machines run no tracepoint now and then (tests/truth/untraced.py).
+    let whole = clients.iter().filter(|&&client| is_whole(&captured, client, port)).count();
+    assert!(whole >= 8, "of 10 connections {whole} are there whole");
 }
 
 #[test]
