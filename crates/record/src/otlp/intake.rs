@@ -166,7 +166,7 @@ impl Intake {
 
 /// Whether bytes are one JSON object; what is in it is not looked at.
 fn object(bytes: &[u8]) -> Result<(), Refusal> {
-    let fields: Result<std::collections::HashMap<&str, serde::de::IgnoredAny>, _> = serde_json::from_slice(bytes);
+    let fields: Result<std::collections::HashMap<String, serde::de::IgnoredAny>, _> = serde_json::from_slice(bytes);
     fields.map(|_| ()).map_err(|e| Refusal::NotJson(e.to_string()))
 }
 
