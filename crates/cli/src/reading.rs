@@ -54,6 +54,13 @@ impl Reading {
         Ok(analysis)
     }
 
+    /// How a timeline is read by the same flags.
+    pub(crate) fn timeline_options(&self) -> coldcase_timeline::Options {
+        let [from, to] = self.scope.window.ends();
+        let (threads, debug_files) = (self.threads.map(usize::from), self.debug_files.wanted());
+        coldcase_timeline::Options { threads, from, to, debug_files, ..Default::default() }
+    }
+
     /// The flow of a bundle, or of a capture file of another tool.
     pub(crate) fn flow(&self, file: &Path, out: &Out) -> Result<Analysis, Failure> {
         self.flow_with(file, Sequences::None, out)
