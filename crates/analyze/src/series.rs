@@ -16,6 +16,8 @@ struct Slow {
     duration: u64,
     time: i64,
     row: u64,
+    /// Its stream, where the series is of several.
+    stream: Option<&'static str>,
     trace: Option<[u8; 16]>,
 }
 
@@ -32,11 +34,29 @@ pub(crate) struct Series {
 impl Series {
     /// Counts one instance, `row` being its number in its stream.
     pub(crate) fn push(&mut self, axis: &Axis, time: i64, duration: u64, row: u64, trace: Option<[u8; 16]>) {
+        self.add_one(axis, Slow { duration, time, row, stream: None, trace });
+    }
+
+    /// The same, of a series that is made of several streams.
+    pub(crate) fn push_of(
+        &mut self,
+        stream: &'static str,
+        axis: &Axis,
+        time: i64,
+        duration: u64,
+        row: u64,
+        trace: Option<[u8; 16]>,
+    ) {
+        self.add_one(axis, Slow { duration, time, row, stream: Some(stream), trace });
+    }
+
+    fn add_one(&mut self, axis: &Axis, one: Slow) {
+        let Slow { duration, time, .. } = one;
         self.durations.push(duration);
         self.total = self.total.saturating_add(duration);
         self.heat.add(axis, time, duration);
         if self.slowest.len() < EXEMPLARS || self.slowest.last().is_some_and(|s| s.duration <= duration) {
-            self.slowest.push(Slow { duration, time, row, trace });
+            self.slowest.push(one);
             self.keep_slowest();
         }
     }
@@ -105,7 +125,7 @@ impl Series {
                 .map(|s| Exemplar {
                     time: s.time,
                     duration: s.duration,
-                    evidence: Evidence { bundle: bundle.to_owned(), stream: stream.to_owned(), row: s.row },
+                    evidence: Evidence { bundle: bundle.to_owned(), stream: s.stream.unwrap_or(stream).to_owned(), row: s.row },
                     trace: s.trace.filter(|t| *t != [0; 16]).map(hex),
                 })
                 .collect(),

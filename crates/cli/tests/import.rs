@@ -156,3 +156,69 @@ fn what_is_no_capture_is_refused_and_leaves_nothing() {
     assert!(run.stderr.contains("--force"), "{}", run.stderr);
     run_in(dir.path(), &["import", "gone.pcap", "-o", "c.case"]).code(2);
 }
+
+/// Two requests as the collector's file exporter writes them, and one that is damaged.
+const OTLP: &str = concat!(
+    r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},"scopeSpans":[{"scope":{},"spans":["#,
+    r#"{"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174","name":"buy","kind":2,"#,
+    r#""startTimeUnixNano":"1700000000000000000","endTimeUnixNano":"1700000000250000000","status":{"code":2}}]}]}]}"#,
+    "\n",
+    r#"{"resourceLogs":[{"resource":{},"scopeLogs":[{"scope":{},"logRecords":[{"timeUnixNano":"1700000000100000000","#,
+    r#""severityNumber":17,"body":{"stringValue":"out of stock"},"traceId":"5b8efff798038103d269b633813fc60c"}]}]}]}"#,
+    "\n",
+    r#"{"resourceLogs":[{"resource":"#,
+    "\n"
+);
+
+#[test]
+fn requests_of_the_collectors_file_exporter_become_spans_and_log_records() {
+    let dir = folder();
+    std::fs::write(dir.path().join("otel.jsonl"), OTLP).unwrap();
+    let run = run_in(dir.path(), &["import", "otel.jsonl", "-o", "b.case", "--json"]).code(3);
+    assert!(run.stderr.contains("line 3"), "{}", run.stderr);
+    let file = &run.json()["files"][0];
+    assert_eq!((&file["format"], &file["messages"], &file["items"]), (&"otlp".into(), &2.into(), &2.into()));
+    let spans = run_in(dir.path(), &["query", "b.case", "SELECT service, name, duration, trace FROM spans", "--json"]);
+    let span = &spans.code(0).json()[0];
+    assert_eq!((&span["service"], &span["duration"]), (&"shop".into(), &250_000_000.into()));
+    let logs = run_in(dir.path(), &["query", "b.case", "SELECT body, severity, trace FROM logs", "--json"]).code(0).json();
+    assert_eq!((&logs[0]["body"], &logs[0]["trace"]), (&"out of stock".into(), &span["trace"]));
+    let errors = run_in(dir.path(), &["latency", "b.case"]).code(0).stdout;
+    assert!(errors.contains("buy"), "{errors}");
+}
+
+#[test]
+fn one_request_on_many_lines_is_one_request() {
+    let dir = folder();
+    let first: Value = serde_json::from_str(OTLP.lines().next().unwrap()).unwrap();
+    std::fs::write(dir.path().join("one.json"), serde_json::to_string_pretty(&first).unwrap()).unwrap();
+    let done = run_in(dir.path(), &["import", "one.json", "-o", "b.case", "--json"]).code(0).json();
+    assert_eq!((&done["files"][0]["messages"], &done["first"]), (&1.into(), &1_700_000_000_000_000_000u64.into()));
+}
+
+#[test]
+fn lines_of_a_log_keep_their_bytes_and_take_the_times_that_they_tell() {
+    let dir = folder();
+    let text = b"starting\n2023-11-14T22:13:20.5Z ERROR out of stock\n  at shop.py:7\r\n2023-11-14T22:13:21Z INFO done \xff\nlast";
+    std::fs::write(dir.path().join("app.log"), text).unwrap();
+    let done = run_in(dir.path(), &["import", "app.log", "-o", "b.case", "--json"]).code(0).json();
+    assert_eq!((&done["files"][0]["format"], &done["files"][0]["items"]), (&"log".into(), &5.into()));
+    let rows = run_in(dir.path(), &["query", "b.case", "SELECT utc, body, severity FROM logs ORDER BY row", "--json"]);
+    let rows = rows.code(0).json();
+    let utc: Vec<i64> = rows.as_array().unwrap().iter().map(|r| r["utc"].as_i64().unwrap() - 1_700_000_000_000_000_000).collect();
+    assert_eq!(utc, [500_000_000, 500_000_000, 500_000_000, 1_000_000_000, 1_000_000_000]);
+    assert_eq!((&rows[1]["severity"], &rows[2]["body"]), (&"error".into(), &"  at shop.py:7".into()));
+}
+
+#[test]
+fn a_compressed_capture_tells_what_the_capture_tells() {
+    let dir = with_capture();
+    let plain = std::fs::read(dir.path().join(PCAP)).unwrap();
+    std::fs::write(dir.path().join("c.zst"), zstd::bulk::compress(&plain, 3).unwrap()).unwrap();
+    run_in(dir.path(), &["import", "c.zst", "-o", "b.case"]).code(0);
+    let direct = flow(dir.path(), "c.zst");
+    assert_eq!(direct, flow(dir.path(), PCAP));
+    assert_eq!(flow(dir.path(), "b.case")["packets"], direct["packets"]);
+    std::fs::write(dir.path().join("cut.zst"), &zstd::bulk::compress(&plain, 3).unwrap()[..5_000]).unwrap();
+    assert!(run_in(dir.path(), &["flow", "cut.zst"]).code(0).stderr.contains("its compressed bytes are cut"));
+}

@@ -49,21 +49,31 @@ pub fn write(tables: &Tables, table: &str, dir: &Path, force: bool) -> Result<Wr
     if path.exists() && !force {
         return Err(ExportError::Exists { path });
     }
-    let io = |why: &dyn std::fmt::Display| ExportError::Io { path: path.clone(), why: why.to_string() };
     let mut frame = tables.frame(table)?;
-    let unfinished = dir.join(format!(".{table}.parquet.part"));
+    let rows = frame.height() as u64;
+    let bytes = write_frame(&mut frame, &path, force)?;
+    Ok(Written { table: table.to_owned(), path, rows, bytes })
+}
+
+/// Writes a frame to a file, which appears under its name when it is whole. Gives its bytes.
+pub fn write_frame(frame: &mut DataFrame, path: &Path, force: bool) -> Result<u64, ExportError> {
+    if path.exists() && !force {
+        return Err(ExportError::Exists { path: path.to_owned() });
+    }
+    let io = |why: &dyn std::fmt::Display| ExportError::Io { path: path.to_owned(), why: why.to_string() };
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let unfinished = path.with_file_name(format!(".{name}.part"));
     let file = File::create(&unfinished).map_err(|e| io(&e))?;
     let written = ParquetWriter::new(BufWriter::new(file))
         .with_compression(ParquetCompression::Zstd(None))
         .with_statistics(StatisticsOptions::default())
-        .finish(&mut frame)
+        .finish(frame)
         .map_err(|e| io(&e))
-        .and_then(|_| std::fs::rename(&unfinished, &path).map_err(|e| io(&e)));
+        .and_then(|_| std::fs::rename(&unfinished, path).map_err(|e| io(&e)));
     if let Err(e) = written {
         // What is half written is of no use; a file that cannot be removed either adds nothing to the first error.
         let _ = std::fs::remove_file(&unfinished);
         return Err(e);
     }
-    let bytes = std::fs::metadata(&path).map_err(|e| io(&e))?.len();
-    Ok(Written { table: table.to_owned(), path, rows: frame.height() as u64, bytes })
+    Ok(std::fs::metadata(path).map_err(|e| io(&e))?.len())
 }

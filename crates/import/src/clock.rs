@@ -4,7 +4,7 @@ use coldcase_model::events::{Anchor, Loss};
 use coldcase_model::loss::Reason;
 use coldcase_model::{Boottime, Class, Columns, Event, Utc};
 
-use crate::Imported;
+use crate::{Format, Imported};
 
 /// First and last time of what was imported.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,6 +47,14 @@ pub(crate) fn anchors(span: &Span) -> Vec<Columns> {
     vec![anchor(first, "start"), anchor(last, "end")]
 }
 
+fn class(file: &Imported) -> Class {
+    match file.format {
+        Format::Pcap | Format::Pcapng => Class::Packet,
+        Format::Otlp => Class::Otlp,
+        Format::Log => Class::Log,
+    }
+}
+
 /// Rows of the ledger: what a file says was dropped, and what of it could not be read.
 pub(crate) fn losses(file: &Imported, span: &Span) -> Vec<Loss> {
     let (from, to) = span.ends().unwrap_or_default();
@@ -57,7 +65,7 @@ pub(crate) fn losses(file: &Imported, span: &Span) -> Vec<Loss> {
         bytes,
         cpu: -1,
         source: file.stream.to_owned(),
-        class: Class::Packet.name().to_owned(),
+        class: class(file).name().to_owned(),
         reason: reason.name().to_owned(),
     };
     let mut rows = Vec::new();

@@ -9,7 +9,7 @@ use coldcase_bundle::Writer;
 use coldcase_decode::capture::Unpack;
 use coldcase_model::Utc;
 
-use crate::capture;
+use crate::{capture, log, otlp};
 use crate::{ImportError, Imported};
 
 /// How much of a file is looked at to recognise it.
@@ -22,20 +22,35 @@ pub enum Format {
     Pcap,
     /// Packets: pcapng.
     Pcapng,
+    /// Spans, logs and metrics: OTLP/JSON, one request a line.
+    Otlp,
+    /// Lines of a log.
+    Log,
 }
 
 /// Told the first and last time of what was just written.
 pub(crate) type Times<'a> = dyn FnMut(Utc, Utc) + 'a;
 
 impl Format {
-    /// All of them.
-    pub const ALL: [Format; 2] = [Format::Pcap, Format::Pcapng];
+    /// All of them; text of any kind is taken for a log last.
+    pub const ALL: [Format; 4] = [Format::Pcap, Format::Pcapng, Format::Otlp, Format::Log];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Format::Pcap => "pcap",
             Format::Pcapng => "pcapng",
+            Format::Otlp => "otlp",
+            Format::Log => "log",
+        }
+    }
+
+    /// What it holds many of.
+    pub fn items(self) -> &'static str {
+        match self {
+            Format::Pcap | Format::Pcapng => "packets",
+            Format::Otlp => "spans, records and points",
+            Format::Log => "lines",
         }
     }
 
@@ -49,6 +64,8 @@ impl Format {
         match self {
             Format::Pcap => capture::is_pcap(head),
             Format::Pcapng => capture::is_pcapng(head),
+            Format::Otlp => otlp::is_otlp(head),
+            Format::Log => log::is_log(head),
         }
     }
 
@@ -69,6 +86,8 @@ impl Format {
     pub(crate) fn import(self, path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
         match self {
             Format::Pcap | Format::Pcapng => capture::import(self, path, writer, times),
+            Format::Otlp => otlp::import(path, writer, times),
+            Format::Log => log::import(path, writer, times),
         }
     }
 }

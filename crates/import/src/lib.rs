@@ -14,6 +14,8 @@ mod capture;
 mod clock;
 mod error;
 mod format;
+mod log;
+mod otlp;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,7 +54,7 @@ pub struct Imported {
     pub stream: &'static str,
     /// Messages written to that stream.
     pub messages: u64,
-    /// Things in them: packets.
+    /// Things in them, as [`Format::items`] calls them.
     pub items: u64,
     /// Bytes read of the file and understood.
     pub bytes: u64,
@@ -62,6 +64,22 @@ pub struct Imported {
     pub dropped: u64,
     /// Why it could not be read to its end.
     pub problem: Option<String>,
+}
+
+impl Imported {
+    fn new(path: &Path, format: Format, stream: &'static str) -> Imported {
+        Imported {
+            path: path.to_owned(),
+            format,
+            stream,
+            messages: 0,
+            items: 0,
+            bytes: 0,
+            bytes_lost: 0,
+            dropped: 0,
+            problem: None,
+        }
+    }
 }
 
 /// What an import came to.

@@ -211,6 +211,27 @@ pub const RAW_STREAMS: &[RawStream] = &[
         doc: "An ExportLogsServiceRequest as it arrived, after transport decompression.",
     },
     RawStream {
+        stream: "otlp.traces.json",
+        class: Class::Otlp,
+        receipts: "otlp.traces.json.receipts",
+        message_encoding: "json",
+        doc: "An ExportTraceServiceRequest in OTLP/JSON, as it arrived.",
+    },
+    RawStream {
+        stream: "otlp.metrics.json",
+        class: Class::Otlp,
+        receipts: "otlp.metrics.json.receipts",
+        message_encoding: "json",
+        doc: "An ExportMetricsServiceRequest in OTLP/JSON, as it arrived.",
+    },
+    RawStream {
+        stream: "otlp.logs.json",
+        class: Class::Otlp,
+        receipts: "otlp.logs.json.receipts",
+        message_encoding: "json",
+        doc: "An ExportLogsServiceRequest in OTLP/JSON, as it arrived.",
+    },
+    RawStream {
         stream: "metrics.pages",
         class: Class::Metric,
         receipts: "metrics.pages.receipts",

@@ -55,6 +55,7 @@ fn post(to: SocketAddr, path: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>
 }
 
 const PROTOBUF: &str = "Content-Type: application/x-protobuf\r\n";
+const JSON: &str = "Content-Type: application/json\r\n";
 
 /// One gRPC call by curl, the message framed by hand. The status, or `None` when there is no curl with HTTP/2.
 fn call(to: SocketAddr, service: &str, message: &[u8], compressed: bool) -> Option<u32> {
@@ -93,6 +94,10 @@ fn requests_are_stored_byte_for_byte() {
     assert_eq!(post(http, "/v1/traces", PROTOBUF, ODD), (200, Vec::new()));
     let zipped = format!("{PROTOBUF}Content-Encoding: gzip\r\n");
     assert_eq!(post(http, "/v1/metrics", &zipped, &gzip(ODD)), (200, Vec::new()));
+    let json: &[u8] = b"{ \"unknown\": 1, \"resourceSpans\": [] }\n";
+    assert_eq!(post(http, "/v1/traces", JSON, json), (200, b"{}".to_vec()));
+    let packed = format!("{JSON}Content-Encoding: zstd\r\n");
+    assert_eq!(post(http, "/v1/logs", &packed, &zstd::bulk::compress(json, 3).unwrap()).0, 200);
     let called = call(grpc, "logs.v1.LogsService", ODD, false);
     if called.is_some() {
         assert_eq!(called, Some(0));
@@ -102,6 +107,7 @@ fn requests_are_stored_byte_for_byte() {
     let calls = usize::from(called.is_some());
     assert_eq!(recorded.raw("otlp.traces"), vec![ODD; 1 + calls]);
     assert_eq!(recorded.raw("otlp.metrics"), [ODD]);
+    assert_eq!((recorded.raw("otlp.traces.json"), recorded.raw("otlp.logs.json")), (vec![json.to_vec()], vec![json.to_vec()]));
     assert_eq!(recorded.raw("otlp.logs"), vec![ODD; calls]);
     assert_eq!(recorded.lost("otlp-rejected"), Some(0));
 
@@ -123,9 +129,12 @@ fn what_is_no_request_is_refused_and_counted() {
     assert_eq!(post(http, "/v1/traces", &zipped, b"not gzip").0, 400);
     assert_eq!(post(http, "/v1/traces", &zipped, &bomb).0, 413);
     assert_eq!(post(http, "/v1/traces", PROTOBUF, &vec![0; 2 << 20]).0, 413);
-    assert_eq!(post(http, "/v1/traces", "Content-Type: application/json\r\n", b"{}").0, 415);
+    assert_eq!(post(http, "/v1/traces", "Content-Type: text/plain\r\n", b"{}").0, 415);
+    let (status, why) = post(http, "/v1/traces", JSON, b"{\"resourceSpans\":[}");
+    assert_eq!((status, String::from_utf8_lossy(&why).starts_with("{\"message\":\"not a JSON object")), (400, true));
+    assert_eq!(post(http, "/v1/traces", JSON, b"[]").0, 400);
     assert_eq!(post(http, "/v1/elsewhere", PROTOBUF, b"").0, 404, "not for us, so not a loss");
-    let mut refused = 5;
+    let mut refused = 7;
     if let Some(status) = call(grpc, "trace.v1.TraceService", b"not protobuf", false) {
         assert_eq!(status, 3, "INVALID_ARGUMENT");
         assert_ne!(call(grpc, "trace.v1.TraceService", &bomb, true), Some(0));

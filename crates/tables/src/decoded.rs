@@ -8,10 +8,10 @@ use crate::frame::{Ask, Frame};
 
 /// The decoded tables: name, and the streams that they come from.
 pub(crate) const TABLES: [(&str, &[&str]); 5] = [
-    ("spans", &["otlp.traces"]),
-    ("span_events", &["otlp.traces"]),
-    ("logs", &["log.lines", "otlp.logs"]),
-    ("metrics", &["otlp.metrics", "metrics.pages"]),
+    ("spans", &["otlp.traces", "otlp.traces.json"]),
+    ("span_events", &["otlp.traces", "otlp.traces.json"]),
+    ("logs", &["log.lines", "otlp.logs", "otlp.logs.json"]),
+    ("metrics", &["otlp.metrics", "otlp.metrics.json", "metrics.pages"]),
     ("packets", &["packets"]),
 ];
 
@@ -91,7 +91,7 @@ fn logs(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
         span: l.fields.span.map(|s| s.to_string()),
     });
     let records = t.records().iter().map(|r| Log {
-        stream: "otlp.logs",
+        stream: r.stream,
         row: r.row,
         index: r.record.index,
         utc: r.utc.0,
@@ -145,7 +145,7 @@ fn metrics(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
     let points = t.metrics().iter().map(|m| {
         let (value, count) = number(&m.point);
         Metric {
-            stream: "otlp.metrics",
+            stream: m.stream,
             row: m.row,
             index: m.point.index,
             utc: m.utc.0,

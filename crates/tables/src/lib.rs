@@ -20,9 +20,13 @@
 //! ```
 
 mod decoded;
+mod flow;
 mod frame;
+mod sql;
 mod stream;
 mod tables;
 
+pub use flow::{FLOW_TABLES, flow_tables};
 pub use polars;
+pub use sql::{ALIASES, Answer, Cell, QueryError, query, tables_in};
 pub use tables::{TableError, Tables};

@@ -87,6 +87,13 @@ impl Tables {
         LazyFrame::anonymous_scan(Arc::new(scan), args).map_err(polars)
     }
 
+    /// Names of the columns of a table.
+    pub fn columns(&self, name: &str) -> Result<Vec<String>, TableError> {
+        let frame = self.build(name, Ask::Schema)?;
+        let frame = frame.map_err(|e| TableError::Polars { name: name.into(), why: e.to_string() })?;
+        Ok(frame.get_column_names().iter().map(|n| n.to_string()).collect())
+    }
+
     /// A whole table.
     pub fn frame(&self, name: &str) -> Result<DataFrame, TableError> {
         self.build(name, Ask::All)?.map_err(|e| TableError::Polars { name: name.into(), why: e.to_string() })

@@ -9,10 +9,12 @@ use coldcase_decode::pcapng::PacketRow;
 use coldcase_decode::prometheus::Sample;
 use coldcase_model::{Boottime, Utc};
 
-/// A span, from `otlp.traces`.
+/// A span, from `otlp.traces` or `otlp.traces.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpanRow {
-    /// Number of its request in `otlp.traces`; [`Span::index`] is its place in it.
+    /// The stream of its request.
+    pub stream: &'static str,
+    /// Number of its request in that; [`Span::index`] is its place in it.
     pub row: u64,
     /// When the request was received, UTC.
     pub received: Utc,
@@ -20,10 +22,12 @@ pub struct SpanRow {
     pub span: Span,
 }
 
-/// A log record, from `otlp.logs`.
+/// A log record, from `otlp.logs` or `otlp.logs.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordRow {
-    /// Number of its request in `otlp.logs`.
+    /// The stream of its request.
+    pub stream: &'static str,
+    /// Number of its request in that.
     pub row: u64,
     /// When: its own time, else when it was observed, else when the request was received.
     pub utc: Utc,
@@ -31,10 +35,12 @@ pub struct RecordRow {
     pub record: LogRecord,
 }
 
-/// A metric point, from `otlp.metrics`.
+/// A metric point, from `otlp.metrics` or `otlp.metrics.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricRow {
-    /// Number of its request in `otlp.metrics`.
+    /// The stream of its request.
+    pub stream: &'static str,
+    /// Number of its request in that.
     pub row: u64,
     /// When: its own time, else when the request was received.
     pub utc: Utc,

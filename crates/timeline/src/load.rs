@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use coldcase_bundle::{Batch, BatchBody, Bundle, ChunkStream};
+use coldcase_decode::otlp::{LogRecord, MetricPoint, OtlpError, Span};
 use coldcase_decode::{log, otlp, pcapng, prometheus};
 use coldcase_model::{Boottime, Columns, Event, Utc, catalogue, events};
 use rayon::prelude::*;
@@ -87,9 +88,9 @@ impl Loaded {
             segments.sort_by_key(|s| s.row(0));
         }
         let d = &mut self.decoded;
-        d.spans.sort_by_key(|s| (s.row, s.span.index));
-        d.records.sort_by_key(|r| (r.row, r.record.index));
-        d.metrics.sort_by_key(|m| (m.row, m.point.index));
+        d.spans.sort_by_key(|s| (s.stream, s.row, s.span.index));
+        d.records.sort_by_key(|r| (r.stream, r.row, r.record.index));
+        d.metrics.sort_by_key(|m| (m.stream, m.row, m.point.index));
         d.samples.sort_by_key(|s| (s.row, s.sample.line));
         d.packets.sort_by_key(|p| (p.row, p.packet.index));
         d.lines.sort_by_key(|l| l.row);
@@ -128,7 +129,7 @@ impl Decoder {
         let paths: Vec<Arc<str>> = cols.path.entries.iter().map(|p| String::from_utf8_lossy(p).into()).collect();
         for i in 0..columns.len() {
             let line = cols.line.get(i);
-            let fields = log::parse(line);
+            let fields = log::parse_at(line, Some(cols.read[i]));
             let (utc, own_time) = line_time(&fields, Utc(cols.read[i]));
             out.lines.push(LogRow {
                 row: first_row.saturating_add(i as u64),
@@ -145,34 +146,12 @@ impl Decoder {
     fn raw(&self, stream: &str, row: u64, received: Utc, bytes: &[u8], all: &mut Loaded) -> Result<(), String> {
         let out = &mut all.decoded;
         match stream {
-            "otlp.traces" => {
-                let spans = otlp::traces(bytes).map_err(|e| e.to_string())?;
-                for s in spans.iter().filter(|s| !s.service().is_empty()) {
-                    if let Some(pid) = s.resource.pid
-                        && !all.services.iter().any(|(p, name)| *p == pid && name == s.service())
-                    {
-                        all.services.insert((pid, s.service().to_owned()));
-                    }
-                }
-                if self.only_services {
-                    return Ok(());
-                }
-                out.spans.extend(spans.into_iter().map(|span| SpanRow { row, received, span }));
-            }
-            "otlp.logs" => {
-                let records = otlp::logs(bytes).map_err(|e| e.to_string())?;
-                out.records.extend(records.into_iter().map(|record| {
-                    let utc = record.time.or(record.observed).map_or(received, Utc);
-                    RecordRow { row, utc, record }
-                }));
-            }
-            "otlp.metrics" => {
-                let points = otlp::metrics(bytes).map_err(|e| e.to_string())?;
-                out.metrics.extend(points.into_iter().map(|point| {
-                    let utc = point.time.map_or(received, Utc);
-                    MetricRow { row, utc, point }
-                }));
-            }
+            "otlp.traces" => self.spans("otlp.traces", row, received, otlp::traces(bytes), all)?,
+            "otlp.traces.json" => self.spans("otlp.traces.json", row, received, otlp::traces_json(bytes), all)?,
+            "otlp.logs" => records("otlp.logs", row, received, otlp::logs(bytes), out)?,
+            "otlp.logs.json" => records("otlp.logs.json", row, received, otlp::logs_json(bytes), out)?,
+            "otlp.metrics" => points("otlp.metrics", row, received, otlp::metrics(bytes), out)?,
+            "otlp.metrics.json" => points("otlp.metrics.json", row, received, otlp::metrics_json(bytes), out)?,
             "metrics.pages" => {
                 let (target, content_type) = self.pages.get(&row).cloned().unwrap_or_default();
                 let page = prometheus::parse(bytes, &content_type);
@@ -204,6 +183,58 @@ impl Decoder {
         }
         Ok(())
     }
+
+    fn spans(
+        &self,
+        stream: &'static str,
+        row: u64,
+        received: Utc,
+        spans: Result<Vec<Span>, OtlpError>,
+        all: &mut Loaded,
+    ) -> Result<(), String> {
+        let spans = spans.map_err(|e| e.to_string())?;
+        for s in spans.iter().filter(|s| !s.service().is_empty()) {
+            if let Some(pid) = s.resource.pid
+                && !all.services.iter().any(|(p, name)| *p == pid && name == s.service())
+            {
+                all.services.insert((pid, s.service().to_owned()));
+            }
+        }
+        if !self.only_services {
+            all.decoded.spans.extend(spans.into_iter().map(|span| SpanRow { stream, row, received, span }));
+        }
+        Ok(())
+    }
+}
+
+fn records(
+    stream: &'static str,
+    row: u64,
+    received: Utc,
+    records: Result<Vec<LogRecord>, OtlpError>,
+    out: &mut Decoded,
+) -> Result<(), String> {
+    let records = records.map_err(|e| e.to_string())?;
+    out.records.extend(records.into_iter().map(|record| {
+        let utc = record.time.or(record.observed).map_or(received, Utc);
+        RecordRow { stream, row, utc, record }
+    }));
+    Ok(())
+}
+
+fn points(
+    stream: &'static str,
+    row: u64,
+    received: Utc,
+    points: Result<Vec<MetricPoint>, OtlpError>,
+    out: &mut Decoded,
+) -> Result<(), String> {
+    let points = points.map_err(|e| e.to_string())?;
+    out.metrics.extend(points.into_iter().map(|point| {
+        let utc = point.time.map_or(received, Utc);
+        MetricRow { stream, row, utc, point }
+    }));
+    Ok(())
 }
 
 /// Target and content type of each scraped page, from the receipts.

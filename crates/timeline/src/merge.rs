@@ -17,6 +17,9 @@ use crate::options::StreamSet;
 use crate::segment::{Segment, gather};
 use crate::timeline::Timeline;
 
+/// How streams of OTLP/JSON end.
+const JSON: &str = ".json";
+
 /// One event on the timeline.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -245,15 +248,26 @@ impl<'a> Merge<'a> {
             }
         };
         let d = loaded.decoded;
-        let spans = d.spans.into_iter().map(|s| {
-            let (start, end) = (Utc(s.span.start), Utc(s.span.end.max(s.span.start)));
-            (start, end, s.row, s.span.index, Body::Span(Box::new(s)))
-        });
-        put("otlp.traces", spans.collect());
-        let records = d.records.into_iter().map(|r| (r.utc, r.utc, r.row, r.record.index, Body::Record(Box::new(r))));
-        put("otlp.logs", records.collect());
-        let metrics = d.metrics.into_iter().map(|m| (m.utc, m.utc, m.row, m.point.index, Body::Metric(Box::new(m))));
-        put("otlp.metrics", metrics.collect());
+        let (json, protobuf): (Vec<SpanRow>, Vec<SpanRow>) = d.spans.into_iter().partition(|s| s.stream.ends_with(JSON));
+        for (stream, spans) in [("otlp.traces", protobuf), ("otlp.traces.json", json)] {
+            let spans = spans.into_iter().map(|s| {
+                let (start, end) = (Utc(s.span.start), Utc(s.span.end.max(s.span.start)));
+                (start, end, s.row, s.span.index, Body::Span(Box::new(s)))
+            });
+            put(stream, spans.collect());
+        }
+        let (json, protobuf): (Vec<RecordRow>, Vec<RecordRow>) =
+            d.records.into_iter().partition(|r| r.stream.ends_with(JSON));
+        for (stream, records) in [("otlp.logs", protobuf), ("otlp.logs.json", json)] {
+            let entry = |r: RecordRow| (r.utc, r.utc, r.row, r.record.index, Body::Record(Box::new(r)));
+            put(stream, records.into_iter().map(entry).collect());
+        }
+        let (json, protobuf): (Vec<MetricRow>, Vec<MetricRow>) =
+            d.metrics.into_iter().partition(|m| m.stream.ends_with(JSON));
+        for (stream, points) in [("otlp.metrics", protobuf), ("otlp.metrics.json", json)] {
+            let entry = |m: MetricRow| (m.utc, m.utc, m.row, m.point.index, Body::Metric(Box::new(m)));
+            put(stream, points.into_iter().map(entry).collect());
+        }
         let packets = d.packets.into_iter().map(|p| (p.utc, p.utc, p.row, p.packet.index, Body::Packet(Box::new(p))));
         put("packets", packets.collect());
         let lines = d.lines.into_iter().map(|l| (l.utc, l.utc, l.row, 0, Body::Line(Box::new(l))));

@@ -30,7 +30,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Vec<Finding> {
                 .iter()
                 .filter(|r| r.span.status == SpanStatus::Error && crate::latency::span::name(&r.span) == latency.name)
                 .take(CITED)
-                .map(|r| seen.timeline.evidence("otlp.traces", r.row))
+                .map(|r| seen.timeline.evidence(r.stream, r.row))
                 .collect(),
         })
         .collect()

@@ -2,15 +2,16 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use coldcase_decode::capture::{Next, Reader, Record, Unpack, Window};
+use coldcase_decode::capture::{Next, Reader, Record, Unpack};
 use rayon::prelude::*;
 
 use super::packets::Interfaces;
 use super::{Packet, Sink};
 
-/// How many bytes are read and decoded at a time.
+/// How many bytes are read and decoded at a time for each thread: their packets fit into a core's cache.
 const PIECE: usize = 1 << 20;
 
 /// Why a capture file could not be read at all.
@@ -33,67 +34,137 @@ pub fn is_capture(path: &Path) -> bool {
 }
 
 /// Reads a capture file. What was cut or damaged is said in the lines returned; what came before it counts.
-pub fn read(path: &Path, tap: &mut impl Sink) -> Result<Vec<String>, CaptureError> {
-    read_in_pieces(path, tap, PIECE)
+pub fn read(path: &Path, tap: &mut (impl Sink + Send)) -> Result<Vec<String>, CaptureError> {
+    read_in_pieces(path, tap, PIECE * rayon::current_num_threads().clamp(1, 16))
 }
 
 /// The same, `piece` bytes at a time. The size changes nothing but time and memory.
-pub fn read_in_pieces(path: &Path, tap: &mut impl Sink, piece: usize) -> Result<Vec<String>, CaptureError> {
+pub fn read_in_pieces(path: &Path, tap: &mut (impl Sink + Send), piece: usize) -> Result<Vec<String>, CaptureError> {
     let io = |source| CaptureError::Io { path: path.to_owned(), source };
-    let mut file = Window::new(File::open(path).and_then(Unpack::new).map_err(io)?, piece);
-    file.fill(Reader::ENOUGH).map_err(io)?;
-    let mut reader = Reader::of(file.left()).ok_or_else(|| CaptureError::Format(path.to_owned()))?;
-    let problem = records(&mut file, &mut reader, tap).map_err(io)?;
-    let problem = file.source().problem().or(problem);
+    let file = File::open(path).and_then(Unpack::new).map_err(io)?;
+    let mut source = Source { file, piece, frames: 0, interfaces: Interfaces::default(), ended: false };
+    let mut head = Vec::new();
+    source.read(Reader::ENOUGH, &mut head).map_err(io)?;
+    let mut reader = Reader::of(&head).ok_or_else(|| CaptureError::Format(path.to_owned()))?;
+    let mut now = source.scan(head, &mut reader);
+    let mut spare = Vec::new();
+    // While packets are taken in, those after them are read.
+    let problem = loop {
+        let bytes = std::mem::take(&mut spare);
+        let (_, next) = rayon::join(|| now.hand_over(tap), || source.next(&now, &mut reader, bytes));
+        match next.map_err(io)? {
+            Ok(next) => spare = std::mem::replace(&mut now, next).bytes,
+            Err(problem) => break problem,
+        }
+    };
+    let problem = source.file.problem().or(problem);
     tap.end();
     Ok(problem.into_iter().map(|p| format!("{}: {p}", path.display())).collect())
 }
 
-/// Records until the file ends or breaks. Those of a window are decoded on all cores, and taken in in order.
-fn records(
-    file: &mut Window<Unpack<File>>,
-    reader: &mut Reader,
-    tap: &mut impl Sink,
-) -> std::io::Result<Option<&'static str>> {
-    let mut frames = 0;
-    let mut interfaces = Interfaces::default();
-    loop {
-        let mut found: Vec<(u64, u64, Record<'_>)> = Vec::new();
-        let mut at = 0;
-        let left = file.left();
+/// A file that is being read.
+struct Source {
+    file: Unpack<File>,
+    piece: usize,
+    frames: u64,
+    interfaces: Interfaces,
+    ended: bool,
+}
+
+/// A part of a file, and the records in it.
+struct Piece {
+    bytes: Vec<u8>,
+    found: Vec<Found>,
+    /// Behind the last record.
+    end: usize,
+    /// How many bytes the next record needs, or why there can be none.
+    stop: Result<usize, &'static str>,
+}
+
+/// A record, and where its bytes stand.
+struct Found {
+    frame: u64,
+    interface: u64,
+    /// Without bytes.
+    record: Record<'static>,
+    bytes: Range<usize>,
+}
+
+impl Source {
+    /// Reads on until there are `want` bytes at least, or no more.
+    fn read(&mut self, want: usize, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+        if bytes.len() < want && !self.ended {
+            let missing = want.max(self.piece).saturating_sub(bytes.len()) as u64;
+            let got = (&mut self.file).take(missing).read_to_end(bytes)? as u64;
+            self.ended = got < missing;
+        }
+        Ok(())
+    }
+
+    /// The records of what was read.
+    fn scan(&mut self, bytes: Vec<u8>, reader: &mut Reader) -> Piece {
+        let (mut found, mut end) = (Vec::new(), 0);
         let stop = loop {
-            match reader.next(&left[at..]) {
+            match reader.next(&bytes[end..]) {
                 Next::Packet(record, length) => {
-                    frames += 1;
-                    found.push((frames, interfaces.id(reader, record.interface), record));
-                    at += length;
+                    self.frames += 1;
+                    // Only what stands somewhere has a place.
+                    let place = record.bytes.as_ptr() as usize;
+                    let start = place.checked_sub(bytes.as_ptr() as usize).unwrap_or(0);
+                    found.push(Found {
+                        frame: self.frames,
+                        interface: self.interfaces.id(reader, record.interface),
+                        bytes: start..start.saturating_add(record.bytes.len()),
+                        record: Record { bytes: &[], ..record },
+                    });
+                    end += length;
                 }
                 Next::Frame(length) => {
-                    frames += 1;
-                    at += length;
+                    self.frames += 1;
+                    end += length;
                 }
-                Next::Skip(length) => at += length,
+                Next::Skip(length) => end += length,
                 Next::Need(n) => break Ok(n),
                 Next::Bad(problem) => break Err(problem),
             }
         };
-        let times = || found.iter().filter_map(|(_, _, record)| record.time);
+        Piece { bytes, found, end, stop }
+    }
+
+    /// What follows a piece; or why nothing does, where the file does not end well. `bytes` is room that can be used.
+    fn next(
+        &mut self,
+        piece: &Piece,
+        reader: &mut Reader,
+        mut bytes: Vec<u8>,
+    ) -> std::io::Result<Result<Piece, Option<&'static str>>> {
+        let need = match piece.stop {
+            Ok(need) => need,
+            Err(problem) => return Ok(Err(Some(problem))),
+        };
+        bytes.clear();
+        bytes.extend_from_slice(&piece.bytes[piece.end..]);
+        self.read(need, &mut bytes)?;
+        if bytes.len() < need {
+            return Ok(Err((!bytes.is_empty()).then_some("cut inside a packet")));
+        }
+        Ok(Ok(self.scan(bytes, reader)))
+    }
+}
+
+impl Piece {
+    /// Decodes the packets on all cores, and hands them over in order.
+    fn hand_over(&self, tap: &mut (impl Sink + Send)) {
+        let times = || self.found.iter().filter_map(|f| f.record.time);
         if let (Some(first), Some(last)) = (times().min(), times().max()) {
             tap.spans(first, last);
         }
-        // A file that was read piece by piece has no rows.
-        let packets = found.par_iter().with_min_len(1024);
-        let packets = packets.map(|(frame, interface, record)| Packet::of(record, *interface, 0, *frame, 0));
-        tap.take(packets.collect());
-        file.pass(at);
-        match stop {
-            Err(problem) => return Ok(Some(problem)),
-            Ok(need) => {
-                if file.fill(need)? < need {
-                    return Ok((!file.left().is_empty()).then_some("cut inside a packet"));
-                }
-            }
-        }
+        let packet = |f: &Found| {
+            let record = Record { bytes: self.bytes.get(f.bytes.clone()).unwrap_or(&[]), ..f.record };
+            // A file that was read piece by piece has no rows.
+            Packet::of(&record, f.interface, 0, f.frame, 0)
+        };
+        tap.take(self.found.par_iter().with_min_len(1024).map(packet).collect());
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn group(t: &Timeline, axis: &Axis, scope: &Scope, bundle: &str) -> V
             continue;
         }
         let (series, points) = groups.entry((&span.name, span.service())).or_default();
-        series.push(axis, span.start, span.duration(), row.row, span.trace.map(|t| t.0));
+        series.push_of(row.stream, axis, span.start, span.duration(), row.row, span.trace.map(|t| t.0));
         series.outcome(span.status == SpanStatus::Error);
         points.push((span.start, span.duration()));
     }

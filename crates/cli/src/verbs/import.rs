@@ -10,15 +10,15 @@ use serde_json::json;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 
-/// Make a bundle of files of other tools: packet captures (pcap, pcapng)
+/// Make a bundle of files of other tools: packet captures, OTLP/JSON, logs
 ///
-/// A file is recognised by its content, whatever its name. Every verb takes the bundle; what the files hold stays in
+/// A file is recognised by its content, whatever its name, compressed with gzip or zstd or not. Every verb takes the bundle; what the files hold stays in
 /// it as it was.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   coldcase import capture.pcapng -o b.case
-  coldcase import lb.pcap app.pcap db.pcap -o b.case     several files, one timeline
+  coldcase import lb.pcap traces.jsonl app.log.gz -o b.case     several files, one timeline
   coldcase import --as pcap strange.bin -o b.case
 
 Exit codes: 0 all was imported, 3 a file was cut or damaged or says that packets were dropped, 1 failed,
@@ -95,16 +95,15 @@ fn document(args: &Args, done: &Done) -> serde_json::Value {
 }
 
 fn text(args: &Args, done: &Done) -> String {
-    let items: u64 = done.files.iter().map(|f| f.items).sum();
-    let mut text = format!("{}: {items} packets\n", visible(&args.output.display().to_string()));
+    let mut text = format!("{}\n", visible(&args.output.display().to_string()));
     for f in &done.files {
         let path = f.path.display().to_string();
-        text.push_str(&format!("{} ({}): {} packets", visible(&path), f.format.name(), f.items));
+        text.push_str(&format!("{} ({}): {} {}", visible(&path), f.format.name(), f.items, f.format.items()));
         if f.dropped > 0 {
             text.push_str(&format!(", {} dropped when it was captured", f.dropped));
         }
         if f.problem.is_some() {
-            text.push_str(&format!(", {} at its end not read", format_size(f.bytes_lost)));
+            text.push_str(&format!(", {} not read", format_size(f.bytes_lost)));
         }
         text.push('\n');
     }

@@ -55,5 +55,7 @@ verbs! {
     #[cfg(feature = "full")]
     flow => Flow,
     #[cfg(feature = "full")]
+    query => Query,
+    #[cfg(feature = "full")]
     manual => Manual,
 }

@@ -50,17 +50,7 @@ pub(crate) fn import(
     let mut reader = Reader::of(file.left()).ok_or_else(other)?;
     let origin = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let mut section = Section { origin, ..Section::default() };
-    let mut done = Imported {
-        path: path.to_owned(),
-        format,
-        stream: STREAM,
-        messages: 0,
-        items: 0,
-        bytes: 0,
-        bytes_lost: 0,
-        dropped: 0,
-        problem: None,
-    };
+    let mut done = Imported::new(path, format, STREAM);
     loop {
         let left = file.left();
         let (length, packet) = match reader.next(left) {
@@ -86,7 +76,7 @@ pub(crate) fn import(
         }
         let taken = match format {
             Format::Pcapng => section.block(bytes, packet.as_ref()),
-            Format::Pcap => section.record(packet.as_ref()),
+            _ => section.record(packet.as_ref()),
         };
         if let Err(problem) = taken {
             done.problem = Some(problem.to_owned());

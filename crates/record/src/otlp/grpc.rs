@@ -11,7 +11,7 @@ use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, En
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 
-use super::intake::{Intake, Origin, Refusal, Signal};
+use super::intake::{Encoding, Intake, Origin, Refusal, Signal};
 
 /// Serves one export call.
 pub(super) async fn export(
@@ -23,7 +23,7 @@ pub(super) async fn export(
 ) -> Response<tonic::body::Body> {
     let origin = origin(peer, request.headers());
     let mut grpc =
-        Grpc::new(RawCodec).accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(max_request);
+        Grpc::new(RawCodec).accept_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Zstd).max_decoding_message_size(max_request);
     let service = Export { intake: intake.clone(), signal, origin };
     let response = grpc.unary(service, request).await;
     // A refusal has its status in the head; an acknowledgement has it in the trailers.
@@ -41,7 +41,11 @@ fn origin(peer: Option<SocketAddr>, headers: &HeaderMap) -> Origin {
         peer,
         transport: "grpc",
         content_type: header("content-type").to_owned(),
-        compression: if header("grpc-encoding") == "gzip" { "gzip" } else { "" },
+        compression: match header("grpc-encoding") {
+            "gzip" => "gzip",
+            "zstd" => "zstd",
+            _ => "",
+        },
     }
 }
 
@@ -64,7 +68,7 @@ impl UnaryService<Bytes> for Export {
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
         let (intake, signal, origin) = (self.intake.clone(), self.signal, self.origin.clone());
         Box::pin(async move {
-            match intake.take(signal, request.into_inner(), origin).await {
+            match intake.take(signal, Encoding::Protobuf, request.into_inner(), origin).await {
                 Ok(()) => Ok(tonic::Response::new(())),
                 Err(refusal) => Err(status(&refusal)),
             }
@@ -75,7 +79,7 @@ impl UnaryService<Bytes> for Export {
 fn status(refusal: &Refusal) -> Status {
     let message = refusal.to_string();
     match refusal {
-        Refusal::Malformed(_) => Status::invalid_argument(message),
+        Refusal::Malformed(_) | Refusal::NotJson(_) => Status::invalid_argument(message),
         // Not RESOURCE_EXHAUSTED: it would be sent again and again.
         Refusal::TooLarge(_) => Status::out_of_range(message),
         Refusal::Ended(_) => Status::unavailable(message),

@@ -1,16 +1,13 @@
-//! OTLP over HTTP: protobuf bodies, plain or gzip.
+//! OTLP over HTTP: protobuf and JSON bodies, plain or packed.
 
-use std::io::Read;
 use std::net::SocketAddr;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, Response, StatusCode, header};
-use bytes::Bytes;
+use axum::http::{Request, Response, StatusCode, header};
 
+use super::form::{self, Form, Refused, text};
 use super::grpc::field;
-use super::intake::{Intake, Origin, Refusal, Signal};
-
-const PROTOBUF: &str = "application/x-protobuf";
+use super::intake::{Encoding, Intake, Origin, Refusal, Signal};
 
 /// Serves one export request.
 pub(super) async fn export(
@@ -22,54 +19,23 @@ pub(super) async fn export(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let announced = text(&head.headers, header::CONTENT_LENGTH).parse().unwrap_or(0);
+    let encoding = form::encoding(&head.headers);
     let taken = async {
-        let (content_type, gzip) = announced_form(&head.headers)?;
+        let form = Form::of(&head.headers)?;
         let bytes = to_bytes(body, max_request).await.map_err(|e| unreadable(&e))?;
-        let bytes = if gzip { gunzip(&bytes, max_request)? } else { bytes };
-        let compression = if gzip { "gzip" } else { "" };
-        let origin = Origin { peer, transport: "http", content_type, compression };
-        intake.take(signal, bytes, origin).await.map_err(|refusal| (status(&refusal), refusal.to_string()))
+        let bytes = form.unpack(bytes, max_request)?;
+        let compression = form.packing.name();
+        let origin = Origin { peer, transport: "http", content_type: form.content_type, compression };
+        let taken = intake.take(signal, form.encoding, bytes, origin).await;
+        taken.map_err(|refusal| (status(&refusal), refusal.to_string()))
     };
     match taken.await {
-        Ok(()) => answer(StatusCode::OK, Vec::new()),
+        Ok(()) => answer(StatusCode::OK, encoding, None),
         Err((status, message)) => {
             let retry = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
             intake.refused(retry, announced);
-            // A google.rpc.Status with the message only.
-            answer(status, field(2, message.as_bytes()))
+            answer(status, encoding, Some(&message))
         }
-    }
-}
-
-type Refused = (StatusCode, String);
-
-/// The content type as announced, and whether the body is gzip; refuses other forms.
-fn announced_form(headers: &HeaderMap) -> Result<(String, bool), Refused> {
-    let unsupported = |what: String| Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, what));
-    let content_type = text(headers, header::CONTENT_TYPE);
-    let media = content_type.split(';').next().unwrap_or("").trim();
-    if !media.eq_ignore_ascii_case(PROTOBUF) {
-        return unsupported(format!("content type {media:?} is not taken, only {PROTOBUF}"));
-    }
-    match text(headers, header::CONTENT_ENCODING).trim() {
-        "" | "identity" => Ok((content_type.to_owned(), false)),
-        "gzip" => Ok((content_type.to_owned(), true)),
-        other => unsupported(format!("content encoding {other:?} is not taken, only gzip")),
-    }
-}
-
-fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
-    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
-}
-
-fn gunzip(bytes: &[u8], limit: usize) -> Result<Bytes, Refused> {
-    let mut out = Vec::new();
-    // One byte more than allowed tells "exactly at the limit" from "beyond".
-    let read = flate2::read::MultiGzDecoder::new(bytes).take(limit as u64 + 1).read_to_end(&mut out);
-    match read {
-        Ok(_) if out.len() <= limit => Ok(out.into()),
-        Ok(_) => Err((StatusCode::PAYLOAD_TOO_LARGE, format!("more than {limit} bytes after decompression"))),
-        Err(error) => Err((StatusCode::BAD_REQUEST, format!("not gzip: {error}"))),
     }
 }
 
@@ -86,17 +52,24 @@ fn unreadable(error: &axum::Error) -> Refused {
 
 fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+        Refusal::Malformed(_) | Refusal::NotJson(_) => StatusCode::BAD_REQUEST,
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Behind => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Ended(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
-fn answer(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+/// An Export*ServiceResponse without fields (all was accepted), or a `google.rpc.Status` with the message only.
+fn answer(status: StatusCode, encoding: Encoding, message: Option<&str>) -> Response<Body> {
+    let body = match (encoding, message) {
+        (Encoding::Protobuf, None) => Vec::new(),
+        (Encoding::Protobuf, Some(message)) => field(2, message.as_bytes()),
+        (Encoding::Json, None) => b"{}".to_vec(),
+        (Encoding::Json, Some(message)) => serde_json::json!({ "message": message }).to_string().into_bytes(),
+    };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROTOBUF));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(encoding.media()));
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     }

@@ -25,11 +25,31 @@ pub(super) enum Signal {
 }
 
 impl Signal {
-    fn stream(self) -> &'static str {
+    fn stream(self, encoding: Encoding) -> &'static str {
+        match (self, encoding) {
+            (Signal::Traces, Encoding::Protobuf) => "otlp.traces",
+            (Signal::Metrics, Encoding::Protobuf) => "otlp.metrics",
+            (Signal::Logs, Encoding::Protobuf) => "otlp.logs",
+            (Signal::Traces, Encoding::Json) => "otlp.traces.json",
+            (Signal::Metrics, Encoding::Json) => "otlp.metrics.json",
+            (Signal::Logs, Encoding::Json) => "otlp.logs.json",
+        }
+    }
+}
+
+/// How its messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Protobuf,
+    Json,
+}
+
+impl Encoding {
+    /// Its media type.
+    pub(super) const fn media(self) -> &'static str {
         match self {
-            Signal::Traces => "otlp.traces",
-            Signal::Metrics => "otlp.metrics",
-            Signal::Logs => "otlp.logs",
+            Encoding::Protobuf => "application/x-protobuf",
+            Encoding::Json => "application/json",
         }
     }
 }
@@ -49,6 +69,9 @@ pub(super) enum Refusal {
     /// It is not what it says.
     #[error("{0}")]
     Malformed(#[from] protobuf::Malformed),
+    /// Likewise: no JSON object.
+    #[error("not a JSON object: {0}")]
+    NotJson(String),
     /// The bundle takes no message of this size.
     #[error("{0}")]
     TooLarge(String),
@@ -64,7 +87,7 @@ pub(super) enum Refusal {
 const WAITING: usize = 256;
 
 struct Job {
-    signal: Signal,
+    stream: &'static str,
     message: RawMessage,
     receipt: Receipt,
     done: oneshot::Sender<Result<(), WriteError>>,
@@ -97,9 +120,18 @@ impl Intake {
     }
 
     /// Takes a request; returns when it is in the writer's hands.
-    pub(super) async fn take(&self, signal: Signal, bytes: Bytes, origin: Origin) -> Result<(), Refusal> {
+    pub(super) async fn take(
+        &self,
+        signal: Signal,
+        encoding: Encoding,
+        bytes: Bytes,
+        origin: Origin,
+    ) -> Result<(), Refusal> {
         let (boot, real) = clock::now();
-        protobuf::check(&bytes)?;
+        match encoding {
+            Encoding::Protobuf => protobuf::check(&bytes)?,
+            Encoding::Json => object(&bytes)?,
+        }
         if self.paused.is_set() {
             return Err(Refusal::Behind);
         }
@@ -107,7 +139,7 @@ impl Intake {
         let room = self.room.clone().try_acquire_many_owned(kib).map_err(|_| Refusal::Behind)?;
         let (done, written) = oneshot::channel();
         let job = Job {
-            signal,
+            stream: signal.stream(encoding),
             receipt: receipt(boot, real, bytes.len(), origin),
             message: RawMessage { bytes: bytes.into(), log_time: real, publish_time: real, first: boot, last: boot },
             done,
@@ -132,6 +164,12 @@ impl Intake {
     }
 }
 
+/// Whether bytes are one JSON object; what is in it is not looked at.
+fn object(bytes: &[u8]) -> Result<(), Refusal> {
+    let fields: Result<std::collections::HashMap<String, serde::de::IgnoredAny>, _> = serde_json::from_slice(bytes);
+    fields.map(|_| ()).map_err(|e| Refusal::NotJson(e.to_string()))
+}
+
 fn receipt(boot: Boottime, real: Utc, bytes: usize, origin: Origin) -> Receipt {
     Receipt {
         time: boot.0,
@@ -148,7 +186,7 @@ fn receipt(boot: Boottime, real: Utc, bytes: usize, origin: Origin) -> Receipt {
 fn write(mut jobs: mpsc::Receiver<Job>, context: &Context) {
     while let Some(job) = jobs.blocking_recv() {
         let (bytes, since) = (job.message.bytes.len() as u64, job.message.first.0);
-        let result = context.writer.append_raw(job.signal.stream(), job.message, job.receipt).map(|_| ());
+        let result = context.writer.append_raw(job.stream, job.message, job.receipt).map(|_| ());
         context.intake.backlog(Class::Otlp, clock::boottime().0.saturating_sub(since));
         match &result {
             Ok(()) => context.intake.add(1, bytes),

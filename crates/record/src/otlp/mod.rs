@@ -3,6 +3,7 @@
 //! Either port takes either protocol. A request is acknowledged when its bytes are in the writer's hands.
 
 mod config;
+mod form;
 mod grpc;
 mod http;
 mod intake;
