@@ -5,11 +5,11 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use coldcase_decode::capture::{Next, Reader, Record, Unpack};
+use coldcase_decode::capture::{Next, Reader, Unpack};
 use rayon::prelude::*;
 
 use super::packets::Interfaces;
-use super::{Packet, Sink};
+use super::{Frame, Packet, Sink};
 
 /// How many bytes are read and decoded at a time for each thread: their packets fit into a core's cache.
 const PIECE: usize = 1 << 20;
@@ -85,8 +85,9 @@ struct Piece {
 struct Found {
     frame: u64,
     interface: u64,
-    /// Without bytes.
-    record: Record<'static>,
+    time: Option<i64>,
+    link: u16,
+    original: u32,
     bytes: Range<usize>,
 }
 
@@ -115,7 +116,9 @@ impl Source {
                         frame: self.frames,
                         interface: self.interfaces.id(reader, record.interface),
                         bytes: start..start.saturating_add(record.bytes.len()),
-                        record: Record { bytes: &[], ..record },
+                        time: record.time,
+                        link: record.link,
+                        original: record.original,
                     });
                     end += length;
                 }
@@ -155,14 +158,15 @@ impl Source {
 impl Piece {
     /// Decodes the packets on all cores, and hands them over in order.
     fn hand_over(&self, tap: &mut (impl Sink + Send)) {
-        let times = || self.found.iter().filter_map(|f| f.record.time);
+        let times = || self.found.iter().filter_map(|f| f.time);
         if let (Some(first), Some(last)) = (times().min(), times().max()) {
             tap.spans(first, last);
         }
         let packet = |f: &Found| {
-            let record = Record { bytes: self.bytes.get(f.bytes.clone()).unwrap_or(&[]), ..f.record };
+            let bytes = self.bytes.get(f.bytes.clone()).unwrap_or(&[]);
+            let frame = Frame { time: f.time, link: f.link, original: f.original, bytes };
             // A file that was read piece by piece has no rows.
-            Packet::of(&record, f.interface, 0, f.frame, 0)
+            Packet::of(&frame, f.interface, 0, f.frame, 0)
         };
         tap.take(self.found.par_iter().with_min_len(1024).map(packet).collect());
     }

@@ -25,7 +25,7 @@ use coldcase_model::analysis::{Connection, Flow, TcpFacts, Translation};
 use coldcase_model::entity::Protocol;
 
 pub(crate) use edges::joins;
-pub use packets::{Packet, Sink};
+pub use packets::{Frame, Packet, Sink};
 pub use sequence::Sequences;
 pub use shard::ends;
 pub use socket::KernelSockets;

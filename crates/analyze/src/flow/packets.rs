@@ -21,6 +21,25 @@ pub trait Sink {
     fn end(&mut self) {}
 }
 
+/// A frame as a capture holds it.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// When: UTC nanoseconds; `None` where the capture does not tell.
+    pub time: Option<i64>,
+    /// Its link type.
+    pub link: u16,
+    /// Length on the wire.
+    pub original: u32,
+    /// What was captured of it.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> From<&Record<'a>> for Frame<'a> {
+    fn from(r: &Record<'a>) -> Frame<'a> {
+        Frame { time: r.time, link: r.link, original: r.original, bytes: r.bytes }
+    }
+}
+
 /// A decoded packet.
 #[derive(Debug)]
 pub struct Packet<'a> {
@@ -41,7 +60,7 @@ pub struct Packet<'a> {
     /// What was captured behind the transport header.
     pub data: Cow<'a, [u8]>,
     /// The frame, where it is a fragment that may be put together with others.
-    pub(super) fragment: Option<Box<Frame>>,
+    pub(super) fragment: Option<Box<Fragment>>,
 }
 
 /// What tells the interfaces of a capture of all interfaces apart: their index where the frame has it, else whether the
@@ -56,16 +75,16 @@ fn within_any(link: u16, bytes: &[u8]) -> u64 {
     }
 }
 
-/// A frame and its link type.
+/// The frame of a fragment, and its link type.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(super) struct Fragment {
     pub(super) link: u16,
     pub(super) bytes: Vec<u8>,
 }
 
 impl<'a> Packet<'a> {
-    /// Decodes a record; `received` stands in where it holds no time.
-    pub fn of(record: &Record<'a>, interface: u64, row: u64, frame: u64, received: i64) -> Packet<'a> {
+    /// Decodes a frame; `received` stands in where it holds no time.
+    pub fn of(record: &Frame<'a>, interface: u64, row: u64, frame: u64, received: i64) -> Packet<'a> {
         let (decoded, data) = packet::decode_payload(record.link, record.bytes, record.original);
         let is_fragment = decoded.headers().is_some_and(|h| h.fragment);
         Packet {
@@ -77,7 +96,7 @@ impl<'a> Packet<'a> {
             place: 0,
             decoded,
             data: Cow::Borrowed(data),
-            fragment: is_fragment.then(|| Box::new(Frame { link: record.link, bytes: record.bytes.to_vec() })),
+            fragment: is_fragment.then(|| Box::new(Fragment { link: record.link, bytes: record.bytes.to_vec() })),
         }
     }
 

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::packets::Interfaces;
 use super::sequence::{Picker, Sequences};
 use super::stored::{self, PACKETS};
-use super::{Holder, KernelRetransmits, KernelSockets, Packet, Parts, Sink, Tap, socket};
+use super::{Frame, Holder, KernelRetransmits, KernelSockets, Packet, Parts, Sink, Tap, socket};
 
 /// Connections and edges of a bundle, and what of its packets could not be read. Its packets are read once more for
 /// `sequences`.
@@ -109,7 +109,7 @@ fn section(batch: &Batch) -> Option<Decoded<'_>> {
         match reader.next(rest) {
             Next::Packet(record, length) => {
                 let interface = interfaces.id(&reader, record.interface);
-                packets.push(Packet::of(&record, interface, row, frames, received));
+                packets.push(Packet::of(&Frame::from(&record), interface, row, frames, received));
                 frames += 1;
                 rest = &rest[length..];
             }
