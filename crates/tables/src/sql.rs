@@ -1,6 +1,7 @@
 //! SQL over the tables of a bundle, in the dialect of polars.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 
 use coldcase_model::catalogue;
 use polars::prelude::*;
@@ -50,35 +51,55 @@ pub struct Answer {
     frame: DataFrame,
 }
 
+/// The words of a query in lowercase: what it names is among them.
+fn words(sql: &str) -> BTreeSet<String> {
+    sql.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_ascii_lowercase).collect()
+}
+
 /// The tables that a query may name: words of it that are names of tables, the real ones for the short ones.
 pub fn tables_in(sql: &str) -> BTreeSet<String> {
-    let words: BTreeSet<String> =
-        sql.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_ascii_lowercase).collect();
+    let words = words(sql);
     let decoded = decoded::TABLES.iter().map(|(name, _)| (*name).to_owned());
     let streams = catalogue::CATALOGUE.iter().map(|d| d.table());
     let short = ALIASES.iter().filter(|(short, _)| words.contains(*short)).map(|(_, name)| (*name).to_owned());
     decoded.chain(streams).filter(|name| words.contains(name)).chain(short).collect()
 }
 
-/// Asks the tables of a bundle, and `more` beside them. Only the tables that the query names are looked at.
+/// Whether all columns may be meant: a `*` that is not that of `count(*)`.
+fn wants_all(sql: &str) -> bool {
+    let tight: String = sql.chars().filter(|c| !c.is_whitespace()).collect();
+    tight.to_ascii_lowercase().replace("count(*)", "").contains('*')
+}
+
+/// Asks the tables of a bundle, and `more` beside them. Only the tables and columns that the query names are built.
 ///
 /// # Errors
 /// When a table cannot be read or polars refuses the query.
 pub fn query(tables: &Tables, more: Vec<(&str, DataFrame)>, sql: &str) -> Result<Answer, QueryError> {
-    let refused = |e: PolarsError| QueryError::Sql(said(&e));
     let mut context = SQLContext::new();
+    let words = words(sql);
     for name in tables_in(sql) {
-        let frame = tables.scan(&name)?;
+        // Built at once, not scanned: polars 0.46 cannot push every projection of SQL into a scan.
+        let frame = if wants_all(sql) { tables.frame(&name)? } else { tables.frame_with(&name, &words)? };
         for (short, _) in ALIASES.iter().filter(|(_, real)| *real == name) {
-            context.register(short, frame.clone());
+            context.register(short, frame.clone().lazy());
         }
-        context.register(&name, frame);
+        context.register(&name, frame.lazy());
     }
     for (name, frame) in more {
         context.register(name, frame.lazy());
     }
-    let frame = context.execute(sql).and_then(LazyFrame::collect).map_err(refused)?;
-    Ok(Answer { frame })
+    // A query is input, and polars panics on some.
+    let answer = AssertUnwindSafe(|| context.execute(sql).and_then(LazyFrame::collect));
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let answer = std::panic::catch_unwind(answer);
+    std::panic::set_hook(hook);
+    match answer {
+        Ok(Ok(frame)) => Ok(Answer { frame }),
+        Ok(Err(e)) => Err(QueryError::Sql(said(&e))),
+        Err(_) => Err(QueryError::Sql("polars cannot answer this query".to_owned())),
+    }
 }
 
 /// What polars says, in one line and without its kind.

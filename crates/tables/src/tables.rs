@@ -1,6 +1,7 @@
 //! The tables of a bundle: which there are, and how they are read.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -92,6 +93,17 @@ impl Tables {
         let frame = self.build(name, Ask::Schema)?;
         let frame = frame.map_err(|e| TableError::Polars { name: name.into(), why: e.to_string() })?;
         Ok(frame.get_column_names().iter().map(|n| n.to_string()).collect())
+    }
+
+    /// The columns of a table that are among `words`; one at least.
+    pub(crate) fn frame_with(&self, name: &str, words: &BTreeSet<String>) -> Result<DataFrame, TableError> {
+        let polars = |e: PolarsError| TableError::Polars { name: name.into(), why: e.to_string() };
+        let all = self.columns(name)?;
+        let mut wanted: Vec<PlSmallStr> = all.iter().filter(|c| words.contains(*c)).map(|c| c.into()).collect();
+        if wanted.is_empty() {
+            wanted.extend(all.first().map(|c| c.into()));
+        }
+        self.build(name, Ask::These(&wanted))?.map_err(polars)
     }
 
     /// A whole table.
