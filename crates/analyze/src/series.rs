@@ -125,7 +125,11 @@ impl Series {
                 .map(|s| Exemplar {
                     time: s.time,
                     duration: s.duration,
-                    evidence: Evidence { bundle: bundle.to_owned(), stream: s.stream.unwrap_or(stream).to_owned(), row: s.row },
+                    evidence: Evidence {
+                        bundle: bundle.to_owned(),
+                        stream: s.stream.unwrap_or(stream).to_owned(),
+                        row: s.row,
+                    },
                     trace: s.trace.filter(|t| *t != [0; 16]).map(hex),
                 })
                 .collect(),

@@ -181,7 +181,8 @@ fn requests_of_the_collectors_file_exporter_become_spans_and_log_records() {
     let spans = run_in(dir.path(), &["query", "b.case", "SELECT service, name, duration, trace FROM spans", "--json"]);
     let span = &spans.code(0).json()[0];
     assert_eq!((&span["service"], &span["duration"]), (&"shop".into(), &250_000_000.into()));
-    let logs = run_in(dir.path(), &["query", "b.case", "SELECT body, severity, trace FROM logs", "--json"]).code(0).json();
+    let logs =
+        run_in(dir.path(), &["query", "b.case", "SELECT body, severity, trace FROM logs", "--json"]).code(0).json();
     assert_eq!((&logs[0]["body"], &logs[0]["trace"]), (&"out of stock".into(), &span["trace"]));
     let errors = run_in(dir.path(), &["latency", "b.case"]).code(0).stdout;
     assert!(errors.contains("buy"), "{errors}");
@@ -205,7 +206,8 @@ fn lines_of_a_log_keep_their_bytes_and_take_the_times_that_they_tell() {
     assert_eq!((&done["files"][0]["format"], &done["files"][0]["items"]), (&"log".into(), &5.into()));
     let rows = run_in(dir.path(), &["query", "b.case", "SELECT utc, body, severity FROM logs ORDER BY row", "--json"]);
     let rows = rows.code(0).json();
-    let utc: Vec<i64> = rows.as_array().unwrap().iter().map(|r| r["utc"].as_i64().unwrap() - 1_700_000_000_000_000_000).collect();
+    let utc: Vec<i64> =
+        rows.as_array().unwrap().iter().map(|r| r["utc"].as_i64().unwrap() - 1_700_000_000_000_000_000).collect();
     assert_eq!(utc, [500_000_000, 500_000_000, 500_000_000, 1_000_000_000, 1_000_000_000]);
     assert_eq!((&rows[1]["severity"], &rows[2]["body"]), (&"error".into(), &"  at shop.py:7".into()));
 }

@@ -69,7 +69,8 @@ fn each_format_holds_the_same_rows_and_a_file_is_not_replaced_unasked() {
 #[test]
 fn what_cannot_be_answered_is_said_in_a_line_and_the_tables_are_listed_without_a_query() {
     let dir = folder();
-    for bad in ["SELECT nothing FROM spans", "SELECT * FROM nowhere", "no sql at all", "", "SELECT * FROM spans WHERE"] {
+    for bad in ["SELECT nothing FROM spans", "SELECT * FROM nowhere", "no sql at all", "", "SELECT * FROM spans WHERE"]
+    {
         let run = run_in(dir.path(), &["query", &bundle(), bad]).code(2);
         assert!(run.stderr.starts_with("error: ") && run.stderr.contains("hint: "), "{bad}: {}", run.stderr);
         assert_eq!(run.stderr.lines().count(), 2, "{bad}: {}", run.stderr);

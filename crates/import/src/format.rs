@@ -9,8 +9,8 @@ use coldcase_bundle::Writer;
 use coldcase_decode::capture::Unpack;
 use coldcase_model::Utc;
 
-use crate::{capture, log, otlp};
 use crate::{ImportError, Imported};
+use crate::{capture, log, otlp};
 
 /// How much of a file is looked at to recognise it.
 const HEAD: u64 = 64 << 10;

@@ -128,16 +128,8 @@ impl Lines {
             let read = time.unwrap_or(first_told);
             let (first, last) = ends.unwrap_or((read, read));
             ends = Some((first.min(read), last.max(read)));
-            LogLine {
-                time: boot(Utc(read)).0,
-                read,
-                offset,
-                inode: self.inode,
-                flags,
-                path: self.path.clone(),
-                line,
-            }
-            .push(&mut rows);
+            LogLine { time: boot(Utc(read)).0, read, offset, inode: self.inode, flags, path: self.path.clone(), line }
+                .push(&mut rows);
         }
         if let Some((first, last)) = ends {
             times(Utc(first), Utc(last));

@@ -74,7 +74,8 @@ pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Res
                 let line = format!("line {number}: {why}");
                 let more = done.problem.take().map(|p| p + "; ").unwrap_or_default();
                 // The first few tell what is the matter.
-                done.problem = Some(if more.len() < 300 { more + &line } else { more.trim_end_matches("; ").to_owned() });
+                done.problem =
+                    Some(if more.len() < 300 { more + &line } else { more.trim_end_matches("; ").to_owned() });
             }
         }
     }

@@ -107,7 +107,10 @@ fn requests_are_stored_byte_for_byte() {
     let calls = usize::from(called.is_some());
     assert_eq!(recorded.raw("otlp.traces"), vec![ODD; 1 + calls]);
     assert_eq!(recorded.raw("otlp.metrics"), [ODD]);
-    assert_eq!((recorded.raw("otlp.traces.json"), recorded.raw("otlp.logs.json")), (vec![json.to_vec()], vec![json.to_vec()]));
+    assert_eq!(
+        (recorded.raw("otlp.traces.json"), recorded.raw("otlp.logs.json")),
+        (vec![json.to_vec()], vec![json.to_vec()])
+    );
     assert_eq!(recorded.raw("otlp.logs"), vec![ODD; calls]);
     assert_eq!(recorded.lost("otlp-rejected"), Some(0));
 

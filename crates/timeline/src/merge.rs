@@ -248,7 +248,8 @@ impl<'a> Merge<'a> {
             }
         };
         let d = loaded.decoded;
-        let (json, protobuf): (Vec<SpanRow>, Vec<SpanRow>) = d.spans.into_iter().partition(|s| s.stream.ends_with(JSON));
+        let (json, protobuf): (Vec<SpanRow>, Vec<SpanRow>) =
+            d.spans.into_iter().partition(|s| s.stream.ends_with(JSON));
         for (stream, spans) in [("otlp.traces", protobuf), ("otlp.traces.json", json)] {
             let spans = spans.into_iter().map(|s| {
                 let (start, end) = (Utc(s.span.start), Utc(s.span.end.max(s.span.start)));

@@ -152,7 +152,9 @@ impl Timeline {
 
     /// Loads what was asked for, and names services by the spans whether or not spans were.
     fn load(&mut self, options: &Options, support: Loaded) {
-        let want = |s: &str| matches!(s, "otlp.traces" | "otlp.traces.json") || (options.streams.has(s) && !SUPPORT.contains(&s));
+        let want = |s: &str| {
+            matches!(s, "otlp.traces" | "otlp.traces.json") || (options.streams.has(s) && !SUPPORT.contains(&s))
+        };
         let decoder = Decoder {
             pages: load::pages(of(&support, "metrics.pages.receipts")),
             only_services: !options.streams.has("otlp.traces"),

@@ -111,7 +111,7 @@ impl Source {
                     self.frames += 1;
                     // Only what stands somewhere has a place.
                     let place = record.bytes.as_ptr() as usize;
-                    let start = place.checked_sub(bytes.as_ptr() as usize).unwrap_or(0);
+                    let start = place.saturating_sub(bytes.as_ptr() as usize);
                     found.push(Found {
                         frame: self.frames,
                         interface: self.interfaces.id(reader, record.interface),

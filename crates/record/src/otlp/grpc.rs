@@ -22,8 +22,10 @@ pub(super) async fn export(
     request: Request<Body>,
 ) -> Response<tonic::body::Body> {
     let origin = origin(peer, request.headers());
-    let mut grpc =
-        Grpc::new(RawCodec).accept_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Zstd).max_decoding_message_size(max_request);
+    let mut grpc = Grpc::new(RawCodec)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .max_decoding_message_size(max_request);
     let service = Export { intake: intake.clone(), signal, origin };
     let response = grpc.unary(service, request).await;
     // A refusal has its status in the head; an acknowledgement has it in the trailers.
