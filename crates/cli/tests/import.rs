@@ -176,13 +176,16 @@ fn requests_of_the_collectors_file_exporter_become_spans_and_log_records() {
     std::fs::write(dir.path().join("otel.jsonl"), OTLP).unwrap();
     let run = run_in(dir.path(), &["import", "otel.jsonl", "-o", "b.case", "--json"]).code(3);
     assert!(run.stderr.contains("line 3"), "{}", run.stderr);
+    schema::check("import", &run.json());
     let file = &run.json()["files"][0];
     assert_eq!((&file["format"], &file["messages"], &file["items"]), (&"otlp".into(), &2.into(), &2.into()));
     let spans = run_in(dir.path(), &["query", "b.case", "SELECT service, name, duration, trace FROM spans", "--json"]);
-    let span = &spans.code(0).json()[0];
+    let spans = spans.code(0).json();
+    let span = &spans["rows"][0];
     assert_eq!((&span["service"], &span["duration"]), (&"shop".into(), &250_000_000.into()));
     let logs =
         run_in(dir.path(), &["query", "b.case", "SELECT body, severity, trace FROM logs", "--json"]).code(0).json();
+    let logs = &logs["rows"];
     assert_eq!((&logs[0]["body"], &logs[0]["trace"]), (&"out of stock".into(), &span["trace"]));
     let errors = run_in(dir.path(), &["latency", "b.case"]).code(0).stdout;
     assert!(errors.contains("buy"), "{errors}");
@@ -203,9 +206,10 @@ fn lines_of_a_log_keep_their_bytes_and_take_the_times_that_they_tell() {
     let text = b"starting\n2023-11-14T22:13:20.5Z ERROR out of stock\n  at shop.py:7\r\n2023-11-14T22:13:21Z INFO done \xff\nlast";
     std::fs::write(dir.path().join("app.log"), text).unwrap();
     let done = run_in(dir.path(), &["import", "app.log", "-o", "b.case", "--json"]).code(0).json();
+    schema::check("import", &done);
     assert_eq!((&done["files"][0]["format"], &done["files"][0]["items"]), (&"log".into(), &5.into()));
     let rows = run_in(dir.path(), &["query", "b.case", "SELECT utc, body, severity FROM logs ORDER BY row", "--json"]);
-    let rows = rows.code(0).json();
+    let rows = rows.code(0).json()["rows"].clone();
     let utc: Vec<i64> =
         rows.as_array().unwrap().iter().map(|r| r["utc"].as_i64().unwrap() - 1_700_000_000_000_000_000).collect();
     assert_eq!(utc, [500_000_000, 500_000_000, 500_000_000, 1_000_000_000, 1_000_000_000]);

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{folder, run_in};
+use common::{folder, run_in, schema};
 use serde_json::Value;
 
 fn bundle() -> String {
@@ -16,8 +16,9 @@ fn bundle() -> String {
 
 fn ask(sql: &str) -> Vec<Value> {
     let dir = folder();
-    let rows = run_in(dir.path(), &["query", &bundle(), sql, "--json"]).code(0).json();
-    rows.as_array().unwrap().clone()
+    let answer = run_in(dir.path(), &["query", &bundle(), sql, "--json"]).code(0).json();
+    schema::check("query", &answer);
+    answer["rows"].as_array().unwrap().clone()
 }
 
 #[test]
@@ -57,6 +58,8 @@ fn each_format_holds_the_same_rows_and_a_file_is_not_replaced_unasked() {
     let rows = ask(sql);
     let csv = run_in(dir.path(), &["query", &bundle(), sql, "--format", "csv"]).code(0).stdout;
     assert_eq!((csv.lines().count(), csv.lines().next()), (rows.len() + 1, Some("name,n")));
+    let plain = run_in(dir.path(), &["query", &bundle(), sql, "--format", "json"]).code(0).json();
+    assert_eq!(plain, Value::Array(rows.clone()));
     let table = run_in(dir.path(), &["query", &bundle(), sql]).code(0).stdout;
     assert_eq!(table.lines().count(), rows.len() + 1);
     let parquet = ["query", &bundle(), sql, "--format", "parquet", "-o", "spans.parquet"];
@@ -76,6 +79,7 @@ fn what_cannot_be_answered_is_said_in_a_line_and_the_tables_are_listed_without_a
         assert_eq!(run.stderr.lines().count(), 2, "{bad}: {}", run.stderr);
     }
     let listed = run_in(dir.path(), &["query", &bundle()]).code(0).stdout;
+    schema::check("tables", &run_in(dir.path(), &["query", &bundle(), "--json"]).code(0).json());
     for table in ["kernel_offcpu", "spans", "connections", "requests"] {
         assert!(listed.lines().any(|l| l.starts_with(&format!("{table} "))), "{table}: {listed}");
     }

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// The query
     #[arg(value_name = "SQL")]
     sql: Option<String>,
-    /// How to print the rows [default: table; json with --json]
+    /// How to print the rows [default: table]; json is an array of objects, --json a document around it
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
     /// Write to this file; Parquet is always written to one
@@ -60,7 +60,7 @@ enum Format {
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
-    let format = args.format.unwrap_or(if out.json { Format::Json } else { Format::Table });
+    let format = args.format.unwrap_or(Format::Table);
     let Some(sql) = &args.sql else { return list(&args, out) };
     let wanted = tables_in(sql);
     let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
@@ -81,6 +81,16 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     }
     if format == Format::Parquet {
         return write_parquet(&args, answer);
+    }
+    if out.json && args.format.is_none() && args.output.is_none() {
+        out.document(&json!({
+            "schema": {"name": "coldcase.query", "version": 1},
+            "bundle": {"id": tables.timeline().bundle().id(), "file": args.bundle},
+            "columns": answer.columns(),
+            "rows": rows(&answer),
+            "problems": problems,
+        }))?;
+        return Ok(Exit::Fine);
     }
     let text = match format {
         Format::Table => table(&answer),
@@ -112,7 +122,7 @@ fn list(args: &Args, out: &Out) -> Result<Exit, Failure> {
     }
     if out.json {
         let tables: Vec<Value> = known.iter().map(|(name, columns)| json!({"name": name, "columns": columns})).collect();
-        out.document(&json!({"schema": {"name": "coldcase.query", "version": 1}, "tables": tables}))?;
+        out.document(&json!({"schema": {"name": "coldcase.tables", "version": 1}, "tables": tables}))?;
     } else {
         let rows: Vec<Vec<String>> = known.into_iter().map(|(name, columns)| vec![name, columns.join(" ")]).collect();
         let width = rows.iter().map(|r| r[0].len()).max().unwrap_or(0);
