@@ -17,6 +17,7 @@ pub mod field;
 pub mod file;
 pub mod finding;
 mod flame;
+mod flow;
 pub mod header;
 mod intern;
 pub mod library;
