@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::tcp_facts::{AckRtt, SentAgain, TcpDetail, TcpFacts, TcpStall};
+pub use crate::tcp_facts::{AckRtt, MarkedFrames, SentAgain, TcpDetail, TcpFacts, TcpStall};
 
 use crate::event::Event;
 use crate::events::Step;

@@ -1,5 +1,6 @@
 //! What the packets of a TCP connection came to. `formats/flow.md` defines each figure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -126,7 +127,46 @@ pub struct TcpDetail {
     /// How long they were together.
     pub stalled: u64,
     /// Numbers of the frames with each mark, by tshark's name of it; at most [`TcpDetail::FRAMES`] of each.
-    pub frames: BTreeMap<String, Vec<u64>>,
+    pub frames: MarkedFrames,
+}
+
+/// Numbers of frames by what they are marked with, in the order of the names. A map in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MarkedFrames(Vec<(Cow<'static, str>, Vec<u64>)>);
+
+impl MarkedFrames {
+    /// Each mark and its frames.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u64])> {
+        self.0.iter().map(|(name, frames)| (name.as_ref(), frames.as_slice()))
+    }
+
+    /// Whether nothing is marked.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(Cow<'static, str>, Vec<u64>)> for MarkedFrames {
+    fn from_iter<I: IntoIterator<Item = (Cow<'static, str>, Vec<u64>)>>(all: I) -> MarkedFrames {
+        // A connection has few marks, and there may be many connections: this takes less room than a map.
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.shrink_to_fit();
+        MarkedFrames(all)
+    }
+}
+
+impl Serialize for MarkedFrames {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for MarkedFrames {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<MarkedFrames, D::Error> {
+        let map = BTreeMap::<String, Vec<u64>>::deserialize(from)?;
+        Ok(map.into_iter().map(|(name, frames)| (Cow::Owned(name), frames)).collect())
+    }
 }
 
 impl TcpDetail {

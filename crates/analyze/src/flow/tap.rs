@@ -138,20 +138,19 @@ impl Tap {
     }
 
     /// Hands out the connections, in the order in which they were first seen.
-    pub fn finish(&mut self) -> Vec<Connected> {
-        let shards = self.shards.par_iter_mut();
-        let connections = shards.flat_map_iter(|s| std::mem::take(&mut s.connections).into_iter());
-        let mut all: Vec<Connected> = connections.map(Tracked::finish).collect();
+    pub fn finish(&mut self) -> impl Iterator<Item = Connected> + use<> {
+        let numbered = self.folded().connections == 0 && !self.partial;
+        let mut all: Vec<Tracked> = self.shards.iter_mut().flat_map(|s| std::mem::take(&mut s.connections)).collect();
         all.sort_by_key(|c| c.since);
-        if self.folded().connections == 0 && !self.partial {
-            let (mut tcp, mut udp) = (0, 0);
-            for c in &mut all {
-                let next = if c.proto == Protocol::Tcp { &mut tcp } else { &mut udp };
-                c.stream = Some(*next);
-                *next += 1;
-            }
-        }
-        all
+        let (mut tcp, mut udp) = (0, 0);
+        // One at a time: what they came to takes more room than what is left of most of them.
+        all.into_iter().map(move |c| {
+            let mut c = c.finish();
+            let next = if c.proto == Protocol::Tcp { &mut tcp } else { &mut udp };
+            c.stream = numbered.then_some(*next);
+            *next += 1;
+            c
+        })
     }
 }
 

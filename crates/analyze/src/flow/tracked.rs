@@ -1,5 +1,6 @@
 //! One connection while its packets come in, and what it came to.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -326,7 +327,7 @@ fn facts(t: &Totals, frames: &BTreeMap<&'static str, Vec<u64>>, a: usize) -> Tcp
             stalls: t.stalls.iter().map(stall).collect(),
             stall_count: t.stall_count,
             stalled: t.stalled,
-            frames: frames.iter().map(|(name, frames)| ((*name).to_owned(), frames.clone())).collect(),
+            frames: frames.iter().map(|(name, frames)| (Cow::Borrowed(*name), frames.clone())).collect(),
         },
     }
 }

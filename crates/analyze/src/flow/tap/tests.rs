@@ -34,7 +34,7 @@ fn both_directions_are_one_connection_and_the_syn_tells_the_opener() {
     let mut tap = Tap::default();
     push(&mut tap, 5, 60, segment(B, A, Tcp::SYN, 7));
     push(&mut tap, 6, 70, segment(A, B, Tcp::SYN | Tcp::ACK, 9));
-    let connections = tap.finish();
+    let connections: Vec<Connected> = tap.finish().collect();
     assert_eq!(connections.len(), 1);
     let c = &connections[0];
     assert_eq!(c.ends.map(|e| e.port()), [80, 40_000], "it was opened from the lower port");
@@ -45,7 +45,7 @@ fn both_directions_are_one_connection_and_the_syn_tells_the_opener() {
 fn an_unseen_opener_is_taken_to_be_the_side_with_the_higher_port() {
     let mut tap = Tap::default();
     push(&mut tap, 5, 60, segment(B, A, Tcp::ACK, 7));
-    let connections = tap.finish();
+    let connections: Vec<Connected> = tap.finish().collect();
     assert_eq!((connections[0].ends[0].port(), connections[0].packets), (40_000, [0, 1]));
 }
 
@@ -56,7 +56,7 @@ fn ports_used_again_are_another_connection() {
         push(&mut tap, 5, 60, segment(A, B, Tcp::SYN, seq));
         push(&mut tap, 6, 60, segment(B, A, Tcp::SYN | Tcp::ACK, seq));
     }
-    let connections = tap.finish();
+    let connections: Vec<Connected> = tap.finish().collect();
     assert_eq!(connections.len(), 2);
     assert!(connections.iter().all(|c| c.packets == [1, 1]));
     assert_eq!(connections.iter().map(|c| c.stream).collect::<Vec<_>>(), [Some(0), Some(1)]);
@@ -71,7 +71,7 @@ fn each_packet_is_counted_once_whatever_it_is() {
     for decoded in [Decoded::Other, Decoded::Malformed, Decoded::UnknownLink, Decoded::Cut] {
         push(&mut tap, 2, 42, decoded);
     }
-    assert_eq!((tap.packets, tap.bytes, tap.malformed, tap.cut, tap.finish().len()), (5, 228, 1, 1, 1));
+    assert_eq!((tap.packets, tap.bytes, tap.malformed, tap.cut, tap.finish().count()), (5, 228, 1, 1, 1));
     assert_eq!(tap.malformed_frames, [3]);
 }
 
@@ -90,7 +90,7 @@ fn a_flood_of_syns_is_counted_whole_and_kept_in_part() {
         let packets = packets.collect();
         tap.take(packets);
     }
-    let (kept, folded) = (tap.finish(), tap.folded());
+    let (kept, folded) = (tap.finish().collect::<Vec<_>>(), tap.folded());
     assert_eq!(kept.len() as u64 + folded.connections, u64::from(many) + 1);
     assert!(kept.len() <= 1 + (1 << 16), "{} kept", kept.len());
     let unanswered: u64 = kept.iter().filter_map(|c| c.tcp.as_ref()).map(|t| t.unanswered_syns).sum();
