@@ -376,6 +376,7 @@ if lacks("tcpdump"):
     print("skipped: requests: no tcpdump")
     sys.exit(0)
 build()
-for part in (nginx, http2, grpc, dns, spoiled):
+# Where packets are sent again, a capture that misses the first copy has the second's time: nothing to hold it against.
+for part in (nginx, http2, grpc, dns, *(() if "LOSSY" in os.environ else (spoiled,))):
     part()
 verdicts.end()
