@@ -57,6 +57,8 @@ pub(super) struct Frame<'a> {
     pub(super) head: Cow<'a, [u8]>,
     /// Its length on the wire.
     pub(super) total: u64,
+    /// How many of these bytes the capture has.
+    pub(super) captured: u64,
     /// Bytes of it are missing.
     pub(super) missing: bool,
     /// Bytes of `head` that are missing.
@@ -86,6 +88,8 @@ pub(super) struct Frames {
     head: Vec<u8>,
     /// Bytes of the message at hand that went by.
     passed: u64,
+    /// How many of these are not in the capture.
+    absent: u64,
     size: Option<(u64, usize)>,
     missing: bool,
     first: Stamp,
@@ -155,6 +159,7 @@ impl Frames {
         self.missing = true;
         self.last = at;
         self.passed += len.min(remaining);
+        self.absent += len.min(remaining);
         self.lost = len > remaining;
         (if len < remaining { None } else { Some(self.complete()) }, self.lost)
     }
@@ -261,7 +266,15 @@ impl Frames {
                 let total = total as usize;
                 self.fresh = false;
                 let head = Cow::Borrowed(&piece[..total.min(keep)]);
-                let frame = Frame { head, total: total as u64, missing: false, short: false, first: at, last: at };
+                let frame = Frame {
+                    head,
+                    total: total as u64,
+                    captured: total as u64,
+                    missing: false,
+                    short: false,
+                    first: at,
+                    last: at,
+                };
                 (total, Some(Event::Message(frame)))
             }
             Measure::Size { total, keep } => {
@@ -296,7 +309,8 @@ impl Frames {
         self.passed = 0;
         self.fresh = false;
         let missing = std::mem::take(&mut self.missing);
-        Frame { head: Cow::Owned(head), total, missing, short, first: self.first, last: self.last }
+        let captured = total.saturating_sub(std::mem::take(&mut self.absent));
+        Frame { head: Cow::Owned(head), total, captured, missing, short, first: self.first, last: self.last }
     }
 }
 
@@ -305,6 +319,7 @@ fn own(event: Event<'_>) -> Event<'static> {
         Event::Message(f) => Event::Message(Frame {
             head: Cow::Owned(f.head.into_owned()),
             total: f.total,
+            captured: f.captured,
             missing: f.missing,
             short: f.short,
             first: f.first,
@@ -382,7 +397,8 @@ mod tests {
         assert!(matches!(frames.gap(at(2), 3), (None, false)));
         feed(&mut frames, 3, b"g\x0aab", &mut out);
         let (frame, lost) = frames.gap(at(4), 7);
-        assert_eq!((told(&frame.unwrap()), lost), ("ab of 10 3-4 short".into(), false));
+        let frame = frame.unwrap();
+        assert_eq!((told(&frame), lost, frame.captured), ("ab of 10 3-4 short".into(), false, 3));
         feed(&mut frames, 5, b"\x02x", &mut out);
         assert_eq!(out, ["abc of 8 1-3 missing", "x of 2 5-5"]);
         assert_eq!(frames.unread(), 0);

@@ -59,7 +59,7 @@ impl Kafka {
         let head = &*frame.head;
         let Some(call) = wire::call(head) else {
             // A token of SASL without a header, or what is no request.
-            self.unread += frame.total;
+            self.unread += frame.captured;
             return;
         };
         let mut request = Request::begins(Protocol::Kafka, frame.first);
@@ -99,7 +99,7 @@ impl Kafka {
         let id = wire::be32(&frame.head, 4).map(u64::from);
         let Some((call, mut request)) = id.and_then(|id| Some((self.calls.remove(&id)?, self.waiting.take(id)?)))
         else {
-            self.unread += frame.total;
+            self.unread += frame.captured;
             return;
         };
         request.first = Some(frame.first);

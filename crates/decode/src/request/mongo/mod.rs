@@ -119,7 +119,7 @@ impl Mongo {
     fn reply(&mut self, frame: &Frame<'_>, out: &mut Vec<Request>) {
         let head = &*frame.head;
         let Some(mut request) = le32(head, 8).and_then(|to| self.waiting.take(u64::from(to))) else {
-            self.unread += frame.total;
+            self.unread += frame.captured;
             return;
         };
         request.first.get_or_insert(frame.first);

@@ -89,7 +89,7 @@ impl Mysql {
         let Some(p) = self.pending.front_mut() else {
             // The end of an answer that was taken for whole, as it was not known that it has one.
             if !(length == 5 && payload.first() == Some(&0xfe)) {
-                self.unread += frame.total;
+                self.unread += frame.captured;
                 self.turns.stray();
             }
             return;

@@ -120,9 +120,9 @@ impl Postgres {
             b'Z' => {
                 self.turns.answered();
                 self.exchange.transaction = None;
-                self.unread += frame.total;
+                self.unread += frame.captured;
             }
-            _ => self.unread += frame.total,
+            _ => self.unread += frame.captured,
         }
         self.turns.stray();
     }

@@ -273,7 +273,7 @@ impl Redis {
             if self.over > 0 {
                 self.over -= 1;
             } else {
-                self.unread += value.bytes;
+                self.unread += value.captured;
                 self.turns.stray();
             }
             return;

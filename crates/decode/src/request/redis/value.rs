@@ -20,6 +20,8 @@ pub(super) struct Value {
     pub(super) first: Stamp,
     pub(super) last: Stamp,
     pub(super) bytes: u64,
+    /// How many of these the capture has.
+    pub(super) captured: u64,
     pub(super) missing: bool,
 }
 
@@ -50,6 +52,7 @@ impl Reader {
         let value = self.value.get_or_insert_with(|| empty(frame));
         value.last = frame.last;
         value.bytes += frame.total;
+        value.captured += frame.captured;
         value.missing |= frame.missing;
         if let Piece::String(_, Some(word)) | Piece::Line(_, word) = piece
             && !top
@@ -128,6 +131,7 @@ fn empty(frame: &Frame<'_>) -> Value {
         first: frame.first,
         last: frame.last,
         bytes: 0,
+        captured: 0,
         missing: false,
     }
 }
