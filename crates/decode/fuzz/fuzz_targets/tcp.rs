@@ -29,7 +29,10 @@ fuzz_target!(|bytes: &[u8]| {
             connection = Connection::reopened();
         }
         let payload = (raw[1] & 16 == 0).then_some(word(16) >> (raw[18] & 31));
-        connection.push(usize::from(raw[1] >> 7), &Segment { frame: frame as u64 + 1, time, ip_id: u16::from(raw[19]), tcp, payload });
+        connection.push(
+            usize::from(raw[1] >> 7),
+            &Segment { frame: frame as u64 + 1, time, ip_id: u16::from(raw[19]), tcp, payload },
+        );
     }
     let totals = connection.totals();
     assert!(totals.stalls.len() <= 16);

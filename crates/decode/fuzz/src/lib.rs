@@ -3,7 +3,7 @@
 use coldcase_decode::request::connection::Connection;
 use coldcase_decode::request::detect::AnyDissector;
 use coldcase_decode::request::reassembly::{Segment, Way};
-use coldcase_decode::request::{End, Request, Side, Stamp, DETAIL};
+use coldcase_decode::request::{DETAIL, End, Request, Side, Stamp};
 
 /// One thing that happens: who, and bytes or a gap. In the input: a byte with the side in bit 0, the kind in bits 1 and
 /// 2 (0 to 2 bytes, 3 a gap or a close), and a length in the rest that, where it is 31, goes on in two bytes.
