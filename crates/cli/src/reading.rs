@@ -212,7 +212,7 @@ impl<'a, T: Serialize> Document<'a, T> {
 }
 
 /// Writes a file, and refuses to replace one unless forced.
-fn write_new(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
+pub(crate) fn write_new(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
     if file.exists() && !force {
         return Err(
             Failure::usage(format!("{}: exists", file.display())).hint("choose another name, or --force to replace it")

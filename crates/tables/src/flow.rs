@@ -6,7 +6,7 @@ use polars::prelude::*;
 use crate::frame::{Ask, Frame};
 
 /// Their names.
-pub const FLOW_TABLES: [&str; 2] = ["connections", "requests"];
+pub(crate) const FLOW_TABLES: [&str; 2] = ["connections", "requests"];
 
 /// Both tables.
 ///

@@ -26,7 +26,7 @@ mod sql;
 mod stream;
 mod tables;
 
-pub use flow::{FLOW_TABLES, flow_tables};
+pub use flow::flow_tables;
 pub use polars;
-pub use sql::{ALIASES, Answer, Cell, QueryError, query, tables_in};
+pub use sql::{ALIASES, Answer, Cell, QueryError, names_flow, query, tables_in};
 pub use tables::{TableError, Tables};

@@ -8,6 +8,7 @@ use polars::prelude::*;
 use polars::sql::SQLContext;
 
 use crate::decoded;
+use crate::flow::FLOW_TABLES;
 use crate::tables::{TableError, Tables};
 
 /// Short names of tables, and what they stand for.
@@ -65,6 +66,12 @@ pub fn tables_in(sql: &str) -> BTreeSet<String> {
     decoded.chain(streams).filter(|name| words.contains(name)).chain(short).collect()
 }
 
+/// Whether a query may name a table that is made from packets.
+pub fn names_flow(sql: &str) -> bool {
+    let words = words(sql);
+    FLOW_TABLES.iter().any(|name| words.contains(*name))
+}
+
 /// Whether all columns may be meant: a `*` that is not that of `count(*)`.
 fn wants_all(sql: &str) -> bool {
     let tight: String = sql.chars().filter(|c| !c.is_whitespace()).collect();
@@ -77,10 +84,10 @@ fn wants_all(sql: &str) -> bool {
 /// When a table cannot be read or polars refuses the query.
 pub fn query(tables: &Tables, more: Vec<(&str, DataFrame)>, sql: &str) -> Result<Answer, QueryError> {
     let mut context = SQLContext::new();
-    let words = words(sql);
+    let (words, all) = (words(sql), wants_all(sql));
     for name in tables_in(sql) {
         // Built at once, not scanned: polars 0.46 cannot push every projection of SQL into a scan.
-        let frame = if wants_all(sql) { tables.frame(&name)? } else { tables.frame_with(&name, &words)? };
+        let frame = if all { tables.frame(&name)? } else { tables.frame_with(&name, &words)? };
         for (short, _) in ALIASES.iter().filter(|(_, real)| *real == name) {
             context.register(short, frame.clone().lazy());
         }

@@ -1,17 +1,17 @@
 //! `coldcase query`: SQL over the tables of a bundle.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use coldcase_export::parquet;
 use coldcase_model::text::visible;
-use coldcase_tables::{Answer, Cell, FLOW_TABLES, QueryError, Tables, flow_tables, query, tables_in};
+use coldcase_tables::{Answer, Cell, QueryError, Tables, flow_tables, names_flow, query, tables_in};
 use coldcase_timeline::Options;
 use serde_json::{Map, Value, json};
 
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
-use crate::reading::Reading;
+use crate::reading::{Reading, write_new};
 
 /// Ask the tables of a bundle in SQL
 ///
@@ -99,14 +99,9 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     };
     match &args.output {
         None => out.text(&text)?,
-        Some(path) => write(path, args.force, text.as_bytes())?,
+        Some(path) => write_new(path, &text, args.force)?,
     }
     Ok(Exit::Fine)
-}
-
-fn names_flow(sql: &str) -> bool {
-    let words = sql.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-    words.map(str::to_ascii_lowercase).any(|word| FLOW_TABLES.contains(&word.as_str()))
 }
 
 /// The tables with their columns.
@@ -180,15 +175,6 @@ fn rows(answer: &Answer) -> Vec<Map<String, Value>> {
     };
     let row = |i| names.iter().cloned().zip(answer.row(i).into_iter().map(value)).collect();
     (0..answer.len()).map(row).collect()
-}
-
-fn write(path: &Path, force: bool, bytes: &[u8]) -> Result<(), Failure> {
-    if path.exists() && !force {
-        return Err(
-            Failure::usage(format!("{}: exists", path.display())).hint("choose another name, or --force to replace it")
-        );
-    }
-    std::fs::write(path, bytes).map_err(|e| Failure::failed(format!("{}: {e}", path.display())))
 }
 
 fn write_parquet(args: &Args, answer: Answer) -> Result<Exit, Failure> {
