@@ -14,7 +14,10 @@ use crate::table::Table;
 use crate::time::Nanos;
 
 pub use crate::flame::{Flame, FlameDiff, FunctionChange, StackChange};
-pub use crate::flow::{Connection, Drops, Edge, FailedConnects, Flow, Folded, FullListener, SocketFacts, Translation};
+pub use crate::flow::{
+    Connection, Drops, Edge, FailedConnects, Flow, Folded, FullListener, SocketFacts, Translation, end_name,
+    process_name,
+};
 pub use crate::request::{
     DatabaseUse, RepeatedRequest, RequestKind, RetriedRequests, SeenRequest, SpanOf, VanishedRequests,
 };

@@ -292,3 +292,26 @@ pub struct Edge {
     #[serde(default)]
     pub request_p99: Option<u64>,
 }
+
+/// The name in the label of a process, which is `name[pid]`.
+pub fn process_name(label: &str) -> &str {
+    label.rsplit_once('[').map_or(label, |(name, _)| name)
+}
+
+/// Who is at an end of a connection: its process without the pid, else its address without the port.
+pub fn end_name<'a>(address: &'a str, process: Option<&'a str>) -> &'a str {
+    let host = || address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    process.map_or_else(host, process_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::end_name;
+
+    #[test]
+    fn an_end_is_called_by_its_process_or_by_its_address() {
+        assert_eq!(end_name("10.0.0.1:80", Some("worker [1][20]")), "worker [1]");
+        assert_eq!(end_name("10.0.0.1:80", None), "10.0.0.1");
+        assert_eq!(end_name("[::1]:80", None), "::1");
+    }
+}

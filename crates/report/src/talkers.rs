@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coldcase_model::analysis::{Analysis, Connection};
+use coldcase_model::analysis::{Analysis, Connection, end_name};
 
 /// One that sends.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,18 +25,11 @@ pub(crate) struct Talker {
     pub(crate) served: u64,
 }
 
-fn name(address: &str, process: Option<&str>) -> String {
-    match process {
-        Some(p) => p.rsplit_once('[').map_or(p, |s| s.0).to_owned(),
-        None => address.rsplit_once(':').map_or(address, |e| e.0).trim_matches(['[', ']']).to_owned(),
-    }
-}
-
 /// All of them, most bytes sent first.
 pub(crate) fn talkers(a: &Analysis) -> Vec<Talker> {
     let mut all = BTreeMap::<String, (Talker, BTreeSet<String>)>::new();
     for c in &a.flow.connections {
-        let ends = [name(&c.a, c.process_a.as_deref()), name(&c.b, c.process_b.as_deref())];
+        let ends = [end_name(&c.a, c.process_a.as_deref()), end_name(&c.b, c.process_b.as_deref())].map(str::to_owned);
         for (me, peer) in [(0, 1), (1, 0)] {
             let (talker, peers) = all.entry(ends[me].clone()).or_default();
             talker.add(c, me == 0);

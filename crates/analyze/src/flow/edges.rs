@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use coldcase_model::analysis::{Connection, Edge, SeenRequest};
+use coldcase_model::analysis::{Connection, Edge, SeenRequest, end_name};
 
 use crate::quantile::quantile;
 use crate::requests::service;
@@ -55,11 +55,7 @@ pub(super) fn edges(connections: &[Connection], requests: &[SeenRequest]) -> Vec
 /// Client and server of a connection, as an edge names them: processes without their pids, or addresses; the server
 /// with its port.
 fn ends(c: &Connection) -> (String, String) {
-    let from = match &c.process_a {
-        Some(p) => p.rsplit_once('[').map_or("", |s| s.0),
-        None => c.a.rsplit_once(':').map_or("", |e| e.0).trim_matches(['[', ']']),
-    };
-    (from.to_owned(), service(c))
+    (end_name(&c.a, c.process_a.as_deref()).to_owned(), service(c))
 }
 
 /// Whether a connection is one of an edge's.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coldcase_model::analysis::{Connection, DatabaseUse, RepeatedRequest, SeenRequest};
+use coldcase_model::analysis::{Connection, DatabaseUse, RepeatedRequest, SeenRequest, process_name};
 
 use super::kinds::service;
 
@@ -16,7 +16,7 @@ const PAUSE: i64 = 5_000_000;
 /// Who asks on a connection: its process without the pid, else its address.
 pub(super) fn client(c: &Connection) -> String {
     match &c.process_a {
-        Some(p) => p.rsplit_once('[').map_or(p.as_str(), |s| s.0).to_owned(),
+        Some(p) => process_name(p).to_owned(),
         None => c.a.rsplit_once(':').map_or(c.a.as_str(), |e| e.0).to_owned(),
     }
 }

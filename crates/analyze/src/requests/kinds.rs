@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coldcase_model::analysis::{Connection, RequestKind, SeenRequest};
+use coldcase_model::analysis::{Connection, RequestKind, SeenRequest, process_name};
 
 use crate::quantile::quantile;
 
@@ -48,7 +48,7 @@ pub(crate) fn kinds(requests: &[SeenRequest], connections: &[Connection]) -> Vec
 pub fn service(c: &Connection) -> String {
     let port = c.b.rsplit_once(':').map_or("", |e| e.1);
     match &c.process_b {
-        Some(p) => format!("{}:{port}", p.rsplit_once('[').map_or(p.as_str(), |s| s.0)),
+        Some(p) => format!("{}:{port}", process_name(p)),
         None => c.b.clone(),
     }
 }
