@@ -1,4 +1,5 @@
-"""Packets of ports on loopback while a block runs, and the requests that the decoder reads from them."""
+"""Packets of ports while a block runs, and the requests that the decoder reads from them. Servers listen on loopback, or where the environment says:
+SERVER_HOST is their address, SERVER_NETNS the network namespace that they run in, INTERFACE the client's that is captured."""
 import json
 import os
 import pathlib
@@ -9,12 +10,20 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+HOST = os.environ.get("SERVER_HOST", "127.0.0.1")
+INTERFACE = os.environ.get("INTERFACE", "lo")
 READER = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/examples/requests"
 
 
 def build():
     """Builds the program that prints the requests of a capture."""
     subprocess.run(["cargo", "build", "--quiet", "-p", "coldcase-decode", "--example", "requests"], cwd=ROOT, check=True)
+
+
+def at_server(*argv):
+    """The command, run where the servers run."""
+    name = os.environ.get("SERVER_NETNS")
+    return ["ip", "netns", "exec", name, *argv] if name else list(argv)
 
 
 def free_port():
@@ -26,7 +35,7 @@ def free_port():
 def wait_for(port):
     for _ in range(400):
         with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
+            if s.connect_ex((HOST, port)) == 0:
                 return
         time.sleep(0.05)
     sys.exit(f"nothing listens on port {port}")
@@ -40,7 +49,7 @@ class Capture:
 
     def __enter__(self):
         self.tcpdump = subprocess.Popen(
-            ["tcpdump", "-i", "lo", "-s", str(self.snaplen), "-B", "65536", "-U", "--time-stamp-precision=nano", "-w", str(self.file),
+            ["tcpdump", "-i", INTERFACE, "-s", str(self.snaplen), "-B", "65536", "-U", "--time-stamp-precision=nano", "-w", str(self.file),
              f"port {self.port}"], stderr=subprocess.PIPE, text=True)
         self.tcpdump.stderr.readline()
         time.sleep(0.3)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real databases on loopback, captured with tcpdump: the requests that come out of the capture against the servers' own
+"""Real databases, captured with tcpdump: the requests that come out of the capture against the servers' own
 logs. Statements, commands and errors must be equal in number, rows too where the server tells them, and times must be the
 server's to a millisecond, or lie between the server's and the client's. Needs root, tcpdump, and each of PostgreSQL,
 MariaDB and Redis; what lacks is skipped with the reason.  usage: databases.py [FOLDER FOR THE CAPTURES]"""
@@ -19,7 +19,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tests/lib"))
-from capture import Capture, build, free_port, wait_for  # noqa: E402
+from capture import HOST, Capture, at_server, build, free_port, wait_for  # noqa: E402
 from case import Verdicts  # noqa: E402
 
 PACKAGES = ["mysql-connector-python==26.10.0", "psycopg[binary]==3.3.9", "PyMySQL==1.2.4", "redis==8.1.0"]
@@ -143,9 +143,11 @@ def postgres(folder):
                     "-out", base / "cert.pem"], check=True, capture_output=True)
     for file in ("key.pem", "cert.pem"):
         shutil.chown(base / file, "postgres")
-    options = {"ssl": "on", "ssl_cert_file": base / "cert.pem", "ssl_key_file": base / "key.pem", "port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": base, "fsync": "off", "log_destination": "jsonlog",
+    options = {"ssl": "on", "ssl_cert_file": base / "cert.pem", "ssl_key_file": base / "key.pem", "port": port, "listen_addresses": HOST, "unix_socket_directories": base, "fsync": "off", "log_destination": "jsonlog",
                "logging_collector": "on", "log_directory": base / "log", "log_min_duration_statement": 0, "log_min_messages": "info"}
-    server = subprocess.Popen([*as_postgres, where / "postgres", "-D", base / "data", *[x for k, v in options.items() for x in ("-c", f"{k}={v}")]],
+    with open(base / "data/pg_hba.conf", "a") as rules:
+        rules.write(f"host all all {HOST.rsplit('.', 2)[0]}.0.0/16 scram-sha-256\n")
+    server = subprocess.Popen(at_server(*as_postgres, where / "postgres", "-D", base / "data", *[x for k, v in options.items() for x in ("-c", f"{k}={v}")]),
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=base)
     try:
         wait_for(port)
@@ -157,7 +159,7 @@ def postgres(folder):
         log = postgres_log(base)
         postgres_compare(whole, log, clock)
         with capture(folder, "postgres-tls", port) as secret:
-            subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-q", "-c", "select 1", "postgres"], check=True,
+            subprocess.run(["psql", "-h", HOST, "-p", str(port), "-U", "postgres", "-q", "-c", "select 1", "postgres"], check=True,
                            capture_output=True, env={**os.environ, "PGSSLMODE": "require"})
         asked, hello = secret.requests("postgres"), secret.requests("tls")
         verdicts.check("postgres: TLS is read from where it was agreed on", [r["code"] for r in asked if r["key"] == "ssl-request"] == ["S"] and len(
@@ -165,7 +167,7 @@ def postgres(folder):
         log = postgres_log(base)
         with capture(folder, "pgbench", port) as load:
             for mode in ("simple", "extended", "prepared"):
-                subprocess.run(["pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-n", "-c4", "-j2", "-t100", "-M", mode,
+                subprocess.run(["pgbench", "-h", HOST, "-p", str(port), "-U", "postgres", "-n", "-c4", "-j2", "-t100", "-M", mode,
                                 "postgres"], check=True, capture_output=True)
         postgres_load(load, postgres_log(base)[len(log):])
     finally:
@@ -177,7 +179,7 @@ def postgres(folder):
 def postgres_client(port, clock):
     import psycopg
 
-    address = f"host=127.0.0.1 port={port} user=postgres dbname=postgres sslmode=disable"
+    address = f"host={HOST} port={port} user=postgres dbname=postgres sslmode=disable"
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     with psycopg.connect(address, autocommit=True) as c:
         run = lambda sql, *args, **named: clock(sql, c.execute, sql, *args, **named)  # noqa: E731
@@ -217,10 +219,10 @@ def postgres_client(port, clock):
             cursor.itersize = 500
             cursor.execute("select * from t order by id")
             cursor.fetchall()
-    psql = ["psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-q", "-o", "/dev/null", "postgres"]
+    psql = ["psql", "-h", HOST, "-p", str(port), "-U", "postgres", "-q", "-o", "/dev/null", "postgres"]
     subprocess.run([*psql, "-c", "select 1; select 2; update t set s = 'z' where id < 3"], check=True)
     subprocess.run(psql, input="\\copy (select * from t) to /dev/null\nbegin;\nselect 5 as five;\nrollback;\n", text=True, check=True)
-    subprocess.run(["pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-i", "-q", "postgres"], check=True, capture_output=True)
+    subprocess.run(["pgbench", "-h", HOST, "-p", str(port), "-U", "postgres", "-i", "-q", "postgres"], check=True, capture_output=True)
     try:
         psycopg.connect(address.replace("user=postgres", "user=nobody"), password="wrong-secret")
     except psycopg.Error:
@@ -310,9 +312,9 @@ def mysql(folder):
     subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={base}/data", "--user=mysql", "--skip-test-db",
                     "--auth-root-authentication-method=normal"], check=True, capture_output=True)
     server = subprocess.Popen(
-        ["mariadbd", "--no-defaults", f"--datadir={base}/data", f"--socket={socket}", f"--port={port}", "--bind-address=127.0.0.1", "--user=mysql",
+        at_server("mariadbd", "--no-defaults", f"--datadir={base}/data", f"--socket={socket}", f"--port={port}", f"--bind-address={HOST}", "--user=mysql",
          "--log-output=TABLE", "--general-log=1", "--slow-query-log=1", "--long-query-time=0", "--local-infile=1", "--skip-name-resolve",
-         f"--pid-file={base}/pid"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+         f"--pid-file={base}/pid"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(port)
         admin = lambda sql: subprocess.run(["mariadb", "--no-defaults", f"--socket={socket}", "-N", "-B", "--raw", "-e", sql], check=True,  # noqa: E731
@@ -340,7 +342,7 @@ def mysql_client(port, clock, errors, base):
     import mysql.connector
     import pymysql
 
-    account = dict(host="127.0.0.1", port=port, user="tester", password="secret-of-the-test", database="shop")
+    account = dict(host=HOST, port=port, user="tester", password="secret-of-the-test", database="shop")
     c = pymysql.connect(**account, local_infile=True, autocommit=True, ssl_disabled=True, client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS)
     cursor = c.cursor()
 
@@ -385,7 +387,7 @@ def mysql_client(port, clock, errors, base):
     plain.execute("delete from t where id > 2000")
     c.commit()
     c.close()
-    subprocess.run(["mariadb", "--no-defaults", "-h", "127.0.0.1", "-P", str(port), "-u", "tester", "-psecret-of-the-test", "--skip-ssl", "-N", "-e",
+    subprocess.run(["mariadb", "--no-defaults", "-h", HOST, "-P", str(port), "-u", "tester", "-psecret-of-the-test", "--skip-ssl", "-N", "-e",
                     "select * from t where id < 10; select count(*) from t", "shop"], check=True, capture_output=True)
     try:
         pymysql.connect(**{**account, "password": "wrong-secret"}, ssl_disabled=True)
@@ -432,8 +434,8 @@ def redis(folder):
     import redis as client
 
     base, port = pathlib.Path(tempfile.mkdtemp(prefix="coldcase-redis-")), free_port()
-    server = subprocess.Popen(["redis-server", "--port", str(port), "--save", "", "--dir", base, "--slowlog-log-slower-than", "0", "--slowlog-max-len",
-                               "100000", "--enable-debug-command", "yes"], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(at_server("redis-server", "--bind", HOST, "--protected-mode", "no", "--port", str(port), "--save", "", "--dir", base, "--slowlog-log-slower-than", "0", "--slowlog-max-len",
+                               "100000", "--enable-debug-command", "yes"), stdout=subprocess.DEVNULL)
     try:
         wait_for(port)
         clock = Clock()
@@ -450,7 +452,7 @@ def redis_client(client, port, clock):
     import socket
 
     for protocol in (2, 3):
-        r = client.Redis(port=port, protocol=protocol, socket_timeout=20)
+        r = client.Redis(host=HOST, port=port, protocol=protocol, socket_timeout=20)
         for n in range(50):
             clock(f"SET key{protocol}-{n}", r.set, f"key{protocol}-{n}", "secret value " * n)
             clock(f"GET key{protocol}-{n}", r.get, f"key{protocol}-{n}")
@@ -482,7 +484,7 @@ def redis_client(client, port, clock):
         for n in range(20):
             pipe.incr("counter")
         pipe.execute()
-        listener = client.Redis(port=port, protocol=protocol).pubsub()
+        listener = client.Redis(host=HOST, port=port, protocol=protocol).pubsub()
         listener.subscribe("a", "b")
         listener.psubscribe("c*")
         for n in range(30):
@@ -496,11 +498,11 @@ def redis_client(client, port, clock):
         for _ in range(3):
             listener.get_message(timeout=2)
         listener.close()
-    with socket.create_connection(("127.0.0.1", port)) as s:
+    with socket.create_connection((HOST, port)) as s:
         s.sendall(b"PING\r\nSET inline 1\r\nGET inline\r\n")
         time.sleep(0.2)
         s.recv(1000)
-    r = client.Redis(port=port)
+    r = client.Redis(host=HOST, port=port)
     slow = r.slowlog_get(100_000)
     return r.info("commandstats"), r.info("errorstats"), slow
 

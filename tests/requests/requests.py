@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real servers and clients on loopback, captured with tcpdump: the requests that come out of the capture against the
+"""Real servers and clients, captured with tcpdump: the requests that come out of the capture against the
 servers' own logs. Counts and statuses must be equal, times must lie between those of the server and of the client, or be
 the server's to a millisecond. Needs root, tcpdump, nginx, curl, wrk, openssl and the packages of tests/requirements.txt;
 what lacks is skipped with the reason.  usage: requests.py [FOLDER FOR THE CAPTURES]"""
@@ -20,7 +20,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tests/lib"))
-from capture import READER, Capture, build, free_port, wait_for  # noqa: E402
+from capture import HOST, READER, Capture, at_server, build, free_port, wait_for  # noqa: E402
 from case import Verdicts  # noqa: E402
 
 MS = 1_000_000
@@ -43,7 +43,7 @@ def lacks(*needed):
 
 
 def captured(name, port):
-    """Packets of a port on loopback, while the block runs; then their requests."""
+    """Packets of a port, while the block runs; then their requests."""
     return Capture(folder / f"{name}.pcap", port)
 
 
@@ -73,6 +73,21 @@ def curl(*options, url):
     return (total - before) * 1e9
 
 
+def served(script, name, port):
+    """Runs a server and then its client; what both noted."""
+    logs = [folder / f"{name}-{side}.log" for side in ("serve", "ask")]
+    server = subprocess.Popen(at_server(sys.executable, HERE / script, "serve", HOST, str(port), logs[0]), stdin=subprocess.PIPE)
+    try:
+        wait_for(port)
+        with captured(name, port) as capture:
+            subprocess.run([sys.executable, HERE / script, "ask", HOST, str(port), logs[1]], check=True)
+    finally:
+        # The end of its input tells the server to write its log and end.
+        server.stdin.close()
+        server.wait()
+    return capture, [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+
+
 def duration(r):
     return r["end"] - r["start"]
 
@@ -87,7 +102,7 @@ http {{
     '"in":$request_length,"out":$bytes_sent,"protocol":"$ssl_protocol","name":"$ssl_server_name",'
     '"resumed":"$ssl_session_reused","alpn":"$ssl_alpn_protocol"}}';
   server {{
-    listen 127.0.0.1:{port}; access_log {dir}/access.log json; root {dir}/www;
+    listen {host}:{port}; access_log {dir}/access.log json; root {dir}/www;
     location /slow {{ limit_rate 400k; alias {dir}/www/big; }}
     location /put {{ client_max_body_size 10m; dav_methods PUT; root {dir}/www; create_full_put_path on; }}
     location /moved {{ return 301 /; }}
@@ -95,7 +110,7 @@ http {{
     location /n/ {{ return 200 "ok\\n"; }}
   }}
   server {{
-    listen 127.0.0.1:{tls} ssl; access_log {dir}/tls.log json; root {dir}/www;
+    listen {host}:{tls} ssl; access_log {dir}/tls.log json; root {dir}/www;
     ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_cache shared:s:1m; ssl_session_tickets on;
   }}
@@ -129,8 +144,8 @@ def nginx():
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=shop.test", "-keyout",
                     work / "key.pem", "-out", work / "cert.pem"], check=True, capture_output=True)
     port, tls = free_port(), free_port()
-    (work / "nginx.conf").write_text(NGINX.format(dir=work, port=port, tls=tls))
-    server = subprocess.Popen(["nginx", "-c", work / "nginx.conf", "-p", work], stderr=subprocess.DEVNULL)
+    (work / "nginx.conf").write_text(NGINX.format(dir=work, host=HOST, port=port, tls=tls))
+    server = subprocess.Popen(at_server("nginx", "-c", work / "nginx.conf", "-p", work), stderr=subprocess.DEVNULL)
     try:
         wait_for(port)
         plain(work, port)
@@ -141,7 +156,7 @@ def nginx():
 
 
 def plain(work, port):
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{HOST}:{port}"
     with captured("http", port) as capture:
         shapes = [["/small"], ["/big"], ["-I", "/big"], ["/missing"], ["/moved"], ["/none"], ["/slow"],
                   ["-r", "10-90", "/big"], ["-z", "Fri, 01 Jan 2100 00:00:00 GMT", "/small"],
@@ -176,7 +191,9 @@ def plain(work, port):
     sizes = [(r["detail"], r["request_bytes"], line["in"], r["response_bytes"], line["out"]) for r, line in pairs
              if (r["request_bytes"], r["response_bytes"]) != (line["in"], line["out"])]
     verdicts.check("http: sizes are those of the access log", not sizes, f"{len(pairs)} requests {sizes[:3]}")
-    verdicts.check("http: nothing is missing", not any(r["missing"] for r in ours), len(ours))
+    # Of what wrk gave up, a packet that was lost on the way may never have been sent again.
+    gaps = [r for r in (answered if "LOSSY" in os.environ else ours) if r["missing"]]
+    verdicts.check("http: nothing is missing", not gaps, f"{len(gaps)} of {len(ours)} {gaps[:2] or ''}")
     # nginx counts whole milliseconds, from when it reads the request to when it hands the last byte to the kernel.
     times("http: times lie between nginx's and the client's", [
         (duration(r), max(float(line["time"]) * 1e9 - MS, 0), client[line["uri"]]) for r, line in pairs if line["uri"] in client])
@@ -187,16 +204,16 @@ def handshakes(work, port):
         for n in range(10):
             for version in ("1.2", "1.3"):
                 subprocess.run(["curl", "-sk", "-o", "/dev/null", f"--tlsv{version}", "--tls-max", version, "--resolve",
-                                f"shop{n}.test:{port}:127.0.0.1", f"https://shop{n}.test:{port}/small?{n}"], check=True)
+                                f"shop{n}.test:{port}:{HOST}", f"https://shop{n}.test:{port}/small?{n}"], check=True)
         for version in ("-tls1_2", "-tls1_3"):
             session = work / f"session{version}"
             for use in ("-sess_out", "-sess_in"):
-                subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "again.test", version, use,
+                subprocess.run(["openssl", "s_client", "-connect", f"{HOST}:{port}", "-servername", "again.test", version, use,
                                 session, "-ign_eof"], input=b"GET /small?again HTTP/1.0\r\n\r\n", capture_output=True, check=True)
         # Refused: no common version, and a certificate that the client does not trust.
-        subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "old.test", "-tls1_1", "-cipher",
+        subprocess.run(["openssl", "s_client", "-connect", f"{HOST}:{port}", "-servername", "old.test", "-tls1_1", "-cipher",
                         "ALL:@SECLEVEL=0"], input=b"", capture_output=True)
-        subprocess.run(["curl", "-s", "--resolve", f"shop.test:{port}:127.0.0.1", f"https://shop.test:{port}/"], capture_output=True)
+        subprocess.run(["curl", "-s", "--resolve", f"shop.test:{port}:{HOST}", f"https://shop.test:{port}/"], capture_output=True)
     log = [json.loads(line) for line in (work / "tls.log").read_text().splitlines()]
     ours = capture.requests("tls")
     done = [r for r in ours if r["outcome"] == "Ok"]
@@ -216,10 +233,7 @@ def grpc():
     missing = lacks("py:grpc")
     if missing:
         return verdicts.skip("grpc", missing)
-    port, log = free_port(), folder / "grpc.log"
-    with captured("grpc", port) as capture:
-        subprocess.run([sys.executable, HERE / "serve_grpc.py", str(port), log], check=True)
-    calls = [json.loads(line) for line in log.read_text().splitlines()]
+    capture, calls = served("serve_grpc.py", "grpc", free_port())
     server = {c["method"]: c for c in calls if c["side"] == "server"}
     client = {c["method"]: c for c in calls if c["side"] == "client"}
     ours = capture.requests("grpc", "http2")
@@ -241,7 +255,7 @@ def many_streams(port):
     import h2.events
     paths = [f"/{('fast', 'slow', 'missing', 'big')[n % 4]}/many{n}" for n in range(100)]
     took, begun = {}, {}
-    with socket.create_connection(("127.0.0.1", port)) as s:
+    with socket.create_connection((HOST, port)) as s:
         http = h2.connection.H2Connection()
         http.initiate_connection()
         s.sendall(http.data_to_send())
@@ -266,9 +280,9 @@ def http2():
         return verdicts.skip("http2", missing)
     port, log = free_port(), folder / "http2.log"
     log.unlink(missing_ok=True)
-    server = subprocess.Popen([sys.executable, "-m", "hypercorn", "-b", f"127.0.0.1:{port}", "serve_http2:app"], cwd=HERE,
+    server = subprocess.Popen(at_server(sys.executable, "-m", "hypercorn", "-b", f"{HOST}:{port}", "serve_http2:app"), cwd=HERE,
                               env={**os.environ, "LOG": str(log)}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{HOST}:{port}"
     client = {}
     try:
         wait_for(port)
@@ -297,10 +311,7 @@ def dns():
     missing = lacks("py:dns", "py:dnslib")
     if missing:
         return verdicts.skip("dns", missing)
-    port, log = free_port(), folder / "dns.log"
-    with captured("dns", port) as capture:
-        subprocess.run([sys.executable, HERE / "serve_dns.py", str(port), log], check=True)
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    capture, lines = served("serve_dns.py", "dns", free_port())
     client = {f"A {line['name']}": line["asked"] for line in lines if "asked" in line}
     server = [line for line in lines if "asked" not in line]
     ours = capture.requests("dns")

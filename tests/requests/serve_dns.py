@@ -1,5 +1,5 @@
-"""A DNS server over UDP and TCP, and its client. usage: serve_dns.py PORT LOG: asks itself, and writes a line of JSON for
-each question that the server got, and one for how long the client waited for it."""
+"""A DNS server over UDP and TCP, or its client. usage: serve_dns.py serve|ask HOST PORT LOG: writes a line of JSON for each question that the server
+got, or for how long the client waited for it. The server ends with its input."""
 import json
 import sys
 import time
@@ -11,7 +11,7 @@ import dns.rcode
 from dnslib import QTYPE, RCODE, RR, A
 from dnslib.server import DNSServer
 
-PORT, LOG = int(sys.argv[1]), sys.argv[2]
+SIDE, HOST, PORT, LOG = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 log = []
 
 
@@ -40,21 +40,28 @@ class Quiet:
         return lambda *_: None
 
 
-servers = [DNSServer(Resolver(), port=PORT, address="127.0.0.1", tcp=tcp, logger=Quiet()) for tcp in (False, True)]
-for server in servers:
-    server.start_thread()
-for n in range(30):
-    for kind in ("fast", "slow", "nothing", "broken"):
-        for ask in (dns.query.udp, dns.query.tcp):
-            query = dns.message.make_query(f"{kind}{n}.{ask.__name__}.example", "A", use_edns=n % 2 == 0)
-            begin = time.time_ns()
-            ask(query, "127.0.0.1", port=PORT, timeout=3)
-            log.append({"name": str(query.question[0].name).rstrip("."), "asked": time.time_ns() - begin})
-for n in range(3):
-    try:
-        dns.query.udp(dns.message.make_query(f"never{n}.udp.example", "A"), "127.0.0.1", port=PORT, timeout=0.1)
-    except dns.exception.Timeout:
-        pass
-time.sleep(0.5)
+def serve():
+    for tcp in (False, True):
+        DNSServer(Resolver(), port=PORT, address=HOST, tcp=tcp, logger=Quiet()).start_thread()
+    sys.stdin.read()
+
+
+def ask():
+    for n in range(30):
+        for kind in ("fast", "slow", "nothing", "broken"):
+            for way in (dns.query.udp, dns.query.tcp):
+                query = dns.message.make_query(f"{kind}{n}.{way.__name__}.example", "A", use_edns=n % 2 == 0)
+                begin = time.time_ns()
+                way(query, HOST, port=PORT, timeout=10)
+                log.append({"name": str(query.question[0].name).rstrip("."), "asked": time.time_ns() - begin})
+    for n in range(3):
+        try:
+            dns.query.udp(dns.message.make_query(f"never{n}.udp.example", "A"), HOST, port=PORT, timeout=0.1)
+        except dns.exception.Timeout:
+            pass
+    time.sleep(0.5)
+
+
+serve() if SIDE == "serve" else ask()
 with open(LOG, "w") as f:
     f.writelines(json.dumps(line) + "\n" for line in log)

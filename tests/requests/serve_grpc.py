@@ -1,5 +1,5 @@
-"""A gRPC server and its client. usage: serve_grpc.py PORT LOG: calls itself, and writes a line of JSON for each call:
-what the handler saw of it and what the client did."""
+"""A gRPC server, or its client. usage: serve_grpc.py serve|ask HOST PORT LOG: writes a line of JSON for each call: what the handler saw of it, or what
+the client did. The server ends with its input."""
 import concurrent.futures
 import json
 import sys
@@ -8,7 +8,7 @@ import time
 
 import grpc
 
-PORT, LOG = int(sys.argv[1]), sys.argv[2]
+SIDE, HOST, PORT, LOG = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 calls, lock = [], threading.Lock()
 
 
@@ -44,7 +44,7 @@ class Service(grpc.GenericRpcHandler):
 
 def client(number):
     options = [("grpc.use_local_subchannel_pool", 1)]
-    with grpc.insecure_channel(f"127.0.0.1:{PORT}", options) as channel:
+    with grpc.insecure_channel(f"{HOST}:{PORT}", options) as channel:
         for n in range(20):
             for kind in ("Get", "Slow", "Missing", "Stream"):
                 method = f"/test.Shop/{kind}{number}x{n}"
@@ -64,15 +64,23 @@ def client(number):
         time.sleep(0.05)
 
 
-server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
-server.add_generic_rpc_handlers([Service()])
-server.add_insecure_port(f"127.0.0.1:{PORT}")
-server.start()
-threads = [threading.Thread(target=client, args=(n,)) for n in range(3)]
-for t in threads:
-    t.start()
-for t in threads:
-    t.join()
-server.stop(None).wait()
+def serve():
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
+    server.add_generic_rpc_handlers([Service()])
+    server.add_insecure_port(f"{HOST}:{PORT}")
+    server.start()
+    sys.stdin.read()
+    server.stop(None).wait()
+
+
+def ask():
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+
+serve() if SIDE == "serve" else ask()
 with open(LOG, "w") as f:
     f.writelines(json.dumps(c) + "\n" for c in calls)
