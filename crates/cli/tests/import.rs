@@ -226,3 +226,25 @@ fn a_compressed_capture_tells_what_the_capture_tells() {
     assert_eq!(direct, flow(dir.path(), PCAP));
     assert_eq!(flow(dir.path(), "b.case")["packets"], direct["packets"]);
 }
+
+#[test]
+fn stacks_of_other_tools_become_samples_with_their_names() {
+    let dir = folder();
+    let script = "# of another host\napp one 7/8 [001] 10.000000001: 250000 cycles:P: \n\
+        \tffffffff81000010 do_syscall_64+0x10 ([kernel.kallsyms])\n\t    7f00000000aa read;\u{1b}[31m+0xa (/lib/libc.so.6)\n\n\
+        app one 7/8 [001] 10.010000001: 250000 sched:sched_switch: x\n\n\
+        app one 7/8 [001] 10.020000001: 250000 cycles:P: \n\tnot a frame\n\n\
+        app one 7/7 [001] 10.030000001: 250000 cycles:P: \n\t    0000000000aa main+0x1 (/bin/app)\n";
+    std::fs::write(dir.path().join("perf.txt"), script).unwrap();
+    let done = run_in(dir.path(), &["import", "perf.txt", "-o", "b.case", "--json"]).code(3).json();
+    schema::check("import", &done);
+    let file = &done["files"][0];
+    assert_eq!((&file["format"], &file["items"]), (&Value::from("perf-script"), &Value::from(2)));
+    assert_eq!(file["note"], "1 sample of other events than the CPU's left out");
+    assert_eq!(file["problem"], "line 8: no frame of a stack");
+    let folded = run_in(dir.path(), &["flame", "b.case", "--folded"]).code(0).stdout;
+    assert_eq!(folded, "app one[7];main 1\napp one[7];read:\\x1b[31m;do_syscall_64_[k] 1\n");
+    std::fs::write(dir.path().join("heavy.folded"), "a;b 3\na;c 99999999999\n").unwrap();
+    let done = run_in(dir.path(), &["import", "heavy.folded", "-o", "h.case", "--json"]).code(3).json();
+    assert_eq!(done["files"][0]["items"], 50_000_000);
+}

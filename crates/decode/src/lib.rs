@@ -9,6 +9,7 @@ pub mod openmetrics;
 pub mod otlp;
 pub mod packet;
 pub mod pcapng;
+pub mod profile;
 pub mod prometheus;
 pub mod request;
 pub mod tcp;

@@ -10,7 +10,7 @@ use coldcase_decode::capture::Unpack;
 use coldcase_model::Utc;
 
 use crate::{ImportError, Imported};
-use crate::{capture, log, otlp};
+use crate::{capture, log, otlp, profile};
 
 /// How much of a file is looked at to recognise it.
 const HEAD: u64 = 64 << 10;
@@ -24,6 +24,12 @@ pub enum Format {
     Pcapng,
     /// Spans, logs and metrics: OTLP/JSON, one request a line.
     Otlp,
+    /// Samples of the CPU: the text of `perf script`.
+    PerfScript,
+    /// Samples of the CPU: a pprof profile.
+    Pprof,
+    /// Samples of the CPU: folded stacks.
+    Folded,
     /// Lines of a log.
     Log,
 }
@@ -33,7 +39,8 @@ pub(crate) type Times<'a> = dyn FnMut(Utc, Utc) + 'a;
 
 impl Format {
     /// All of them; text of any kind is taken for a log last.
-    pub const ALL: [Format; 4] = [Format::Pcap, Format::Pcapng, Format::Otlp, Format::Log];
+    pub const ALL: [Format; 7] =
+        [Format::Pcap, Format::Pcapng, Format::Otlp, Format::PerfScript, Format::Pprof, Format::Folded, Format::Log];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -41,6 +48,9 @@ impl Format {
             Format::Pcap => "pcap",
             Format::Pcapng => "pcapng",
             Format::Otlp => "otlp",
+            Format::PerfScript => "perf-script",
+            Format::Pprof => "pprof",
+            Format::Folded => "folded",
             Format::Log => "log",
         }
     }
@@ -50,6 +60,7 @@ impl Format {
         match self {
             Format::Pcap | Format::Pcapng => "packets",
             Format::Otlp => "spans, records and points",
+            Format::PerfScript | Format::Pprof | Format::Folded => "samples",
             Format::Log => "lines",
         }
     }
@@ -65,6 +76,9 @@ impl Format {
             Format::Pcap => capture::is_pcap(head),
             Format::Pcapng => capture::is_pcapng(head),
             Format::Otlp => otlp::is_otlp(head),
+            Format::PerfScript => profile::is_perf_script(head),
+            Format::Pprof => profile::is_pprof(head),
+            Format::Folded => profile::is_folded(head),
             Format::Log => log::is_log(head),
         }
     }
@@ -87,6 +101,7 @@ impl Format {
         match self {
             Format::Pcap | Format::Pcapng => capture::import(self, path, writer, times),
             Format::Otlp => otlp::import(path, writer, times),
+            Format::PerfScript | Format::Pprof | Format::Folded => profile::import(self, path, writer, times),
             Format::Log => log::import(path, writer, times),
         }
     }

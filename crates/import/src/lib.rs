@@ -16,6 +16,7 @@ mod error;
 mod format;
 mod log;
 mod otlp;
+mod profile;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub struct Imported {
     pub dropped: u64,
     /// Why it could not be read to its end.
     pub problem: Option<String>,
+    /// What was left out on purpose, in words.
+    pub note: Option<String>,
 }
 
 impl Imported {
@@ -78,7 +81,27 @@ impl Imported {
             bytes_lost: 0,
             dropped: 0,
             problem: None,
+            note: None,
         }
+    }
+
+    /// Notes that a part could not be read. The first few tell what is the matter.
+    fn unread(&mut self, why: &str, bytes: u64) {
+        self.bytes_lost += bytes;
+        append(&mut self.problem, why);
+    }
+
+    /// Notes something that is no loss.
+    fn note(&mut self, what: &str) {
+        append(&mut self.note, what);
+    }
+}
+
+fn append(said: &mut Option<String>, more: &str) {
+    match said {
+        None => *said = Some(more.to_owned()),
+        Some(said) if said.len() < 300 => *said = format!("{said}; {more}"),
+        Some(_) => {}
     }
 }
 

@@ -70,12 +70,7 @@ pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Res
                 writer.append_raw(stream(signal), message, receipt)?;
             }
             Err(why) => {
-                done.bytes_lost += request.len() as u64;
-                let line = format!("line {number}: {why}");
-                let more = done.problem.take().map(|p| p + "; ").unwrap_or_default();
-                // The first few tell what is the matter.
-                done.problem =
-                    Some(if more.len() < 300 { more + &line } else { more.trim_end_matches("; ").to_owned() });
+                done.unread(&format!("line {number}: {why}"), request.len() as u64);
             }
         }
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 
-/// Make a bundle of files of other tools: packet captures, OTLP/JSON, logs
+/// Make a bundle of files of other tools: packet captures, OTLP/JSON, CPU profiles, logs
 ///
 /// A file is recognised by its content, whatever its name, compressed with gzip or zstd or not. Every verb takes the bundle; what the files hold stays in
 /// it as it was.
@@ -19,6 +19,7 @@ use crate::out::Out;
 Examples:
   coldcase import capture.pcapng -o b.case
   coldcase import lb.pcap traces.jsonl app.log.gz -o b.case     several files, one timeline
+  perf script -F +pid > perf.txt; coldcase import perf.txt -o b.case
   coldcase import --as pcap strange.bin -o b.case
 
 Exit codes: 0 all was imported, 3 a file was cut or damaged or says that packets were dropped, 1 failed,
@@ -81,6 +82,7 @@ fn document(args: &Args, done: &Done) -> serde_json::Value {
             "bytes_lost": f.bytes_lost,
             "dropped": f.dropped,
             "problem": f.problem,
+            "note": f.note,
         })
     };
     json!({
@@ -105,6 +107,7 @@ fn text(args: &Args, done: &Done) -> String {
         if f.problem.is_some() {
             text.push_str(&format!(", {} not read", format_size(f.bytes_lost)));
         }
+        text.push_str(&f.note.as_ref().map_or_else(String::new, |note| format!(" ({note})")));
         text.push('\n');
     }
     text
