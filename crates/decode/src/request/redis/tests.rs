@@ -276,3 +276,9 @@ fn any_bytes_are_survived_with_bounded_memory() {
         p.end(End::Reset, Stamp::default(), &mut out);
     }
 }
+
+#[test]
+fn a_length_that_is_none_loses_the_side_in_whatever_pieces_it_comes() {
+    let requests = read(&[C("*3\r\n$?x*3\r\n$?y\r\n")]);
+    assert!(requests.len() == 1 && requests[0].starts_with("unknown|"), "{requests:?}");
+}

@@ -67,7 +67,7 @@ pub(super) fn measure(from: Side, typed: bool, head: &[u8]) -> Measure {
         return if text_only { Measure::Size { total, keep: length } } else { Measure::Bad };
     }
     match kind {
-        b'$' | b'!' | b'=' | b';' if text.get(1) == Some(&b'?') => Measure::Size { total, keep: length },
+        b'$' | b'!' | b'=' | b';' if text.get(1..) == Some(b"?") => Measure::Size { total, keep: length },
         b'$' | b'!' | b'=' | b';' => match number(&text[1..]) {
             Some(0) if kind == b';' => Measure::Size { total, keep: length },
             Some(n) if (0..STRING as i64).contains(&n) => {
