@@ -39,6 +39,7 @@ mod options;
 mod process;
 mod processes;
 mod scope;
+mod repeats;
 mod segment;
 mod sockets;
 mod space;
