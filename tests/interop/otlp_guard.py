@@ -123,6 +123,16 @@ def by_tls(folder, verdicts):
         verdicts.check(f"TLS: a file with {what} is named", done.returncode != 0 and str(flags[0]) in done.stderr, done.stderr.strip()[-200:])
 
 
+def what_cannot_be(folder, verdicts):
+    from otlp import recorder_binary
+    for argv, said in ((["-o", "-", "--ack", "durable"], "stdout cannot be synced"), (["-o", str(folder / "x.case"), "--ack", "soon"], "neither received nor durable"),
+                       (["-o", str(folder / "x.case"), "--otlp-forward", "collector:4317"], "grpc://"), (["-o", str(folder / "x.case"), "--otlp-tls-cert", "c"], "--otlp-tls-key"),
+                       (["-o", str(folder / "x.case"), "--otlp-http", "unix:here"], "begins with /")):
+        done = subprocess.run([recorder_binary(), "record", "--only", "otlp", "--for", "1s", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        verdicts.check(f"{' '.join(argv[-2:])}: refused before anything is recorded", done.returncode == 2 and said in done.stderr and not (folder / "x.case").exists(),
+                       done.stderr.strip()[-200:])
+
+
 def main():
     verdicts = Verdicts()
     try:
@@ -133,7 +143,7 @@ def main():
         verdicts.end()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="guard-", dir=os.environ.get("WORK", "/var/tmp")))
     try:
-        for part in (by_socket, by_token, by_tls):
+        for part in (by_socket, by_token, by_tls, what_cannot_be):
             part(folder, verdicts)
     finally:
         shutil.rmtree(folder)

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use coldcase_bundle::{Gate, Writer, WriterOptions};
 use coldcase_model::{Event, events::Receipt};
+use coldcase_record::config::RecordConfig;
 use coldcase_record::otlp::{Ack, Endpoint, Otlp, OtlpConfig};
 use coldcase_record::source::{Skip, Source};
 use opentelemetry_proto::tonic::collector::{logs::v1::*, metrics::v1::*, trace::v1::*};
@@ -345,4 +346,30 @@ fn what_cannot_be_made_durable_is_not_acknowledged() {
     assert_eq!(post(http, "/v1/traces", PROTOBUF, ODD).0, 503);
     context.stop.stop();
     started.running.stop();
+}
+
+#[test]
+fn a_configuration_file_sets_what_the_flags_set() {
+    let read = |text: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        RecordConfig::read(file.path()).map(|c| c.otlp).map_err(|e| e.to_string())
+    };
+    let told = read(
+        "[otlp]\nack = 'durable'\ngrpc = '0.0.0.0:4317'\nhttp = 'unix:/run/otlp.sock'\ntoken = '/etc/token'\n\
+         forward = ['grpc://collector', 'https://collector/otlp']\n",
+    )
+    .unwrap();
+    assert_eq!((told.ack, told.http), (Ack::Durable, Some(Endpoint::Unix("/run/otlp.sock".into()))));
+    let forward: Vec<String> = told.forward.iter().map(ToString::to_string).collect();
+    assert_eq!(forward, ["grpc://collector:4317", "https://collector:4318/otlp"]);
+    for (text, said) in [
+        ("[otlp]\nack = 'soon'\n", "line 2"),
+        ("[otlp]\nhttp = 'unix:here'\n", "begins with /"),
+        ("[otlp]\ntls-cert = '/c'\n", "otlp.tls-key"),
+        ("[otlp]\nforward = ['grpc://a', 'grpcs://b']\n", "otlp.forward"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(said), "{text}: {error}");
+    }
 }

@@ -152,7 +152,9 @@ impl Decoder {
         let out = &mut all.decoded;
         match stream {
             "otlp.traces" => self.spans("otlp.traces", row, received, bytes, otlp::traces(bytes), all)?,
-            "otlp.traces.json" => self.spans("otlp.traces.json", row, received, bytes, otlp::traces_json(bytes), all)?,
+            "otlp.traces.json" => {
+                self.spans("otlp.traces.json", row, received, bytes, otlp::traces_json(bytes), all)?
+            }
             "otlp.logs" => records("otlp.logs", row, received, bytes, otlp::logs(bytes), all)?,
             "otlp.logs.json" => records("otlp.logs.json", row, received, bytes, otlp::logs_json(bytes), all)?,
             "otlp.metrics" => points("otlp.metrics", row, received, bytes, otlp::metrics(bytes), all)?,

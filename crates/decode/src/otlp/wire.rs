@@ -79,8 +79,8 @@ mod tests {
     use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
     use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, ResourceMetrics, ScopeMetrics, metric};
     use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-    use prost::Message;
     use proptest::prelude::*;
+    use prost::Message;
 
     fn logs(record: LogRecord) -> Vec<u8> {
         let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
@@ -106,12 +106,8 @@ mod tests {
         }
 
         let timed = LogRecord { time_unix_nano: 5, ..LogRecord::default() };
-        let observed = LogRecord {
-            observed_time_unix_nano: 5,
-            severity_number: 9,
-            trace_id: vec![1; 16],
-            ..LogRecord::default()
-        };
+        let observed =
+            LogRecord { observed_time_unix_nano: 5, severity_number: 9, trace_id: vec![1; 16], ..LogRecord::default() };
         assert_eq!(signal_of_protobuf(&logs(timed)), Some(Signal::Logs));
         assert_eq!(signal_of_protobuf(&logs(observed)), Some(Signal::Logs));
         assert_eq!(signal_of_protobuf(b""), None);

@@ -31,7 +31,13 @@ fn signal(request: &[u8]) -> Option<Signal> {
 /// What the name of a file says of its signal; `Err` for profiles, which are kept without being read.
 fn named(path: &Path) -> Option<Result<Signal, ()>> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
-    let known = [("profile", Err(())), ("trace", Ok(Signal::Traces)), ("span", Ok(Signal::Traces)), ("metric", Ok(Signal::Metrics)), ("log", Ok(Signal::Logs))];
+    let known = [
+        ("profile", Err(())),
+        ("trace", Ok(Signal::Traces)),
+        ("span", Ok(Signal::Traces)),
+        ("metric", Ok(Signal::Metrics)),
+        ("log", Ok(Signal::Logs)),
+    ];
     known.into_iter().find(|(word, _)| name.contains(word)).map(|(_, signal)| signal)
 }
 
@@ -51,7 +57,12 @@ pub(super) fn import(path: &Path, file: &mut impl Read, put: &mut Put<'_, '_>) -
         };
         let length = u64::from(u32::from_be_bytes(length));
         if length > LONGEST {
-            put.cut(4, &format!("request {number} is {length} bytes long, which no bundle takes: nothing behind it can be found"));
+            put.cut(
+                4,
+                &format!(
+                    "request {number} is {length} bytes long, which no bundle takes: nothing behind it can be found"
+                ),
+            );
             return Ok(());
         }
         let mut request = Vec::new();
@@ -70,7 +81,9 @@ pub(super) fn import(path: &Path, file: &mut impl Read, put: &mut Put<'_, '_>) -
                 before = Some(signal);
                 About::of(&request, encoding, signal)
             }
-            (_, None) => Err("neither what is in it nor the file's name tells whether it is of traces, metrics or logs".into()),
+            (_, None) => {
+                Err("neither what is in it nor the file's name tells whether it is of traces, metrics or logs".into())
+            }
         };
         put.request(request, 4, encoding, about, &format!("request {number}"))?;
     }

@@ -41,7 +41,8 @@ impl OtlpConfig {
             return Some(format!("otlp.{missing}: a certificate and its key are needed together"));
         }
         let twice = |grpc| self.forward.iter().filter(|c| c.grpc == grpc).count() > 1;
-        (twice(true) || twice(false)).then(|| "otlp.forward: one collector for gRPC and one for HTTP at most".to_owned())
+        (twice(true) || twice(false))
+            .then(|| "otlp.forward: one collector for gRPC and one for HTTP at most".to_owned())
     }
 }
 

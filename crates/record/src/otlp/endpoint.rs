@@ -86,7 +86,10 @@ impl FromStr for Collector {
         }
         let prefix = uri.path().trim_end_matches('/').to_owned();
         if uri.query().is_some() || (grpc && !prefix.is_empty()) {
-            return Err(format!("'{text}': {} here", if grpc { "a path means nothing" } else { "a query means nothing" }));
+            return Err(format!(
+                "'{text}': {} here",
+                if grpc { "a path means nothing" } else { "a query means nothing" }
+            ));
         }
         let port = authority.port_u16().unwrap_or(if grpc { GRPC } else { HTTP });
         Ok(Collector { grpc, tls, host: authority.host().to_owned(), port, prefix })

@@ -3,9 +3,9 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 
+use super::Call;
 use super::form::{self, Form, Refused, text};
 use super::grpc::field;
-use super::Call;
 use super::intake::{Encoding, Origin, Refusal};
 
 /// Serves one export request.

@@ -145,9 +145,8 @@ impl Intake {
         paused: Paused,
     ) -> std::io::Result<(Intake, Vec<JoinHandle<()>>)> {
         let (queue, jobs) = mpsc::channel(WAITING);
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(run)
-        };
+        let spawn =
+            |name: &str, run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.to_owned()).spawn(run);
         let mut threads = Vec::new();
         let durable = match config.ack {
             Ack::Received => None,

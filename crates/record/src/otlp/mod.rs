@@ -93,18 +93,15 @@ impl Source for Otlp {
         let paused = Paused::default();
         let (stop, stopped) = watch::channel(false);
         let (intake, writers) = Intake::start(context.clone(), config, paused.clone()).map_err(cannot)?;
-        let (forward, forwarder) = match config.forward.is_empty() {
-            true => (None, None),
-            false => {
-                let started = Forward::start(&config.forward, token.is_some(), context.clone(), stopped.clone());
-                let (forward, thread) = started.map_err(cannot)?;
-                (Some(forward), Some(thread))
-            }
+        let forwarding = match config.forward.is_empty() {
+            true => None,
+            false => Some(Forwarding::start(config, context.clone()).map_err(cannot)?),
         };
+        let forward = forwarding.as_ref().map(|f| f.forward.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         let shared = Shared {
             intake,
-            forward: forward.clone(),
+            forward,
             token,
             turns: Arc::new(Semaphore::new(CONCURRENT)),
             max_request: config.max_request,
@@ -114,8 +111,8 @@ impl Source for Otlp {
             .name("cc-otlp".into())
             .spawn(move || runtime.block_on(serve(listeners, tls, shared, stopped)))
             .map_err(cannot)?;
-        let threads = [server].into_iter().chain(writers).chain(forwarder).collect();
-        Ok(Started { remarks, ..Started::all(RunningOtlp { stop, paused, threads, forward, context }) })
+        let threads = [server].into_iter().chain(writers).collect();
+        Ok(Started { remarks, ..Started::all(RunningOtlp { stop, paused, threads, forwarding, context }) })
     }
 }
 
@@ -123,8 +120,23 @@ struct RunningOtlp {
     stop: watch::Sender<bool>,
     paused: Paused,
     threads: Vec<JoinHandle<()>>,
-    forward: Option<Forward>,
+    forwarding: Option<Forwarding>,
     context: Context,
+}
+
+/// The forwarder, and what ends it.
+struct Forwarding {
+    forward: Forward,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Forwarding {
+    fn start(config: &OtlpConfig, context: Context) -> std::io::Result<Forwarding> {
+        let (stop, stopped) = watch::channel(false);
+        let (forward, thread) = Forward::start(&config.forward, config.token.is_some(), context, stopped)?;
+        Ok(Forwarding { forward, stop, thread })
+    }
 }
 
 impl Running for RunningOtlp {
@@ -144,7 +156,10 @@ impl Running for RunningOtlp {
             // A panic of the thread was reported by the panic hook; there is nothing left to write.
             let _ = thread.join();
         }
-        if let Some(forward) = self.forward {
+        // Only now: the last requests that were taken are passed on as well.
+        if let Some(Forwarding { forward, stop, thread }) = self.forwarding {
+            let _ = stop.send(true);
+            let _ = thread.join();
             let (words, missed) = forward.ending();
             self.context.intake.remark(words, missed);
         }

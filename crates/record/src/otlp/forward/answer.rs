@@ -14,7 +14,10 @@ pub(super) enum Outcome {
     /// Sending it again would not help.
     Refused(String),
     /// To be sent again; `after` is what the collector asked for.
-    Again { after: Option<Duration>, why: String },
+    Again {
+        after: Option<Duration>,
+        why: String,
+    },
 }
 
 /// Of an HTTP answer.
@@ -71,9 +74,7 @@ fn retry_info(details: &str) -> Option<Duration> {
             let Some(delay) = part(2).and_then(|i| fields(i.bytes()).find(|(n, _)| *n == 1)) else {
                 return Some(Duration::ZERO);
             };
-            let number = |wanted| {
-                fields(delay.1.bytes()).find(|(n, _)| *n == wanted).map_or(0, |(_, v)| v.number())
-            };
+            let number = |wanted| fields(delay.1.bytes()).find(|(n, _)| *n == wanted).map_or(0, |(_, v)| v.number());
             return Some(Duration::new(number(1), u32::try_from(number(2)).unwrap_or(0).min(999_999_999)));
         }
     }

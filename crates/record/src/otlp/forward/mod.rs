@@ -115,9 +115,23 @@ fn passed_on(headers: &HeaderMap, guarded: bool) -> HeaderMap {
     let of_the_hop = |name: &HeaderName| {
         matches!(
             name.as_str(),
-            "host" | "connection" | "keep-alive" | "proxy-connection" | "proxy-authorization" | "te" | "trailer"
-                | "transfer-encoding" | "upgrade" | "expect" | "content-length" | "content-encoding" | "content-type"
-                | "accept-encoding" | "grpc-encoding" | "grpc-accept-encoding" | "grpc-timeout"
+            "host"
+                | "connection"
+                | "keep-alive"
+                | "proxy-connection"
+                | "proxy-authorization"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+                | "expect"
+                | "content-length"
+                | "content-encoding"
+                | "content-type"
+                | "accept-encoding"
+                | "grpc-encoding"
+                | "grpc-accept-encoding"
+                | "grpc-timeout"
         ) || (guarded && name == header::AUTHORIZATION)
     };
     headers.iter().filter(|(name, _)| !of_the_hop(name)).map(|(n, v)| (n.clone(), v.clone())).collect()

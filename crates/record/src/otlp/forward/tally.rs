@@ -117,7 +117,8 @@ impl Tally {
         let all = s.forwarded + missed;
         let mut words = format!("otlp: passed on {} of {all} requests to {to}", s.forwarded);
         if missed > 0 {
-            let parts = [(s.no_room, "found no room to wait"), (s.refused, "were refused"), (s.given_up, "were given up")];
+            let parts =
+                [(s.no_room, "found no room to wait"), (s.refused, "were refused"), (s.given_up, "were given up")];
             let parts: Vec<String> =
                 parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
             words += &format!(" ({}", parts.join(", "));
