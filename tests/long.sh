@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # `make test-long`: what takes an hour or more. Prints the same kind of verdict as `make test`; usage: long.sh [PART...]
-# KILLS (50) is the number of kill -9 runs, FUZZ_SECONDS (600) the time of each fuzz target.
+# KILLS (50) and DURABLE_KILLS (100) are the numbers of kill -9 runs, FUZZ_SECONDS (600) the time of each fuzz target.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 [ -x .venv/bin/python ] && export PATH="$PWD/.venv/bin:$PATH"
-export COLDCASE="$PWD/target/debug/coldcase"
+export COLDCASE="$PWD/target/debug/coldcase" RECORDER="$PWD/target/recorder/coldcase"
 passed=0 failed=0
 wanted=" $* "
 part() {
@@ -17,6 +17,8 @@ part() {
 }
 echo "commit $(git rev-parse --short HEAD), $(nproc) CPUs, Linux $(uname -r), $(date -u +%FT%TZ)"
 part kills python3 tests/kills/kills.py "${KILLS:-50}"
+part durable-kills python3 tests/kills/durable.py "${DURABLE_KILLS:-100}"
+part otlp-storm python3 tests/interop/otlp_sdk.py --seconds 60 --rate 20000
 part truth python3 tests/truth/truth.py
 part untraced python3 tests/truth/untraced.py
 part hostile python3 tests/hostile/hostile.py long storms

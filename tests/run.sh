@@ -68,6 +68,12 @@ part_as_root "where requests vanish" python3 tests/requests/vanish.py
 part_as_root databases python3 tests/requests/databases.py
 part_as_root tiers python3 tests/requests/tiers.py
 part_as_root kills python3 tests/kills/kills.py 3
+part "durable kills" python3 tests/kills/durable.py 3
+part "OTLP storm" python3 tests/interop/otlp_sdk.py
+part "OTLP doors" python3 tests/interop/otlp_guard.py
+part "OTLP forwarding" python3 tests/interop/otlp_forward.py
+part "OTLP files" python3 tests/interop/otlp_files.py
+part "OTLP metrics" python3 tests/interop/otlp_metrics.py
 part vm tests/vm/run.sh "$RECORDER"
 
 echo "=== verdict"

@@ -245,6 +245,7 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<
     }
     let mut quality = quality::quality(t, flames.frames, problems);
     quality.spans_left_out = latency::span::left_out(t, scope);
+    quality.requests_repeated = t.decoded().repeated;
     let seen = Seen {
         timeline: t,
         axis: &axis,

@@ -26,7 +26,7 @@ pub use recover::{Recovery, recover};
 pub use schema::{Schema, SchemaField};
 pub use tap::Tap;
 pub use verify::{Verification, verify};
-pub use writer::{ClassBacklog, NextFile, RawMessage, Rotation, Writer, WriterOptions, WriterStats};
+pub use writer::{ClassBacklog, Commits, NextFile, RawMessage, Rotation, Writer, WriterOptions, WriterStats};
 
 /// The MCAP profile of the bundles that this build writes, and the manifest's `format`.
 pub const PROFILE: &str = "coldcase/1";

@@ -12,7 +12,7 @@ use coldcase_bundle::{
 };
 use coldcase_model::events::{HostMetric, LogLine, Receipt};
 use coldcase_model::manifest::{FlightEntry, Manifest};
-use coldcase_model::{Boottime, Columns, Event, Utc};
+use coldcase_model::{Boottime, Class, Columns, Event, Utc};
 
 /// A row that tells its number.
 fn numbered(n: u64) -> Columns {
@@ -63,6 +63,49 @@ fn values(path: &Path) -> BTreeMap<(String, u64), String> {
         }
     }
     out
+}
+
+#[test]
+fn what_was_committed_is_in_the_files_while_they_are_changed_and_costs_no_chunk_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("1.case"), dir.path().join("2.case"));
+    // Nothing is cut by time or size: only commits cut.
+    let options = WriterOptions { chunk_time: Duration::from_secs(3600), ..WriterOptions::default() };
+    let writer = Writer::create(&first, false, options).unwrap();
+    let mut commits = writer.commits(Class::Otlp);
+    writer.append("log.lines", line(0)).unwrap();
+    for n in 0..50 {
+        let (message, receipt) = raw(n);
+        writer.append_raw("otlp.traces", message, receipt).unwrap();
+    }
+    commits.commit().unwrap();
+    assert_eq!(writer.stats().chunks, 1, "one chunk for all of them, and none of another class");
+    commits.commit().unwrap();
+    assert_eq!(writer.stats().chunks, 1, "nothing new, nothing cut");
+    let traces = |path: &Path| values(path).into_keys().filter(|(s, _)| s == "otlp.traces").map(|(_, n)| n).collect();
+    let there: Vec<u64> = traces(&first);
+    assert_eq!(there, (0..50).collect::<Vec<_>>(), "read beside the writer, before any seal");
+
+    let (message, receipt) = raw(50);
+    writer.append_raw("otlp.traces", message, receipt).unwrap();
+    let rotation = writer.rotate(next(&second), manifest(0)).unwrap();
+    let (message, receipt) = raw(51);
+    writer.append_raw("otlp.traces", message, receipt).unwrap();
+    commits.commit().unwrap();
+    let both: [Vec<u64>; 2] = [traces(&first), traces(&second)];
+    assert_eq!((both[0].len(), both[0][50], both[1].clone()), (51, 50, vec![51]));
+    rotation.wait(Duration::from_secs(10)).unwrap().unwrap();
+    writer.clone().seal(Manifest::default()).unwrap();
+    assert!(commits.commit().is_err(), "a sealed bundle takes nothing");
+}
+
+#[test]
+fn what_cannot_be_made_durable_is_not_told_as_committed() {
+    let writer = Writer::to_stream(Box::new(std::io::sink()), WriterOptions::default()).unwrap();
+    let (message, receipt) = raw(0);
+    writer.append_raw("otlp.traces", message, receipt).unwrap();
+    let error = writer.commits(Class::Otlp).commit().unwrap_err();
+    assert!(error.to_string().contains("cannot be synced"), "{error}");
 }
 
 #[test]

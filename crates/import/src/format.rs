@@ -22,7 +22,7 @@ pub enum Format {
     Pcap,
     /// Packets: pcapng.
     Pcapng,
-    /// Spans, logs and metrics: OTLP/JSON, one request a line.
+    /// Spans, logs and metrics: OTLP in JSON, one request a line, or behind lengths.
     Otlp,
     /// Samples of the CPU: the text of `perf script`.
     PerfScript,

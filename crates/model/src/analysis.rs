@@ -120,6 +120,9 @@ pub struct Quality {
     /// Spans in scope that are in no figure: without a start, or with an end before it.
     #[serde(default)]
     pub spans_left_out: u64,
+    /// OTLP requests that were received again, byte for byte: sent once more by a sender that saw no answer, and counted once.
+    #[serde(default)]
+    pub requests_repeated: u64,
     /// Share of stack frames that have a name, 0 to 1; `None` without stacks.
     pub frames_named: Option<f64>,
     /// Addresses in stacks that lie outside of every executable mapping: no frames (a function without frame pointer left

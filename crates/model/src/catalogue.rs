@@ -163,6 +163,7 @@ pub const CATALOGUE: &[EventDef] = &[
     TlsCall::DEF,
     Statement::DEF,
     NameLookup::DEF,
+    Forward::DEF,
 ];
 
 /// A stream whose messages are bytes as their source spoke them.
@@ -237,6 +238,20 @@ pub const RAW_STREAMS: &[RawStream] = &[
         receipts: "metrics.pages.receipts",
         message_encoding: "prometheus",
         doc: "A scraped page as it arrived; the receipt's content type says which exposition format.",
+    },
+    RawStream {
+        stream: "otlp.profiles",
+        class: Class::Otlp,
+        receipts: "otlp.profiles.receipts",
+        message_encoding: "protobuf",
+        doc: "An ExportProfilesServiceRequest (v1development) as it arrived, after transport decompression. Kept, not read.",
+    },
+    RawStream {
+        stream: "otlp.profiles.json",
+        class: Class::Otlp,
+        receipts: "otlp.profiles.json.receipts",
+        message_encoding: "json",
+        doc: "An ExportProfilesServiceRequest (v1development) in OTLP/JSON, as it arrived. Kept, not read.",
     },
 ];
 

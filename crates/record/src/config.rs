@@ -127,6 +127,9 @@ impl RecordConfig {
             let key = if k.ring_cpus == 0 { "ring-cpus" } else { "sample-hz" };
             return Some(format!("kernel.{key}: 0 is too few (to leave a source out: without = ['kernel.sample'])"));
         }
+        if let Some(fault) = self.otlp.fault() {
+            return Some(fault);
+        }
         if let Some(fault) = self.scope.fault() {
             return Some(fault);
         }

@@ -11,6 +11,7 @@ mod clock_watch;
 pub mod config;
 pub mod control;
 mod cost;
+mod dial;
 pub mod discover;
 pub mod doctor;
 pub mod error;

@@ -149,6 +149,16 @@ struct IntakeCounts {
     bytes: AtomicU64,
     bpf: AtomicU64,
     backlog: Mutex<BTreeMap<&'static str, u64>>,
+    remarks: Mutex<Vec<Remark>>,
+}
+
+/// What a source has to say at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// One line.
+    pub text: String,
+    /// Not all went as it was asked for.
+    pub warning: bool,
 }
 
 impl Intake {
@@ -169,6 +179,16 @@ impl Intake {
         let mut ages = self.counts.backlog.lock().unwrap_or_else(PoisonError::into_inner);
         let worst = ages.entry(class.name()).or_default();
         *worst = age.max(*worst);
+    }
+
+    /// Says something for the end of the recording, one line: when the source has stopped.
+    pub fn remark(&self, text: String, warning: bool) {
+        self.counts.remarks.lock().unwrap_or_else(PoisonError::into_inner).push(Remark { text, warning });
+    }
+
+    /// What was said.
+    pub fn take_remarks(&self) -> Vec<Remark> {
+        std::mem::take(&mut *self.counts.remarks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Events since the start.

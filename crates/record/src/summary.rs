@@ -89,6 +89,8 @@ pub struct Summary {
     pub manifest: Manifest,
     /// What a flight recording left.
     pub flight: Option<FlightSummary>,
+    /// What sources said at their end.
+    pub remarks: Vec<String>,
 }
 
 /// What a flight recording left.

@@ -14,15 +14,16 @@ use std::time::Duration;
 
 use coldcase_bundle::{Gate, Writer, WriterOptions};
 use coldcase_model::{Event, events::Receipt};
-use coldcase_record::otlp::{Otlp, OtlpConfig};
+use coldcase_record::config::RecordConfig;
+use coldcase_record::otlp::{Ack, Endpoint, Otlp, OtlpConfig};
 use coldcase_record::source::{Skip, Source};
 use opentelemetry_proto::tonic::collector::{logs::v1::*, metrics::v1::*, trace::v1::*};
 use prost::Message;
 use support::{Recording, context, record, record_with};
 
 fn receiver() -> OtlpConfig {
-    let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-    OtlpConfig { grpc: any, http: any, ..OtlpConfig::default() }
+    let any = Some(Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))));
+    OtlpConfig { grpc: any.clone(), http: any, ..OtlpConfig::default() }
 }
 
 /// The addresses of gRPC and HTTP, as the source says them.
@@ -153,7 +154,7 @@ fn what_is_no_request_is_refused_and_counted() {
 #[test]
 fn a_port_in_use_is_said_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = OtlpConfig { http: Some(taken.local_addr().unwrap()), ..receiver() };
+    let config = OtlpConfig { http: Some(Endpoint::Tcp(taken.local_addr().unwrap())), ..receiver() };
     let Skip { reason, hint, unasked } = record_with(Otlp::new(config), |_| {}).err().unwrap();
     assert!(
         reason.contains("is in use by another program") && hint.contains("--otlp-http") && !unasked,
@@ -293,5 +294,82 @@ fn all_that_an_sdk_sends_is_stored_once() {
     for bytes in metrics {
         let request = ExportMetricsServiceRequest::decode(bytes.as_slice()).unwrap();
         assert!(!request.resource_metrics.is_empty());
+    }
+}
+
+#[test]
+fn a_durable_acknowledgement_means_that_the_request_is_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("durable.case");
+    // Nothing is cut by time: what is in the file before the end is there because of an acknowledgement.
+    let options = WriterOptions { chunk_time: Duration::from_secs(3600), ..WriterOptions::default() };
+    let context = context(Writer::create(&path, false, options).unwrap());
+    let config = OtlpConfig { ack: Ack::Durable, ..receiver() };
+    let started = Box::new(Otlp::new(config)).start(context.clone()).unwrap();
+    let [_, http] = addresses(&started.remarks);
+    let senders: Vec<_> = (0..40u8)
+        .map(|n| {
+            std::thread::spawn(move || {
+                // An unknown field with a number of its own.
+                let body = [0x78, n];
+                (post(http, "/v1/traces", PROTOBUF, &body).0, body.to_vec())
+            })
+        })
+        .collect();
+    let acked: Vec<Vec<u8>> = senders
+        .into_iter()
+        .map(|s| s.join().unwrap())
+        .map(|(status, body)| {
+            assert_eq!(status, 200);
+            body
+        })
+        .collect();
+    let bundle = coldcase_bundle::Bundle::open(&path).unwrap();
+    assert!(!bundle.complete() && bundle.chunks().len() < 20, "{} chunks for 40 requests", bundle.chunks().len());
+    let stored: Vec<Vec<u8>> = (0..bundle.chunks().len())
+        .flat_map(|i| bundle.read_chunk(i, &|s| s == "otlp.traces").unwrap())
+        .map(|b| match b.body {
+            coldcase_bundle::BatchBody::Raw(bytes) => bytes,
+            coldcase_bundle::BatchBody::Columns(_) => panic!("raw streams hold messages"),
+        })
+        .collect();
+    assert_eq!(count_each(stored.into_iter()), count_each(acked.into_iter()));
+    context.stop.stop();
+    started.running.stop();
+}
+
+#[test]
+fn what_cannot_be_made_durable_is_not_acknowledged() {
+    let context = context(Writer::to_stream(Box::new(std::io::sink()), WriterOptions::default()).unwrap());
+    let started = Box::new(Otlp::new(OtlpConfig { ack: Ack::Durable, ..receiver() })).start(context.clone()).unwrap();
+    let [_, http] = addresses(&started.remarks);
+    assert_eq!(post(http, "/v1/traces", PROTOBUF, ODD).0, 503);
+    context.stop.stop();
+    started.running.stop();
+}
+
+#[test]
+fn a_configuration_file_sets_what_the_flags_set() {
+    let read = |text: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        RecordConfig::read(file.path()).map(|c| c.otlp).map_err(|e| e.to_string())
+    };
+    let told = read(
+        "[otlp]\nack = 'durable'\ngrpc = '0.0.0.0:4317'\nhttp = 'unix:/run/otlp.sock'\ntoken = '/etc/token'\n\
+         forward = ['grpc://collector', 'https://collector/otlp']\n",
+    )
+    .unwrap();
+    assert_eq!((told.ack, told.http), (Ack::Durable, Some(Endpoint::Unix("/run/otlp.sock".into()))));
+    let forward: Vec<String> = told.forward.iter().map(ToString::to_string).collect();
+    assert_eq!(forward, ["grpc://collector:4317", "https://collector:4318/otlp"]);
+    for (text, said) in [
+        ("[otlp]\nack = 'soon'\n", "line 2"),
+        ("[otlp]\nhttp = 'unix:here'\n", "begins with /"),
+        ("[otlp]\ntls-cert = '/c'\n", "otlp.tls-key"),
+        ("[otlp]\nforward = ['grpc://a', 'grpcs://b']\n", "otlp.forward"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(said), "{text}: {error}");
     }
 }

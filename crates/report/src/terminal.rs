@@ -166,6 +166,10 @@ fn clock(a: &Analysis) -> String {
     if !q.clock_steps.is_empty() {
         parts.push(plural(q.clock_steps.len() as u64, "clock step", "clock steps"));
     }
+    if q.requests_repeated > 0 {
+        let requests = plural(q.requests_repeated, "OTLP request", "OTLP requests");
+        parts.push(format!("{requests} repeated, counted once"));
+    }
     if q.spans_left_out > 0 {
         let spans = plural(q.spans_left_out, "span", "spans");
         parts.push(format!("{spans} without a start, or with an end before it: in no figure"));

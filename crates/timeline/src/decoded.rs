@@ -123,6 +123,8 @@ pub struct Decoded {
     pub packets: Vec<Packet>,
     /// Log lines.
     pub lines: Vec<LogRow>,
+    /// OTLP requests that were received again, byte for byte: what is in them stands here once, as it was received first.
+    pub repeated: u64,
     /// What could not be decoded, in one line each.
     pub problems: Vec<String>,
 }

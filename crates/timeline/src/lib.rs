@@ -38,6 +38,7 @@ mod merge;
 mod options;
 mod process;
 mod processes;
+mod repeats;
 mod scope;
 mod segment;
 mod sockets;

@@ -10,6 +10,7 @@ use coldcase_model::{Boottime, Columns, Event, Utc, catalogue, events};
 use rayon::prelude::*;
 
 use crate::decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow, line_time};
+use crate::repeats::{self, Request, all_told};
 use crate::segment::Segment;
 
 /// Problems of one kind that are told one by one; the rest is counted.
@@ -20,6 +21,8 @@ const TOLD: usize = 50;
 pub(crate) struct Loaded {
     pub(crate) segments: BTreeMap<Arc<str>, Vec<Segment>>,
     pub(crate) decoded: Decoded,
+    /// OTLP requests that tell themselves apart.
+    pub(crate) requests: Vec<Request>,
     /// Services by the pid that their spans tell.
     pub(crate) services: BTreeSet<(u32, String)>,
 }
@@ -78,6 +81,7 @@ impl Loaded {
         to.packets.extend(from.packets);
         to.lines.extend(from.lines);
         to.problems.extend(from.problems);
+        self.requests.extend(part.requests);
         self.services.extend(part.services);
     }
 
@@ -87,6 +91,7 @@ impl Loaded {
         for segments in self.segments.values_mut() {
             segments.sort_by_key(|s| s.row(0));
         }
+        repeats::leave_out(&mut self.decoded, std::mem::take(&mut self.requests));
         let d = &mut self.decoded;
         d.spans.sort_by_key(|s| (s.stream, s.row, s.span.index));
         d.records.sort_by_key(|r| (r.stream, r.row, r.record.index));
@@ -146,12 +151,14 @@ impl Decoder {
     fn raw(&self, stream: &str, row: u64, received: Utc, bytes: &[u8], all: &mut Loaded) -> Result<(), String> {
         let out = &mut all.decoded;
         match stream {
-            "otlp.traces" => self.spans("otlp.traces", row, received, otlp::traces(bytes), all)?,
-            "otlp.traces.json" => self.spans("otlp.traces.json", row, received, otlp::traces_json(bytes), all)?,
-            "otlp.logs" => records("otlp.logs", row, received, otlp::logs(bytes), out)?,
-            "otlp.logs.json" => records("otlp.logs.json", row, received, otlp::logs_json(bytes), out)?,
-            "otlp.metrics" => points("otlp.metrics", row, received, otlp::metrics(bytes), out)?,
-            "otlp.metrics.json" => points("otlp.metrics.json", row, received, otlp::metrics_json(bytes), out)?,
+            "otlp.traces" => self.spans("otlp.traces", row, received, bytes, otlp::traces(bytes), all)?,
+            "otlp.traces.json" => {
+                self.spans("otlp.traces.json", row, received, bytes, otlp::traces_json(bytes), all)?
+            }
+            "otlp.logs" => records("otlp.logs", row, received, bytes, otlp::logs(bytes), all)?,
+            "otlp.logs.json" => records("otlp.logs.json", row, received, bytes, otlp::logs_json(bytes), all)?,
+            "otlp.metrics" => points("otlp.metrics", row, received, bytes, otlp::metrics(bytes), all)?,
+            "otlp.metrics.json" => points("otlp.metrics.json", row, received, bytes, otlp::metrics_json(bytes), all)?,
             "metrics.pages" => {
                 let (target, content_type) = self.pages.get(&row).cloned().unwrap_or_default();
                 let page = prometheus::parse(bytes, &content_type);
@@ -189,6 +196,7 @@ impl Decoder {
         stream: &'static str,
         row: u64,
         received: Utc,
+        bytes: &[u8],
         spans: Result<Vec<Span>, OtlpError>,
         all: &mut Loaded,
     ) -> Result<(), String> {
@@ -201,6 +209,7 @@ impl Decoder {
             }
         }
         if !self.only_services {
+            all.requests.extend(all_told(&spans).then(|| Request::of(stream, row, bytes)));
             all.decoded.spans.extend(spans.into_iter().map(|span| SpanRow { stream, row, received, span }));
         }
         Ok(())
@@ -211,11 +220,13 @@ fn records(
     stream: &'static str,
     row: u64,
     received: Utc,
+    bytes: &[u8],
     records: Result<Vec<LogRecord>, OtlpError>,
-    out: &mut Decoded,
+    all: &mut Loaded,
 ) -> Result<(), String> {
     let records = records.map_err(|e| e.to_string())?;
-    out.records.extend(records.into_iter().map(|record| {
+    all.requests.extend(all_told(&records).then(|| Request::of(stream, row, bytes)));
+    all.decoded.records.extend(records.into_iter().map(|record| {
         let utc = record.time.or(record.observed).map_or(received, Utc);
         RecordRow { stream, row, utc, record }
     }));
@@ -226,11 +237,13 @@ fn points(
     stream: &'static str,
     row: u64,
     received: Utc,
+    bytes: &[u8],
     points: Result<Vec<MetricPoint>, OtlpError>,
-    out: &mut Decoded,
+    all: &mut Loaded,
 ) -> Result<(), String> {
     let points = points.map_err(|e| e.to_string())?;
-    out.metrics.extend(points.into_iter().map(|point| {
+    all.requests.extend(all_told(&points).then(|| Request::of(stream, row, bytes)));
+    all.decoded.metrics.extend(points.into_iter().map(|point| {
         let utc = point.time.map_or(received, Utc);
         MetricRow { stream, row, utc, point }
     }));

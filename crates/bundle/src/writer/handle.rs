@@ -15,6 +15,7 @@ use coldcase_model::{Class, Column, Columns, Event};
 use crossbeam_channel::{Sender, bounded};
 
 use super::appender::Assembler;
+use super::commit::{Commits, Unsynced};
 use super::open::OpenChunk;
 use super::options::{ClassBacklog, RawMessage, WriterOptions, WriterStats, random_id};
 use super::pack::Job;
@@ -211,6 +212,32 @@ impl Writer {
         let (done, answer) = bounded(1);
         self.inner.tell(Message::Flush { upto, done })?;
         answer.recv().unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Commits what a class takes in, for who must not be told "stored" before it is.
+    pub fn commits(&self, class: Class) -> Commits {
+        Commits::new(self.clone(), class)
+    }
+
+    /// Cuts the chunk of a class. The number of the next cut, and, once all cuts below it were appended, what is to be
+    /// synced, or why a cut of the class from `since` on is not in a file.
+    pub(super) fn settle(
+        &self,
+        class: Class,
+        since: u64,
+    ) -> Result<(u64, Result<Vec<Unsynced>, WriteError>), WriteError> {
+        let inner = &*self.inner;
+        let at = Class::ALL.iter().position(|c| *c == class).unwrap_or(0);
+        inner.cut(class, &mut lock(&inner.classes[at]))?;
+        let upto = inner.cuts.load(Ordering::SeqCst);
+        let (done, answer) = bounded(1);
+        inner.tell(Message::Settle { upto, since, class: class.name(), done })?;
+        Ok((upto, answer.recv().unwrap_or(Err(WriteError::Closed))))
+    }
+
+    /// Notes a failure: nothing is taken in any more.
+    pub(super) fn fail(&self, error: WriteError) {
+        self.inner.shared.fail(error);
     }
 
     /// Seals the file and goes on in the next one, without a break for those who append: what was taken in before the

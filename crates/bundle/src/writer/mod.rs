@@ -4,6 +4,7 @@
 //! compressed on a worker thread, and appended by one thread, which hashes the exact bytes it writes.
 
 mod appender;
+mod commit;
 mod handle;
 mod open;
 mod options;
@@ -16,6 +17,7 @@ mod sink;
 mod threads;
 
 pub(crate) use appender::{Assembler, META_BUNDLE, META_DOCS, META_MANIFEST};
+pub use commit::Commits;
 pub use handle::Writer;
 pub use options::{ClassBacklog, RawMessage, WriterOptions, WriterStats};
 pub(crate) use options::{random_id, system_now};

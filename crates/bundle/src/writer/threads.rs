@@ -12,6 +12,7 @@ use coldcase_model::manifest::Manifest;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::appender::Assembler;
+use super::commit::Unsynced;
 use super::options::WriterOptions;
 use super::pack::{Compressor, Job, Packed, pack};
 use super::shared::Shared;
@@ -24,6 +25,9 @@ pub(crate) enum Message {
     Packed { number: u64, class: &'static str, rows: u64, packed: Result<Box<Packed>, String> },
     /// Answer when all cuts below `upto` are in the file, and synced.
     Flush { upto: u64, done: Sender<Result<(), WriteError>> },
+    /// Answer when all cuts below `upto` are in the file, with what is to be synced by who asks: the appender goes on.
+    /// An error when a cut of the class from `since` on was dropped.
+    Settle { upto: u64, since: u64, class: &'static str, done: Sender<Result<Vec<Unsynced>, WriteError>> },
     /// When all cuts below `upto` are in the file: go on in the next one, and seal this one beside it.
     Rotate {
         upto: u64,
@@ -96,10 +100,11 @@ pub(crate) fn appender(
             early: HashMap::new(),
             waiting: Vec::new(),
             dropped: BTreeMap::new(),
+            last_dropped: BTreeMap::new(),
             sealing: Vec::new(),
         };
         appender.run(&messages);
-        for sealing in appender.sealing {
+        for (sealing, _) in appender.sealing {
             // A panic there has been reported, and its asker sees the channel closed.
             let _ = sealing.join();
         }
@@ -151,8 +156,10 @@ struct Appender {
     waiting: Vec<Message>,
     /// Rows that a full disk or an error kept out, by class.
     dropped: BTreeMap<&'static str, u64>,
-    /// Files that are being sealed.
-    sealing: Vec<JoinHandle<()>>,
+    /// The last cut of a class that was kept out.
+    last_dropped: BTreeMap<&'static str, u64>,
+    /// Files that are being sealed, which syncs them at the end.
+    sealing: Vec<(JoinHandle<()>, Option<Unsynced>)>,
 }
 
 impl Appender {
@@ -177,9 +184,10 @@ impl Appender {
             return;
         }
         let (due, later): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|m| match m {
-            Message::Flush { upto, .. } | Message::Seal { upto, .. } | Message::Rotate { upto, .. } => {
-                *upto <= self.next
-            }
+            Message::Flush { upto, .. }
+            | Message::Settle { upto, .. }
+            | Message::Seal { upto, .. }
+            | Message::Rotate { upto, .. } => *upto <= self.next,
             Message::Packed { .. } => true,
         });
         self.waiting = later;
@@ -203,6 +211,7 @@ impl Appender {
         };
         if !written {
             *self.dropped.entry(class).or_default() += rows;
+            self.last_dropped.insert(class, self.next);
         }
         let chunks = self.assembler.chunks();
         self.assembler.sink().keep_reserve(chunks);
@@ -225,6 +234,9 @@ impl Appender {
                 let result = self.shared.check().and_then(|()| self.sync());
                 let _ = done.send(result);
             }
+            Message::Settle { since, class, done, .. } => {
+                let _ = done.send(self.unsynced(since, class));
+            }
             Message::Rotate { next, manifest, docs, done, .. } => self.rotate(*next, *manifest, docs, done),
             Message::Seal { manifest, docs, done, .. } => {
                 let dropped = std::mem::take(&mut self.dropped);
@@ -237,6 +249,24 @@ impl Appender {
         }
     }
 
+    /// What holds the cuts of a class from `since` on and may not be on the disk yet.
+    fn unsynced(&mut self, since: u64, class: &'static str) -> Result<Vec<Unsynced>, WriteError> {
+        self.shared.check()?;
+        let path = self.assembler.sink().path().to_owned();
+        if self.last_dropped.get(class).is_some_and(|&last| last >= since) {
+            return Err(WriteError::DiskFull { path });
+        }
+        let Some(file) = self.assembler.sink().file() else {
+            return Err(WriteError::Io { path, os: None, message: "what is no file cannot be synced".into() });
+        };
+        self.sealing.retain(|(sealing, _)| !sealing.is_finished());
+        let mut files = vec![(file, path)];
+        for (file, path) in self.sealing.iter().filter_map(|(_, file)| file.as_ref()) {
+            files.push((file.try_clone().map_err(|e| to_write_error(path, &e))?, path.clone()));
+        }
+        Ok(files)
+    }
+
     /// Goes on in `next`. The old file is sealed on a thread of its own: the disk may take its time.
     fn rotate(
         &mut self,
@@ -246,6 +276,8 @@ impl Appender {
         done: Sender<Result<Manifest, WriteError>>,
     ) {
         let mut old = std::mem::replace(&mut self.assembler, next);
+        let old_path = old.sink().path().to_owned();
+        let old_file = old.sink().file().map(|file| (file, old_path));
         self.synced.set(&mut self.assembler);
         let (written, dropped, shared) = (old.position(), std::mem::take(&mut self.dropped), self.shared.clone());
         {
@@ -259,9 +291,9 @@ impl Appender {
             shared.lock().bytes_before += old.position() - written;
             let _ = done.send(sealed);
         };
-        self.sealing.retain(|s| !s.is_finished());
+        self.sealing.retain(|(sealing, _)| !sealing.is_finished());
         match spawn("seal", run) {
-            Ok(sealing) => self.sealing.push(sealing),
+            Ok(sealing) => self.sealing.push((sealing, old_file)),
             // The file is not sealed then, as after a kill; its asker sees the channel closed.
             Err(e) => tracing::error!("a file could not be sealed: {e}"),
         }

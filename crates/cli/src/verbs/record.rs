@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use coldcase_record::error::RecordError;
 use coldcase_record::flight::Rule;
 use coldcase_record::kernel::{Kernel, bench::Empty};
 use coldcase_record::limits::{Rate, parse_cpu};
+use coldcase_record::otlp::{Ack, Collector, Endpoint};
 use coldcase_record::session::{self, Observer, Output, Plan};
 use coldcase_record::source::Source;
 use coldcase_record::sources;
@@ -38,6 +38,7 @@ Examples:
   coldcase record -o run.case -- ./my-benchmark --fast      ends with the command, and with its exit code
   coldcase record -o b.case --log '/var/log/app/*.log' --scrape http://127.0.0.1:9100/metrics
   coldcase record -o b.case --interface eth0 --filter 'tcp port 5432'
+  coldcase record -o b.case --ack durable --otlp-grpc 127.0.0.1:4317 --otlp-forward grpc://collector:4317
   coldcase record -o - --for 10s | ssh laptop 'cat > b.case'
   coldcase record --flight 5m --max-size 512MiB -o /var/tmp/flight --trigger 'log=ERROR.*timeout' --log app.log
   coldcase record --config coldcase.toml
@@ -154,12 +155,30 @@ struct What {
     /// Keep this many bytes of payload where either port is this one
     #[arg(long, value_name = "PORT=BYTES", value_parser = payload_port)]
     payload_port: Vec<(u16, u32)>,
-    /// Receive OTLP over gRPC here
-    #[arg(long, value_name = "ADDRESS")]
-    otlp_grpc: Option<SocketAddr>,
-    /// Receive OTLP over HTTP here
-    #[arg(long, value_name = "ADDRESS")]
-    otlp_http: Option<SocketAddr>,
+    /// Receive OTLP over gRPC here: ADDRESS:PORT or unix:/PATH (senders in Python, C++, Ruby and PHP then need the channel
+    /// option grpc.default_authority=localhost) [default: 127.0.0.1:4317]
+    #[arg(long, value_name = "WHERE")]
+    otlp_grpc: Option<Endpoint>,
+    /// Receive OTLP over HTTP here, likewise [default: 127.0.0.1:4318]
+    #[arg(long, value_name = "WHERE")]
+    otlp_http: Option<Endpoint>,
+    /// Take OTLP only from senders that bring the token in this file (Authorization: Bearer ...)
+    #[arg(long, value_name = "FILE")]
+    otlp_token: Option<PathBuf>,
+    /// Receive OTLP over TLS, with this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "otlp_tls_key")]
+    otlp_tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "otlp_tls_cert")]
+    otlp_tls_key: Option<PathBuf>,
+    /// Pass OTLP on, once it is acknowledged, to the collector that was there before: grpc://HOST[:4317] or
+    /// http://HOST[:4318][/PREFIX], with TLS grpcs:// or https://; one of each at most
+    #[arg(long, value_name = "URL")]
+    otlp_forward: Vec<Collector>,
+    /// When an OTLP request is acknowledged: received (it is in the bundle two seconds later, whatever happens to the
+    /// recorder) or durable (it is in the bundle, and on the disk) [default: received]
+    #[arg(long, value_name = "WHEN")]
+    ack: Option<Ack>,
     /// CPU samples per second and CPU
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
     sample_hz: Option<u64>,
@@ -230,6 +249,9 @@ fn record(args: Args, out: &Out) -> Result<Exit, Failure> {
             return Err(Failure::usage("-o -: will not write a bundle to a terminal").hint("pipe it, or name a file"));
         }
     }
+    if to_stdout && config.otlp.ack == Ack::Durable {
+        return Err(Failure::usage("--ack durable: what goes to stdout cannot be synced").hint("-o FILE"));
+    }
     let name = output.display().to_string();
     let flight = config.flight.window.is_some();
     if flight && to_stdout {
@@ -295,6 +317,11 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     config.packets.payload_ports.extend(what.payload_port.iter().copied());
     over(&mut config.otlp.grpc, &what.otlp_grpc);
     over(&mut config.otlp.http, &what.otlp_http);
+    over(&mut config.otlp.token, &what.otlp_token);
+    over(&mut config.otlp.tls_cert, &what.otlp_tls_cert);
+    over(&mut config.otlp.tls_key, &what.otlp_tls_key);
+    over_list(&mut config.otlp.forward, &what.otlp_forward);
+    config.otlp.ack = what.ack.unwrap_or(config.otlp.ack);
     let (flight, told) = (&mut config.flight, &args.flight);
     over(&mut flight.window, &told.window);
     over(&mut flight.pre, &told.pre);
@@ -507,6 +534,7 @@ fn summary_json(s: &Summary) -> serde_json::Value {
         "reductions": s.reductions,
         "policies": m.policies,
         "clock": m.clock,
+        "remarks": s.remarks,
         "flight": s.flight.as_ref().map(|f| json!({
             "folder": f.folder,
             "segments": f.segments,

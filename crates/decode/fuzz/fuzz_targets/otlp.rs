@@ -8,4 +8,5 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = otlp::traces(bytes);
     let _ = otlp::logs(bytes);
     let _ = otlp::metrics(bytes);
+    let _ = otlp::signal_of_protobuf(bytes);
 });

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{
-    ExponentialHistogramDataPoint, Metric, NumberDataPoint, metric, number_data_point,
+    Exemplar as RawExemplar, Metric, NumberDataPoint, exemplar, metric, number_data_point,
 };
 use prost::Message;
 
 use super::value::time;
-use super::{Attributes, OtlpError, Resource};
+use super::{Attributes, OtlpError, Resource, SpanId, TraceId, exponential};
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +62,21 @@ pub enum PointValue {
     },
 }
 
+/// One measurement that went into a point, told with where it was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exemplar {
+    /// When, by the sender's clock; `None` when it was not told.
+    pub time: Option<i64>,
+    /// What was measured; `None` when it was not told.
+    pub value: Option<f64>,
+    /// The trace it was measured in, if any.
+    pub trace: Option<TraceId>,
+    /// The span it was measured in, if any.
+    pub span: Option<SpanId>,
+    /// Attributes of the measurement that the point does not have.
+    pub attributes: Attributes,
+}
+
 /// A metric point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricPoint {
@@ -83,6 +98,12 @@ pub struct MetricPoint {
     pub time: Option<i64>,
     /// Its value; `None` when the sender marked it as not recorded.
     pub value: Option<PointValue>,
+    /// The smallest value in a histogram, where it was told.
+    pub min: Option<f64>,
+    /// The largest, likewise.
+    pub max: Option<f64>,
+    /// Measurements that were told one by one.
+    pub exemplars: Vec<Exemplar>,
     /// Its attributes.
     pub attributes: Attributes,
     /// Who sent it.
@@ -124,6 +145,9 @@ fn points(m: Metric, resource: &Arc<Resource>, out: &mut Vec<MetricPoint>) {
         start: None,
         time: None,
         value: None,
+        min: None,
+        max: None,
+        exemplars: Vec::new(),
         attributes: Attributes::default(),
         resource: resource.clone(),
     };
@@ -144,14 +168,16 @@ fn points(m: Metric, resource: &Arc<Resource>, out: &mut Vec<MetricPoint>) {
         Some(metric::Data::Gauge(g)) => {
             for p in g.data_points {
                 let (times, value) = ((p.start_time_unix_nano, p.time_unix_nano), PointValue::Number(number(&p)));
-                add(base(MetricKind::Gauge, false, false), times, p.flags, value, Attributes::of(p.attributes));
+                let shape = MetricPoint { exemplars: exemplars(p.exemplars), ..base(MetricKind::Gauge, false, false) };
+                add(shape, times, p.flags, value, Attributes::of(p.attributes));
             }
         }
         Some(metric::Data::Sum(s)) => {
             let shape = base(MetricKind::Sum, s.is_monotonic, s.aggregation_temporality == CUMULATIVE);
             for p in s.data_points {
                 let (times, value) = ((p.start_time_unix_nano, p.time_unix_nano), PointValue::Number(number(&p)));
-                add(shape.clone(), times, p.flags, value, Attributes::of(p.attributes));
+                let shape = MetricPoint { exemplars: exemplars(p.exemplars), ..shape.clone() };
+                add(shape, times, p.flags, value, Attributes::of(p.attributes));
             }
         }
         Some(metric::Data::Histogram(h)) => {
@@ -164,15 +190,19 @@ fn points(m: Metric, resource: &Arc<Resource>, out: &mut Vec<MetricPoint>) {
                     counts: p.bucket_counts,
                 };
                 let times = (p.start_time_unix_nano, p.time_unix_nano);
-                add(shape.clone(), times, p.flags, value, Attributes::of(p.attributes));
+                let exemplars = exemplars(p.exemplars);
+                let shape = MetricPoint { exemplars, min: p.min, max: p.max, ..shape.clone() };
+                add(shape, times, p.flags, value, Attributes::of(p.attributes));
             }
         }
         Some(metric::Data::ExponentialHistogram(h)) => {
             let shape = base(MetricKind::ExponentialHistogram, false, h.aggregation_temporality == CUMULATIVE);
             for p in h.data_points {
                 let times = (p.start_time_unix_nano, p.time_unix_nano);
-                let (flags, value) = (p.flags, exponential(&p));
-                add(shape.clone(), times, flags, value, Attributes::of(p.attributes));
+                let (flags, value) = (p.flags, exponential::plain(&p));
+                let exemplars = exemplars(p.exemplars);
+                let shape = MetricPoint { exemplars, min: p.min, max: p.max, ..shape.clone() };
+                add(shape, times, flags, value, Attributes::of(p.attributes));
             }
         }
         Some(metric::Data::Summary(s)) => {
@@ -190,39 +220,24 @@ fn points(m: Metric, resource: &Arc<Resource>, out: &mut Vec<MetricPoint>) {
     }
 }
 
-/// An exponential histogram as plain buckets, ascending: negative ones, the zero bucket, positive ones.
-fn exponential(p: &ExponentialHistogramDataPoint) -> PointValue {
-    let bound = |index: i64| (index as f64 * (-f64::from(p.scale)).exp2()).exp2();
-    let (mut bounds, mut counts) = (Vec::new(), Vec::new());
-    if let Some(n) = &p.negative {
-        // Bucket i holds [-base^(i+1), -base^i); the upper bound is -base^i.
-        for (i, &c) in n.bucket_counts.iter().enumerate().rev() {
-            bounds.push(-bound(i64::from(n.offset) + i as i64));
-            counts.push(c);
-        }
-    }
-    match &p.positive {
-        Some(positive) if !positive.bucket_counts.is_empty() => {
-            bounds.push(bound(i64::from(positive.offset)));
-            counts.push(p.zero_count);
-            let last = positive.bucket_counts.len() - 1;
-            for (i, &c) in positive.bucket_counts.iter().enumerate() {
-                if i < last {
-                    bounds.push(bound(i64::from(positive.offset) + i as i64 + 1));
-                }
-                counts.push(c);
-            }
-        }
-        _ => counts.push(p.zero_count),
-    }
-    PointValue::Histogram { count: p.count, sum: p.sum, bounds, counts }
+fn exemplars(raw: Vec<RawExemplar>) -> Vec<Exemplar> {
+    let one = |e: RawExemplar| Exemplar {
+        time: time(e.time_unix_nano),
+        value: e.value.map(|v| match v {
+            exemplar::Value::AsDouble(x) => x,
+            exemplar::Value::AsInt(i) => i as f64,
+        }),
+        trace: TraceId::from_bytes(&e.trace_id),
+        span: SpanId::from_bytes(&e.span_id),
+        attributes: Attributes::of(e.filtered_attributes),
+    };
+    raw.into_iter().map(one).collect()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
     use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics, Sum};
 
     #[test]
@@ -252,17 +267,5 @@ mod tests {
         let points = metrics(&request.encode_to_vec()).unwrap();
         assert_eq!(points[0].value, Some(PointValue::Number(7.0)));
         assert_eq!((points[0].time, points[0].monotonic, points[0].cumulative), (Some(5), true, true));
-    }
-
-    #[test]
-    fn exponential_buckets_become_ascending_bounds() {
-        let p = ExponentialHistogramDataPoint {
-            count: 6,
-            zero_count: 1,
-            positive: Some(Buckets { offset: 0, bucket_counts: vec![2, 3] }),
-            ..ExponentialHistogramDataPoint::default()
-        };
-        let PointValue::Histogram { bounds, counts, .. } = exponential(&p) else { panic!("not a histogram") };
-        assert_eq!((bounds, counts), (vec![1.0, 2.0], vec![1, 2, 3]));
     }
 }

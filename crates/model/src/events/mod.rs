@@ -40,7 +40,7 @@ pub use log::LogLine;
 pub use memory::{MajorFault, OomKill, Reclaim};
 pub use metric::{HostMetric, Scrape};
 pub use receipt::Receipt;
-pub use recorder::{Backlog, Cost, Loss, Mark, SourceState, Step};
+pub use recorder::{Backlog, Cost, Forward, Loss, Mark, SourceState, Step};
 pub use ring::RingCount;
 pub use sample::CpuSample;
 pub use sched::{OffCpu, OffCpuSum};

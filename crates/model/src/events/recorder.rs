@@ -45,6 +45,31 @@ crate::event! {
 }
 
 crate::event! {
+    /// What was passed on of the OTLP requests taken in (`--otlp-forward`) since the row before. A copy: the evidence is in the
+    /// bundle whatever became of it, so nothing of this is a loss.
+    host Forward: kind 55, stream "recorder.forward", class Recorder {
+        /// When it was read: the end of the interval.
+        time: u64 [BootNs],
+        /// Length of the interval.
+        interval: u64 [DurNs],
+        /// Requests that the collector acknowledged.
+        forwarded: u64 [Count],
+        /// Tries that failed and were to be made again.
+        retries: u64 [Count],
+        /// Requests that the collector refused for good.
+        refused: u64 [Count],
+        /// Requests that were given up: no acknowledgement in time.
+        given_up: u64 [Count],
+        /// Requests that found no room among those that wait.
+        no_room: u64 [Count],
+        /// Requests that wait at the end of the interval, or are under way.
+        waiting: u64 [Count],
+        /// The last failure, in words; empty when there was none in the interval.
+        failure: String [None],
+    }
+}
+
+crate::event! {
     /// A note that somebody put on the timeline with `coldcase mark`.
     host Mark: kind 51, stream "recorder.mark", class Recorder {
         /// When it was received.

@@ -1,7 +1,6 @@
 //! One HTTP request to a Prometheus target, over a connection that the packets source knows as the recorder's own.
 
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use base64::Engine;
@@ -10,14 +9,12 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header;
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpSocket, TcpStream};
 
+use crate::dial;
 use crate::source::Own;
 
 /// Bytes of a page at most, after decompression.
 const LIMIT: usize = 32 << 20;
-/// A closed connection's last packets come within this time.
-const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// An address to scrape, taken apart.
 #[derive(Debug, Clone)]
@@ -80,18 +77,14 @@ impl Address {
         Ok(Address { shown: format!("http://{bare}{path}"), host, port, path, authority: bare, credentials })
     }
 
-    async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        Ok(tokio::net::lookup_host((host, self.port)).await?.collect())
-    }
-
     /// Fetches the page.
     pub(super) async fn fetch(&self, own: &Own, timeout: Duration) -> Result<Page, Miss> {
         tokio::time::timeout(timeout, self.get(own, timeout)).await.unwrap_or(Err(Miss::Late(timeout)))
     }
 
     async fn get(&self, own: &Own, timeout: Duration) -> Result<Page, Miss> {
-        let (stream, _known) = self.connect(own).await.map_err(Miss::Connect)?;
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let (stream, _known) = dial::dial(host, self.port, own).await.map_err(Miss::Connect)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let request = self.request(timeout)?;
         let exchange = async {
@@ -132,56 +125,9 @@ impl Address {
         }
         request.body(Empty::new()).map_err(|e| Miss::Page(e.to_string()))
     }
-
-    /// Connects from a port that was made known before the first packet leaves.
-    async fn connect(&self, own: &Own) -> io::Result<(TcpStream, Known)> {
-        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for remote in self.resolve().await? {
-            match connect(remote, own).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
-    }
 }
 
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-
-async fn connect(remote: SocketAddr, own: &Own) -> io::Result<(TcpStream, Known)> {
-    let (any, socket) = match remote {
-        SocketAddr::V4(_) => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), TcpSocket::new_v4()?),
-        SocketAddr::V6(_) => (IpAddr::V6(Ipv6Addr::UNSPECIFIED), TcpSocket::new_v6()?),
-    };
-    // A connected UDP socket sends nothing, and knows which of our addresses the route would use.
-    let probe = UdpSocket::bind((any, 0))?;
-    probe.connect(remote)?;
-    socket.bind(SocketAddr::new(probe.local_addr()?.ip(), 0))?;
-    let known = Known { own: own.clone(), local: socket.local_addr()?, remote };
-    own.connect(known.local, remote);
-    Ok((socket.connect(remote).await?, known))
-}
-
-/// A connection in the list of the recorder's own; leaves it some time after it is dropped.
-struct Known {
-    own: Own,
-    local: SocketAddr,
-    remote: SocketAddr,
-}
-
-impl Drop for Known {
-    fn drop(&mut self) {
-        let (own, local, remote) = (self.own.clone(), self.local, self.remote);
-        let forget = async move {
-            tokio::time::sleep(AFTERMATH).await;
-            own.forget(local, remote);
-        };
-        // Without a runtime the recording is over, and with it the list.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(forget);
-        }
-    }
-}
 
 fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, Miss> {
     let mut out = Vec::new();

@@ -1,32 +1,31 @@
 //! OTLP over gRPC: tonic's framing around a codec that leaves the bytes alone.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use bytes::{Buf, Bytes};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 
+use super::Call;
+use super::door::Peer;
+use super::forward::Forward;
 use super::intake::{Encoding, Intake, Origin, Refusal, Signal};
 
 /// Serves one export call.
-pub(super) async fn export(
-    intake: Intake,
-    signal: Signal,
-    peer: Option<SocketAddr>,
-    max_request: usize,
-    request: Request<Body>,
-) -> Response<tonic::body::Body> {
+pub(super) async fn export(call: Call, request: Request<Body>) -> Response<tonic::body::Body> {
+    let Call { intake, forward, signal, turn, peer, max_request } = call;
     let origin = origin(peer, request.headers());
+    let forward = forward.map(|f| (f, request.headers().clone()));
     let mut grpc = Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Zstd)
         .max_decoding_message_size(max_request);
-    let service = Export { intake: intake.clone(), signal, origin };
+    let service = Export { intake: intake.clone(), signal, origin, once: Some((turn, forward)) };
     let response = grpc.unary(service, request).await;
     // A refusal has its status in the head; an acknowledgement has it in the trailers.
     let status = response.headers().get("grpc-status").and_then(|v| v.to_str().ok()).unwrap_or("0");
@@ -37,7 +36,7 @@ pub(super) async fn export(
     response
 }
 
-fn origin(peer: Option<SocketAddr>, headers: &HeaderMap) -> Origin {
+fn origin(peer: Peer, headers: &HeaderMap) -> Origin {
     let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
     Origin {
         peer,
@@ -60,6 +59,8 @@ struct Export {
     intake: Intake,
     signal: Signal,
     origin: Origin,
+    /// Taken by the one call: its turn, and where a copy goes with its headers.
+    once: Option<(OwnedSemaphorePermit, Option<(Forward, HeaderMap)>)>,
 }
 
 impl UnaryService<Bytes> for Export {
@@ -69,11 +70,16 @@ impl UnaryService<Bytes> for Export {
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
         let (intake, signal, origin) = (self.intake.clone(), self.signal, self.origin.clone());
+        let once = self.once.take();
         Box::pin(async move {
-            match intake.take(signal, Encoding::Protobuf, request.into_inner(), origin).await {
-                Ok(()) => Ok(tonic::Response::new(())),
-                Err(refusal) => Err(status(&refusal)),
+            let Some((turn, forward)) = once else { return Err(Status::internal("a unary call with two messages")) };
+            let bytes = request.into_inner();
+            let copy = forward.map(|(forward, headers)| (forward, headers, bytes.clone()));
+            intake.take(signal, Encoding::Protobuf, bytes, origin, turn).await.map_err(|e| status(&e))?;
+            if let Some((forward, headers, bytes)) = copy {
+                forward.offer(signal, Encoding::Protobuf, true, &headers, bytes);
             }
+            Ok(tonic::Response::new(()))
         })
     }
 }

@@ -1,22 +1,16 @@
 //! OTLP over HTTP: protobuf and JSON bodies, plain or packed.
 
-use std::net::SocketAddr;
-
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 
+use super::Call;
 use super::form::{self, Form, Refused, text};
 use super::grpc::field;
-use super::intake::{Encoding, Intake, Origin, Refusal, Signal};
+use super::intake::{Encoding, Origin, Refusal};
 
 /// Serves one export request.
-pub(super) async fn export(
-    intake: Intake,
-    signal: Signal,
-    peer: Option<SocketAddr>,
-    max_request: usize,
-    request: Request<Body>,
-) -> Response<Body> {
+pub(super) async fn export(call: Call, request: Request<Body>) -> Response<Body> {
+    let Call { intake, forward, signal, turn, peer, max_request } = call;
     let (head, body) = request.into_parts();
     let announced = text(&head.headers, header::CONTENT_LENGTH).parse().unwrap_or(0);
     let encoding = form::encoding(&head.headers);
@@ -26,8 +20,13 @@ pub(super) async fn export(
         let bytes = form.unpack(bytes, max_request)?;
         let compression = form.packing.name();
         let origin = Origin { peer, transport: "http", content_type: form.content_type, compression };
-        let taken = intake.take(signal, form.encoding, bytes, origin).await;
-        taken.map_err(|refusal| (status(&refusal), refusal.to_string()))
+        let copy = forward.map(|forward| (forward, bytes.clone()));
+        let taken = intake.take(signal, form.encoding, bytes, origin, turn).await;
+        taken.map_err(|refusal| (status(&refusal), refusal.to_string()))?;
+        if let Some((forward, bytes)) = copy {
+            forward.offer(signal, form.encoding, false, &head.headers, bytes);
+        }
+        Ok(())
     };
     match taken.await {
         Ok(()) => answer(StatusCode::OK, encoding, None),
@@ -38,6 +37,14 @@ pub(super) async fn export(
         }
     }
 }
+
+/// The answer to a request without our token.
+pub(super) fn unauthorized(headers: &axum::http::HeaderMap) -> Response<Body> {
+    answer(StatusCode::UNAUTHORIZED, form::encoding(headers), Some(UNAUTHORIZED))
+}
+
+/// What is told to who brings no token, or a wrong one.
+pub(super) const UNAUTHORIZED: &str = "a bearer token is needed here, and this request has none or another one";
 
 fn unreadable(error: &axum::Error) -> Refused {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
@@ -70,6 +77,9 @@ fn answer(status: StatusCode, encoding: Encoding, message: Option<&str>) -> Resp
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(encoding.media()));
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    }
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     }

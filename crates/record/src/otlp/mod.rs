@@ -1,15 +1,20 @@
 //! OTLP: a receiver for gRPC and HTTP whose requests are stored byte for byte.
 //!
-//! Either port takes either protocol. A request is acknowledged when its bytes are in the writer's hands.
+//! Either port takes either protocol. A request is acknowledged when its bytes are in the writer's hands, or, with
+//! `--ack durable`, on the disk.
 
+mod commit;
 mod config;
+mod door;
+mod endpoint;
 mod form;
+mod forward;
 mod grpc;
+mod guard;
 mod http;
 mod intake;
 pub(crate) mod protobuf;
 
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,12 +26,17 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use coldcase_model::Class;
 use coldcase_model::loss::Reason;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 
-pub use config::OtlpConfig;
+pub use config::{Ack, OtlpConfig};
+pub use endpoint::{Collector, Endpoint};
 
 use crate::reduce::{Paused, Rung, Stage};
 use crate::source::{Context, Running, Skip, Source, Started};
+use door::{Bound, Door, Peer};
+use forward::Forward;
+use guard::Token;
 use intake::{Intake, Signal};
 
 /// The source's name.
@@ -56,53 +66,77 @@ impl Source for Otlp {
     }
 
     fn start(self: Box<Self>, context: Context) -> Result<Started, Skip> {
+        let config = &self.config;
         let mut listeners = Vec::new();
-        for (what, flag, at) in [("gRPC", "--otlp-grpc", self.config.grpc), ("HTTP", "--otlp-http", self.config.http)] {
+        for (what, flag, at) in [("gRPC", "--otlp-grpc", &config.grpc), ("HTTP", "--otlp-http", &config.http)] {
             if let Some(at) = at {
-                listeners.push((what, listen(what, flag, at)?));
+                listeners.push((what, Bound::bind(what, flag, at)?));
             }
         }
         if listeners.is_empty() {
             return Err(Skip::unasked("no address to listen on was given", "--otlp-grpc 127.0.0.1:4317"));
         }
         let cannot = |e: std::io::Error| Skip::new(format!("cannot start the OTLP receiver: {e}"), "");
+        let unfit = |why: String| Skip::new(why, "");
+        let token = config.token.as_deref().map(Token::read).transpose().map_err(unfit)?;
+        let tls = match (&config.tls_cert, &config.tls_key) {
+            (Some(cert), Some(key)) => Some(TlsAcceptor::from(guard::tls(cert, key).map_err(unfit)?)),
+            _ => None,
+        };
         let mut remarks = Vec::new();
         for (what, listener) in &listeners {
-            let at = listener.local_addr().map_err(cannot)?;
-            context.own.listen(at);
-            remarks.push(format!("otlp: {what} on {at}"));
+            let (place, address) = listener.place().map_err(cannot)?;
+            let _ = address.map(|at| context.own.listen(at));
+            remarks.push(format!("otlp: {what} on {place}"));
         }
         context.losses.watch(NAME, Class::Otlp, Reason::OtlpRejected);
         let paused = Paused::default();
-        let (intake, writer) = Intake::start(context, self.config.max_request, paused.clone()).map_err(cannot)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         let (stop, stopped) = watch::channel(false);
-        let shared =
-            Shared { intake, turns: Arc::new(Semaphore::new(CONCURRENT)), max_request: self.config.max_request };
+        let (intake, writers) = Intake::start(context.clone(), config, paused.clone()).map_err(cannot)?;
+        let forwarding = match config.forward.is_empty() {
+            true => None,
+            false => Some(Forwarding::start(config, context.clone()).map_err(cannot)?),
+        };
+        let forward = forwarding.as_ref().map(|f| f.forward.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+        let shared = Shared {
+            intake,
+            forward,
+            token,
+            turns: Arc::new(Semaphore::new(CONCURRENT)),
+            max_request: config.max_request,
+        };
         let listeners = listeners.into_iter().map(|(_, l)| l).collect();
         let server = std::thread::Builder::new()
             .name("cc-otlp".into())
-            .spawn(move || runtime.block_on(serve(listeners, shared, stopped)))
+            .spawn(move || runtime.block_on(serve(listeners, tls, shared, stopped)))
             .map_err(cannot)?;
-        Ok(Started { remarks, ..Started::all(RunningOtlp { stop, paused, threads: vec![server, writer] }) })
+        let threads = [server].into_iter().chain(writers).collect();
+        Ok(Started { remarks, ..Started::all(RunningOtlp { stop, paused, threads, forwarding, context }) })
     }
-}
-
-fn listen(what: &str, flag: &str, at: SocketAddr) -> Result<TcpListener, Skip> {
-    let listener = TcpListener::bind(at).and_then(|l| l.set_nonblocking(true).map(|()| l));
-    listener.map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => Skip::new(
-            format!("OTLP over {what}: {at} is in use by another program"),
-            format!("choose another address with {flag}, or stop that program while recording"),
-        ),
-        _ => Skip::new(format!("OTLP over {what}: cannot listen on {at}: {e}"), ""),
-    })
 }
 
 struct RunningOtlp {
     stop: watch::Sender<bool>,
     paused: Paused,
     threads: Vec<JoinHandle<()>>,
+    forwarding: Option<Forwarding>,
+    context: Context,
+}
+
+/// The forwarder, and what ends it.
+struct Forwarding {
+    forward: Forward,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Forwarding {
+    fn start(config: &OtlpConfig, context: Context) -> std::io::Result<Forwarding> {
+        let (stop, stopped) = watch::channel(false);
+        let (forward, thread) = Forward::start(&config.forward, config.token.is_some(), context, stopped)?;
+        Ok(Forwarding { forward, stop, thread })
+    }
 }
 
 impl Running for RunningOtlp {
@@ -122,34 +156,54 @@ impl Running for RunningOtlp {
             // A panic of the thread was reported by the panic hook; there is nothing left to write.
             let _ = thread.join();
         }
+        // Only now: the last requests that were taken are passed on as well.
+        if let Some(Forwarding { forward, stop, thread }) = self.forwarding {
+            let _ = stop.send(true);
+            let _ = thread.join();
+            let (words, missed) = forward.ending();
+            self.context.intake.remark(words, missed);
+        }
     }
 }
 
 #[derive(Clone)]
 struct Shared {
     intake: Intake,
+    forward: Option<Forward>,
+    token: Option<Token>,
     turns: Arc<Semaphore>,
     max_request: usize,
 }
 
-async fn serve(listeners: Vec<TcpListener>, shared: Shared, stopped: watch::Receiver<bool>) {
+/// A request that is served, and with what.
+struct Call {
+    intake: Intake,
+    forward: Option<Forward>,
+    signal: Signal,
+    /// Given back once the request waits for the writer.
+    turn: OwnedSemaphorePermit,
+    peer: Peer,
+    max_request: usize,
+}
+
+async fn serve(listeners: Vec<Bound>, tls: Option<TlsAcceptor>, shared: Shared, stopped: watch::Receiver<bool>) {
     let app = Router::new().fallback(route).with_state(shared);
     let mut servers = tokio::task::JoinSet::new();
     for listener in listeners {
-        let listener = match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => listener,
+        let door = match Door::open(listener, tls.clone()) {
+            Ok(door) => door,
             Err(error) => {
                 tracing::error!("otlp: {error}");
                 continue;
             }
         };
-        let app = app.clone().into_make_service_with_connect_info::<SocketAddr>();
+        let app = app.clone().into_make_service_with_connect_info::<Peer>();
         let mut stop = stopped.clone();
         let signal = async move {
             // An error says that the sender is gone: stop as well.
             let _ = stop.wait_for(|s| *s).await;
         };
-        servers.spawn(async move { axum::serve(listener, app).with_graceful_shutdown(signal).await });
+        servers.spawn(async move { axum::serve(door, app).with_graceful_shutdown(signal).await });
     }
     drop(app);
     let mut stop = stopped;
@@ -158,25 +212,33 @@ async fn serve(listeners: Vec<TcpListener>, shared: Shared, stopped: watch::Rece
     let _ = tokio::time::timeout(FAREWELL, async { while servers.join_next().await.is_some() {} }).await;
 }
 
-async fn route(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
+async fn route(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Peer>, request: Request) -> Response {
     let grpc = request
         .headers()
         .get("content-type")
         .and_then(|v| v.to_str().ok())
         .is_some_and(|v| v.starts_with("application/grpc"));
-    let signal = signal(request.uri().path(), grpc);
+    let signal = Signal::at(request.uri().path(), grpc);
     let (Some(signal), &Method::POST) = (signal, request.method()) else {
         // Read to its end where that is cheap: an answer to half a request reaches some senders as a broken stream.
         let _ = axum::body::to_bytes(request.into_body(), 64 << 10).await;
         return if grpc { grpc::unimplemented().map(Body::new) } else { plain(StatusCode::NOT_FOUND) };
     };
-    let Shared { intake, turns, max_request } = shared;
+    let Shared { intake, forward, token, turns, max_request } = shared;
     let refuse = intake.clone();
+    if token.is_some_and(|t| !t.admits(request.headers())) {
+        refuse.refused(false, 0);
+        return match grpc {
+            true => tonic::Status::unauthenticated(http::UNAUTHORIZED).into_http::<Body>(),
+            false => http::unauthorized(request.headers()),
+        };
+    }
     let served = async {
-        let _turn = turns.acquire().await;
+        let Ok(turn) = turns.acquire_owned().await else { return plain(StatusCode::SERVICE_UNAVAILABLE) };
+        let call = Call { intake, forward, signal, turn, peer, max_request };
         match grpc {
-            true => grpc::export(intake, signal, Some(peer), max_request, request).await.map(Body::new),
-            false => http::export(intake, signal, Some(peer), max_request, request).await,
+            true => grpc::export(call, request).await.map(Body::new),
+            false => http::export(call, request).await,
         }
     };
     match tokio::time::timeout(PATIENCE, served).await {
@@ -189,17 +251,6 @@ async fn route(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Sock
             }
         }
     }
-}
-
-fn signal(path: &str, grpc: bool) -> Option<Signal> {
-    Some(match (path, grpc) {
-        ("/v1/traces", false) | ("/opentelemetry.proto.collector.trace.v1.TraceService/Export", true) => Signal::Traces,
-        ("/v1/metrics", false) | ("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", true) => {
-            Signal::Metrics
-        }
-        ("/v1/logs", false) | ("/opentelemetry.proto.collector.logs.v1.LogsService/Export", true) => Signal::Logs,
-        _ => return None,
-    })
 }
 
 fn plain(status: StatusCode) -> Response {

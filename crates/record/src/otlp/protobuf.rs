@@ -18,9 +18,14 @@ pub(super) enum Malformed {
 /// messages. Below this depth the bytes are only measured.
 const LEVELS: u32 = 3;
 
-/// Checks an export request of any signal.
+/// Checks an export request of a signal whose messages are stable.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     level(bytes, 0, LEVELS)
+}
+
+/// Checks that bytes are a message, whatever is in it: for signals whose messages still change.
+pub(super) fn check_outer(bytes: &[u8]) -> Result<(), Malformed> {
+    level(bytes, 0, 0)
 }
 
 /// Checks a message that begins at byte `base` of the request.
@@ -66,6 +71,54 @@ pub(crate) fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
         }
     }
     None
+}
+
+/// The value of a field, as far as the wire tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field<'a> {
+    /// A varint.
+    Number(u64),
+    /// Bytes, text or a message.
+    Bytes(&'a [u8]),
+    /// Four or eight bytes.
+    Fixed,
+}
+
+impl<'a> Field<'a> {
+    /// Its bytes; none when it is a number.
+    pub(super) fn bytes(self) -> &'a [u8] {
+        if let Field::Bytes(bytes) = self { bytes } else { &[] }
+    }
+
+    /// Its number; 0 when it is none.
+    pub(super) fn number(self) -> u64 {
+        if let Field::Number(n) = self { n } else { 0 }
+    }
+}
+
+/// The fields of a message, up to the first that is malformed.
+pub(super) fn fields(bytes: &[u8]) -> impl Iterator<Item = (u64, Field<'_>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let tag = (at < bytes.len()).then(|| varint(bytes, &mut at))??;
+        let skip = |at: &mut usize, n: u64| {
+            let end = at.checked_add(usize::try_from(n).ok()?)?;
+            let part = bytes.get(*at..end)?;
+            *at = end;
+            Some(part)
+        };
+        let value = match tag & 7 {
+            0 => Field::Number(varint(bytes, &mut at)?),
+            1 => skip(&mut at, 8).map(|_| Field::Fixed)?,
+            2 => {
+                let length = varint(bytes, &mut at)?;
+                Field::Bytes(skip(&mut at, length)?)
+            }
+            5 => skip(&mut at, 4).map(|_| Field::Fixed)?,
+            _ => return None,
+        };
+        Some((tag >> 3, value))
+    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{Plan, Session, Wake};
 use crate::child::Child;
 use crate::config::Uprobe;
 use crate::flight::Flight;
-use crate::source::Intake;
+use crate::source::{Intake, Remark};
 use crate::summary::{Ended, Summary};
 use crate::{clock, host_entry, mask};
 
@@ -44,6 +44,13 @@ impl Session<'_> {
             }
             running.stop();
         }
+        let remarks: Vec<Remark> = intakes.iter().flat_map(Intake::take_remarks).collect();
+        for remark in &remarks {
+            match remark.warning {
+                true => self.observer.warning(&remark.text),
+                false => self.observer.remark(&remark.text),
+            }
+        }
         let rows = self.roster.take_rows();
         self.append(rows);
         self.write_losses(true);
@@ -69,6 +76,7 @@ impl Session<'_> {
             left_out: self.steps.left_out,
             manifest,
             flight,
+            remarks: remarks.into_iter().map(|r| r.text).collect(),
         })
     }
 

@@ -91,6 +91,10 @@ fn facts(a: &Analysis) -> String {
         };
         rows.push(("Stack frames with a name", share(named) + &bogus));
     }
+    if q.requests_repeated > 0 {
+        let requests = plural(q.requests_repeated, "OTLP request", "OTLP requests");
+        rows.push(("Sent again", format!("{requests} repeated, byte for byte: counted once")));
+    }
     if q.spans_left_out > 0 {
         let spans = plural(q.spans_left_out, "span", "spans");
         rows.push(("In no figure", format!("<b class=\"bad\">{spans} without a start, or with an end before it</b>")));

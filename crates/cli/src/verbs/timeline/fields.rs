@@ -128,6 +128,9 @@ fn decoded(t: &Timeline, body: &Body) -> Value {
             "service": m.point.resource.service,
             "attributes": attributes(&m.point.attributes),
             "value": point(&m.point),
+            "min": m.point.min,
+            "max": m.point.max,
+            "exemplars": m.point.exemplars.iter().map(exemplar).collect::<Vec<_>>(),
         }),
         Body::Packet(p) => packet(t, p),
         Body::Line(l) => json!({
@@ -176,6 +179,16 @@ fn span(s: &otlp::Span) -> Value {
         "events": s.events.iter()
             .map(|e| json!({ "time": e.time, "name": e.name, "attributes": attributes(&e.attributes) }))
             .collect::<Vec<_>>(),
+    })
+}
+
+fn exemplar(e: &otlp::Exemplar) -> Value {
+    json!({
+        "time": e.time,
+        "value": e.value,
+        "trace": e.trace.map(|t| t.to_string()),
+        "span": e.span.map(|s| s.to_string()),
+        "attributes": attributes(&e.attributes),
     })
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct Args {
 }
 
 /// Streams that say how things stood or how the recorder did, rather than what happened.
-const QUIET: [&str; 13] = [
+const QUIET: [&str; 14] = [
     "host.process",
     "host.socket",
     "host.nat",
@@ -78,6 +78,7 @@ const QUIET: [&str; 13] = [
     "recorder.anchor",
     "recorder.cost",
     "recorder.backlog",
+    "recorder.forward",
     "metrics.scrape",
 ];
 

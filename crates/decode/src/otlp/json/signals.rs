@@ -10,8 +10,9 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, S
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::summary_data_point::ValueAtQuantile;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
-    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, metric, number_data_point,
+    AggregationTemporality, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
+    HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint,
+    exemplar, metric, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span, status};
@@ -281,7 +282,20 @@ fn number_point(value: &Value) -> Result<NumberDataPoint, Bad> {
         time_unix_nano: field(o, "timeUnixNano", u64_of)?,
         flags: field(o, "flags", u32_of)?,
         value: int.or(optional(o, "asDouble", double)?.map(V::AsDouble)),
-        ..NumberDataPoint::default()
+        exemplars: list(o, "exemplars", one_exemplar)?,
+    })
+}
+
+fn one_exemplar(value: &Value) -> Result<Exemplar, Bad> {
+    use exemplar::Value as V;
+    let o = object(value)?;
+    let int = optional(o, "asInt", i64_of)?.map(V::AsInt);
+    Ok(Exemplar {
+        filtered_attributes: list(o, "filteredAttributes", key_value)?,
+        time_unix_nano: field(o, "timeUnixNano", u64_of)?,
+        value: int.or(optional(o, "asDouble", double)?.map(V::AsDouble)),
+        span_id: field(o, "spanId", id)?,
+        trace_id: field(o, "traceId", id)?,
     })
 }
 
@@ -298,7 +312,7 @@ fn histogram_point(value: &Value) -> Result<HistogramDataPoint, Bad> {
         flags: field(o, "flags", u32_of)?,
         min: optional(o, "min", double)?,
         max: optional(o, "max", double)?,
-        ..HistogramDataPoint::default()
+        exemplars: list(o, "exemplars", one_exemplar)?,
     })
 }
 
@@ -318,7 +332,7 @@ fn exponential_point(value: &Value) -> Result<ExponentialHistogramDataPoint, Bad
         min: optional(o, "min", double)?,
         max: optional(o, "max", double)?,
         zero_threshold: field(o, "zeroThreshold", double)?,
-        ..ExponentialHistogramDataPoint::default()
+        exemplars: list(o, "exemplars", one_exemplar)?,
     })
 }
 

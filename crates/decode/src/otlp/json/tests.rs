@@ -95,7 +95,8 @@ fn points_of_all_kinds_are_read() {
             "dataPoints":[{"asInt":"7","timeUnixNano":"5"}]}},
         {"name":"g","gauge":{"dataPoints":[{"asDouble":"NaN","flags":1},{"asDouble":1}]}},
         {"name":"h","histogram":{"aggregationTemporality":2,"dataPoints":[
-            {"count":"3","sum":1.5,"bucketCounts":["1",2],"explicitBounds":[0.5]}]}},
+            {"count":"3","sum":1.5,"min":0.25,"max":1,"bucketCounts":["1",2],"explicitBounds":[0.5],"exemplars":[
+                {"asDouble":0.75,"timeUnixNano":"9","traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331"}]}]}},
         {"name":"e","exponentialHistogram":{"dataPoints":[
             {"count":6,"zeroCount":"1","scale":0,"positive":{"offset":0,"bucketCounts":["2","3"]}}]}},
         {"name":"s","summary":{"dataPoints":[{"count":"2","sum":3,"quantileValues":[{"quantile":0.5,"value":1}]}]}}
@@ -113,6 +114,11 @@ fn points_of_all_kinds_are_read() {
         Some(PointValue::Histogram { count: 6, sum: None, bounds: vec![1.0, 2.0], counts: vec![1, 2, 3] })
     );
     assert_eq!(points[5].value, Some(PointValue::Summary { count: 2, sum: 3.0, quantiles: vec![(0.5, 1.0)] }));
+    assert_eq!((points[3].min, points[3].max), (Some(0.25), Some(1.0)));
+    let told = &points[3].exemplars[0];
+    assert_eq!((told.value, told.time), (Some(0.75), Some(9)));
+    assert_eq!(told.trace.map(|t| t.to_string()).as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+    assert_eq!(told.span.map(|s| s.to_string()).as_deref(), Some("b7ad6b7169203331"));
     assert_eq!(points[5].kind, MetricKind::Summary);
     assert!(points.iter().all(|p| p.resource.service == "s"));
 }
