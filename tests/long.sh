@@ -20,6 +20,7 @@ part kills python3 tests/kills/kills.py "${KILLS:-50}"
 part truth python3 tests/truth/truth.py
 part untraced python3 tests/truth/untraced.py
 part hostile python3 tests/hostile/hostile.py long storms
+part log-rotation env RECORDER="$PWD/target/recorder/coldcase" python3 tests/logs/rotation.py 50
 # Sets the clock of this host by an hour for some seconds.
 part clock-step python3 tests/hostile/hostile.py clock
 part otlp-sdk env COLDCASE_OTLP_SPANS=50000 cargo test --workspace --test otlp

@@ -51,7 +51,7 @@ fn class(file: &Imported) -> Class {
     match file.format {
         Format::Pcap | Format::Pcapng => Class::Packet,
         Format::Otlp => Class::Otlp,
-        Format::Log => Class::Log,
+        Format::JournalExport | Format::JournalFile | Format::Log => Class::Log,
     }
 }
 
