@@ -22,6 +22,7 @@ part otlp-storm python3 tests/interop/otlp_sdk.py --seconds 60 --rate 20000
 part truth python3 tests/truth/truth.py
 part untraced python3 tests/truth/untraced.py
 part hostile python3 tests/hostile/hostile.py long storms
+part log-rotation env RECORDER="$PWD/target/recorder/coldcase" python3 tests/logs/rotation.py 50
 # Sets the clock of this host by an hour for some seconds.
 part clock-step python3 tests/hostile/hostile.py clock
 part otlp-sdk env COLDCASE_OTLP_SPANS=50000 cargo test --workspace --test otlp

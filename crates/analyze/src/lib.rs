@@ -21,6 +21,7 @@ mod functions;
 mod heat;
 mod kernel;
 mod latency;
+mod log_kinds;
 mod metrics;
 mod quality;
 mod quantile;
@@ -246,6 +247,14 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<
     let mut quality = quality::quality(t, flames.frames, problems);
     quality.spans_left_out = latency::span::left_out(t, scope);
     quality.requests_repeated = t.decoded().repeated;
+    let worst = if has(Part::Rest) { worst::moment(t, &axis, &spans, scope) } else { None };
+    let log_kinds = match has(Part::Rest) {
+        true => {
+            let worst = worst.as_ref().map(|w| axis.column(w.from));
+            log_kinds::kinds(t, &axis, scope, trouble.as_ref().map(|t| t.change.column).or(worst))
+        }
+        false => Vec::new(),
+    };
     let seen = Seen {
         timeline: t,
         axis: &axis,
@@ -259,13 +268,13 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<
         functions: &functions,
         samples: &sums.samples,
         flow: &flow,
+        log_kinds: &log_kinds,
         quality: &quality,
     };
     let mut summary: Vec<String> = events::first(t).into_iter().collect();
     summary.extend(summary::sentences(&seen));
     summary.extend(events::last(t, scope, &selection));
     let findings = findings::all(&seen);
-    let worst = if has(Part::Rest) { worst::moment(t, &axis, &spans, scope) } else { None };
     let mut latencies: Vec<_> = spans.iter().map(|s| s.latency.clone()).collect();
     latencies.extend(blocks.iter().cloned());
     if has(Part::Latency) {
@@ -286,6 +295,7 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<
         flame_diffs: flames.diffs,
         latencies,
         metrics: if has(Part::Rest) { metrics::series(t) } else { Vec::new() },
+        log_kinds,
         worst,
         summary,
         findings,

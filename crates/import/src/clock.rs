@@ -52,7 +52,7 @@ fn class(file: &Imported) -> Class {
         Format::Pcap | Format::Pcapng => Class::Packet,
         Format::Otlp => Class::Otlp,
         Format::PerfScript | Format::Pprof | Format::Folded => Class::Sample,
-        Format::Log => Class::Log,
+        Format::JournalExport | Format::JournalFile | Format::Log => Class::Log,
     }
 }
 

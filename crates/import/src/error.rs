@@ -18,6 +18,10 @@ pub enum ImportError {
     #[error("{path}: not {wanted}")]
     #[allow(missing_docs)]
     Other { path: PathBuf, wanted: &'static str },
+    /// A file of systemd's journal is read by systemd's own tool, which failed or is not there.
+    #[error("{path}: a file of systemd's journal, and journalctl cannot read it: {why}")]
+    #[allow(missing_docs)]
+    Journalctl { path: PathBuf, why: String },
     /// The bundle could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),

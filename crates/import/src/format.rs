@@ -10,7 +10,7 @@ use coldcase_decode::capture::Unpack;
 use coldcase_model::Utc;
 
 use crate::{ImportError, Imported};
-use crate::{capture, log, otlp, profile};
+use crate::{capture, journal, log, otlp, profile};
 
 /// How much of a file is looked at to recognise it.
 const HEAD: u64 = 64 << 10;
@@ -30,6 +30,10 @@ pub enum Format {
     Pprof,
     /// Samples of the CPU: folded stacks.
     Folded,
+    /// Entries of systemd's journal, in its export format.
+    JournalExport,
+    /// A file of systemd's journal.
+    JournalFile,
     /// Lines of a log.
     Log,
 }
@@ -39,8 +43,17 @@ pub(crate) type Times<'a> = dyn FnMut(Utc, Utc) + 'a;
 
 impl Format {
     /// All of them; text of any kind is taken for a log last.
-    pub const ALL: [Format; 7] =
-        [Format::Pcap, Format::Pcapng, Format::Otlp, Format::PerfScript, Format::Pprof, Format::Folded, Format::Log];
+    pub const ALL: [Format; 9] = [
+        Format::Pcap,
+        Format::Pcapng,
+        Format::Otlp,
+        Format::JournalExport,
+        Format::JournalFile,
+        Format::PerfScript,
+        Format::Pprof,
+        Format::Folded,
+        Format::Log,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -51,6 +64,8 @@ impl Format {
             Format::PerfScript => "perf-script",
             Format::Pprof => "pprof",
             Format::Folded => "folded",
+            Format::JournalExport => "journal-export",
+            Format::JournalFile => "journal",
             Format::Log => "log",
         }
     }
@@ -61,6 +76,7 @@ impl Format {
             Format::Pcap | Format::Pcapng => "packets",
             Format::Otlp => "spans, records and points",
             Format::PerfScript | Format::Pprof | Format::Folded => "samples",
+            Format::JournalExport | Format::JournalFile => "entries",
             Format::Log => "lines",
         }
     }
@@ -79,6 +95,8 @@ impl Format {
             Format::PerfScript => profile::is_perf_script(head),
             Format::Pprof => profile::is_pprof(head),
             Format::Folded => profile::is_folded(head),
+            Format::JournalExport => journal::is_export(head),
+            Format::JournalFile => journal::is_file(head),
             Format::Log => log::is_log(head),
         }
     }
@@ -102,6 +120,8 @@ impl Format {
             Format::Pcap | Format::Pcapng => capture::import(self, path, writer, times),
             Format::Otlp => otlp::import(path, writer, times),
             Format::PerfScript | Format::Pprof | Format::Folded => profile::import(self, path, writer, times),
+            Format::JournalExport => journal::import_export(path, writer, times),
+            Format::JournalFile => journal::import_file(path, writer, times),
             Format::Log => log::import(path, writer, times),
         }
     }

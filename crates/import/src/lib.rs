@@ -14,6 +14,7 @@ mod capture;
 mod clock;
 mod error;
 mod format;
+mod journal;
 mod log;
 mod otlp;
 mod profile;

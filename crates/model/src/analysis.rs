@@ -46,6 +46,9 @@ pub struct Analysis {
     pub flow: Flow,
     /// Metrics on the common time axis.
     pub metrics: Vec<MetricSeries>,
+    /// Kinds of log lines, those of most lines first.
+    #[serde(default)]
+    pub log_kinds: Vec<LogKind>,
     /// The worst moment, and the log lines around it.
     pub worst: Option<WorstMoment>,
     /// Sentences that are true of this bundle, most important first.
@@ -334,6 +337,67 @@ pub struct MetricSeries {
     pub origin: String,
     /// Time and value, in order.
     pub points: Vec<(i64, f64)>,
+}
+
+/// A kind of log line: lines that have a template in common.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LogKind {
+    /// What its lines have in common; what differs stands in angle brackets.
+    pub template: String,
+    /// Lines.
+    pub count: u64,
+    /// When the first was logged.
+    pub first: i64,
+    /// When the last was.
+    pub last: i64,
+    /// The highest severity of its lines: `trace`, `debug`, `info`, `warn`, `error`, `fatal`; none where none tells one.
+    pub severity: Option<String>,
+    /// Lines of the severities error and fatal.
+    pub errors: u64,
+    /// Lines in each column of the time axis that all kinds share, which spans the recording.
+    pub columns: Vec<u64>,
+    /// How it changed with the trouble, where there was some.
+    pub change: Option<LogChange>,
+    /// The file or service that the first line is from.
+    pub origin: String,
+    /// The first line.
+    pub example: String,
+    /// The first rows, at most five.
+    pub evidence: Vec<crate::finding::Evidence>,
+}
+
+/// How often lines of a kind came before and after a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LogChange {
+    /// The moment.
+    pub time: i64,
+    /// Lines before.
+    pub before: u64,
+    /// Lines after.
+    pub after: u64,
+    /// Lines a second before.
+    pub rate_before: f64,
+    /// Lines a second after.
+    pub rate_after: f64,
+    /// What became of it: `new`, `more`, `fewer`, `gone`, or `same`.
+    pub how: LogHow,
+}
+
+/// What became of a kind of log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogHow {
+    /// No line came before.
+    New,
+    /// At least three times as many a second.
+    More,
+    /// At most a third.
+    Fewer,
+    /// No line came after.
+    Gone,
+    /// None of these, or too few lines to tell.
+    #[default]
+    Same,
 }
 
 /// The moment that was worst, and what was logged around it.

@@ -20,6 +20,7 @@ mod flame;
 mod flow;
 pub mod header;
 mod intern;
+pub mod journal_export;
 pub mod library;
 pub mod loss;
 pub mod manifest;

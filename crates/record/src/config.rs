@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use crate::error::RecordError;
 pub use crate::flight::FlightConfig;
 use crate::limits::{Limits, Rate, parse_cpu};
-pub use crate::logs::LogsConfig;
+pub use crate::logs::{LogsConfig, SyslogAddress};
 pub use crate::metrics::{MetricsConfig, ScrapeTarget};
 pub use crate::otlp::OtlpConfig;
 pub use crate::packets::PacketsConfig;
@@ -131,6 +131,9 @@ impl RecordConfig {
             return Some(fault);
         }
         if let Some(fault) = self.scope.fault() {
+            return Some(fault);
+        }
+        if let Some(fault) = self.logs.fault() {
             return Some(fault);
         }
         if let Some(fault) = self.flight.fault() {

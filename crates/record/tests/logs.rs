@@ -47,7 +47,7 @@ fn lines(recorded: &Recorded) -> Vec<String> {
 
 fn follow(paths: &[&Path], from_start: bool) -> Logs {
     let paths = paths.iter().map(|p| p.to_str().unwrap().to_owned()).collect();
-    Logs::new(LogsConfig { paths, from_start })
+    Logs::new(LogsConfig { paths, from_start, ..LogsConfig::default() })
 }
 
 fn append(path: &Path, text: &str) {

@@ -1,7 +1,9 @@
 //! What an engineer asks first, picked out of an analysis: the slowest span, the top wait, the worst device.
 
-use coldcase_model::analysis::{Analysis, Edge, Latency, MetricSeries, Wait};
+use coldcase_model::analysis::{Analysis, Edge, Latency, LogChange, LogHow, LogKind, MetricSeries, Wait};
 use coldcase_model::manifest::SourceStatus;
+
+use crate::text::{number, plural};
 
 /// Fewer events than this do not make a percentile.
 const FEW: u64 = 20;
@@ -100,6 +102,43 @@ pub(crate) fn silence(a: &Analysis) -> &'static str {
 pub(crate) fn states(a: &Analysis) -> (usize, usize, usize) {
     let of = |s: SourceStatus| a.quality.sources.iter().filter(|e| e.status == s).count();
     (of(SourceStatus::Recorded), of(SourceStatus::Skipped), of(SourceStatus::Failed))
+}
+
+/// Whether a kind of log line changed with the trouble.
+pub(crate) fn is_changed(kind: &LogKind) -> bool {
+    kind.change.is_some_and(|c| c.how != LogHow::Same)
+}
+
+/// The kinds of log lines that did: new ones first, of each the most severe first.
+pub(crate) fn changed_logs(a: &Analysis) -> Vec<&LogKind> {
+    let mut changed: Vec<&LogKind> = a.log_kinds.iter().filter(|k| is_changed(k)).collect();
+    let severity = |k: &LogKind| {
+        let names = ["fatal", "error", "warn", "info", "debug", "trace"];
+        k.severity.as_deref().and_then(|s| names.iter().position(|n| *n == s)).unwrap_or(names.len())
+    };
+    let order = |k: &LogKind| {
+        k.change.map(|c| match c.how {
+            LogHow::New => 0,
+            LogHow::More => 1,
+            LogHow::Gone => 2,
+            LogHow::Fewer => 3,
+            LogHow::Same => 4,
+        })
+    };
+    changed.sort_by_key(|k| (order(k), severity(k)));
+    changed
+}
+
+/// `new: 45 lines`, `3.2 times as many: 12/s, 3.7/s before`.
+pub(crate) fn how_logs(change: &LogChange) -> String {
+    let rates = || format!("{}/s, {}/s before", number(change.rate_after), number(change.rate_before));
+    match change.how {
+        LogHow::New => format!("new: {}", plural(change.after, "line", "lines")),
+        LogHow::Gone => format!("gone: {} before", plural(change.before, "line", "lines")),
+        LogHow::More => format!("more: {}", rates()),
+        LogHow::Fewer => format!("fewer: {}", rates()),
+        LogHow::Same => "the same".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ struct Document<'a> {
     quality: &'a coldcase_model::analysis::Quality,
     summary: &'a [String],
     findings: &'a [coldcase_model::Finding],
+    log_kinds: &'a [coldcase_model::analysis::LogKind],
     worst: Option<Window<'a>>,
     latencies: Vec<Series<'a>>,
     waits: &'a [coldcase_model::analysis::Wait],
@@ -66,6 +67,7 @@ pub fn json(a: &Analysis) -> Result<String, ReportError> {
         quality: &a.quality,
         summary: &a.summary,
         findings: &a.findings,
+        log_kinds: &a.log_kinds,
         worst: a.worst.as_ref().map(|w| Window { from: w.from, to: w.to, why: &w.why, logs: &w.logs }),
         latencies: a
             .latencies

@@ -87,9 +87,13 @@ pub fn summary(a: &Analysis, width: usize, colour: bool) -> String {
     numbers(&mut page, a);
     waits(&mut page, a, &facts);
     network(&mut page, a, &facts);
+    logs(&mut page, a);
     worst(&mut page, a);
     page.out
 }
+
+/// Characters of a row of bars.
+const BARS: usize = 20;
 
 fn bundle(page: &mut Page, a: &Analysis) {
     let b = &a.bundle;
@@ -278,6 +282,42 @@ fn trouble(e: &Edge) -> String {
         wrong.unwrap_or_default(),
         plural(e.connections, "connection", "connections")
     )
+}
+
+/// Kinds of log lines that changed with the trouble; without any, those of most lines.
+fn logs(page: &mut Page, a: &Analysis) {
+    if a.log_kinds.is_empty() {
+        return;
+    }
+    let lines: u64 = a.log_kinds.iter().map(|k| k.count).sum();
+    let kinds = plural(a.log_kinds.len() as u64, "kind", "kinds");
+    let changed = crate::facts::changed_logs(a);
+    let told = if changed.is_empty() { String::new() } else { format!(", {} changed with the trouble", changed.len()) };
+    page.entry("logs", &format!("{} of {kinds}{told}", plural(lines, "line", "lines")), None);
+    let room = page.width.saturating_sub(15 + BARS);
+    let shown: Vec<_> = if changed.is_empty() { a.log_kinds.iter().take(3).collect() } else { changed };
+    for kind in shown.iter().take(5) {
+        let how = kind.change.filter(|_| crate::facts::is_changed(kind));
+        let how = how.map_or_else(|| count(kind.count), |change| crate::facts::how_logs(&change));
+        let style = crate::facts::is_changed(kind).then_some(YELLOW);
+        page.entry("", &format!("{} {}", bars(&kind.columns), shorten(&visible(&how), room)), style);
+        page.entry(
+            "",
+            &format!("  {}", shorten(&visible(&kind.template), page.width.saturating_sub(14).max(20))),
+            None,
+        );
+    }
+    if shown.len() > 5 {
+        page.entry("", &format!("and {} more, see the report", shown.len() - 5), None);
+    }
+}
+
+/// Counts over time, one character for some columns.
+fn bars(columns: &[u64]) -> String {
+    let sums: Vec<u64> = columns.chunks(columns.len().div_ceil(BARS).max(1)).map(|c| c.iter().sum()).collect();
+    let most = sums.iter().copied().max().unwrap_or(0).max(1);
+    let level = |n: u64| ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][(n * 8).div_ceil(most) as usize];
+    sums.into_iter().map(level).collect()
 }
 
 fn worst(page: &mut Page, a: &Analysis) {

@@ -1,16 +1,18 @@
 //! The tables of what is decoded from raw streams: spans, span events, logs, metrics, packets.
 
+use coldcase_timeline::decode::log::Severity;
 use coldcase_timeline::decode::otlp::{MetricPoint, PointValue};
-use coldcase_timeline::{Packet, Timeline};
+use coldcase_timeline::{LogTemplate, Packet, Timeline};
 use polars::prelude::*;
 
 use crate::frame::{Ask, Frame};
 
 /// The decoded tables: name, and the streams that they come from.
-pub(crate) const TABLES: [(&str, &[&str]); 5] = [
+pub(crate) const TABLES: [(&str, &[&str]); 6] = [
     ("spans", &["otlp.traces", "otlp.traces.json"]),
     ("span_events", &["otlp.traces", "otlp.traces.json"]),
     ("logs", &["log.lines", "otlp.logs", "otlp.logs.json"]),
+    ("log_templates", &["log.lines", "otlp.logs", "otlp.logs.json"]),
     ("metrics", &["otlp.metrics", "otlp.metrics.json", "metrics.pages"]),
     ("packets", &["packets"]),
 ];
@@ -22,6 +24,7 @@ pub(crate) fn frame(t: &Timeline, name: &str, ask: Ask<'_>) -> Option<PolarsResu
         "spans" => spans(t, out),
         "span_events" => span_events(t, out),
         "logs" => logs(t, out),
+        "log_templates" => log_templates(t, out),
         "metrics" => metrics(t, out),
         "packets" => packets(t, out),
         _ => return None,
@@ -113,6 +116,27 @@ fn logs(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
     out.put("body", || l.iter().map(|l| l.body.clone().into_owned()).collect::<Vec<_>>());
     out.put("trace", || l.iter().map(|l| l.trace.clone()).collect::<Vec<_>>());
     out.put("span", || l.iter().map(|l| l.span.clone()).collect::<Vec<_>>());
+    out.finish()
+}
+
+/// One row a kind of line, those of most lines first; `row` is that of the first of its lines, in the stream `stream`.
+fn log_templates(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
+    let found = t.log_templates();
+    let k = &found.templates;
+    let example = |of: &LogTemplate| &found.logged[of.example];
+    out.put("row", || k.iter().map(|k| example(k).row).collect::<Vec<_>>());
+    out.put("utc", || k.iter().map(|k| k.first.0).collect::<Vec<_>>());
+    out.put("stream", || k.iter().map(|k| example(k).stream.to_owned()).collect::<Vec<_>>());
+    out.put("template", || k.iter().map(|k| k.pattern.clone()).collect::<Vec<_>>());
+    out.put("count", || k.iter().map(|k| k.count).collect::<Vec<_>>());
+    out.put("first", || k.iter().map(|k| k.first.0).collect::<Vec<_>>());
+    out.put("last", || k.iter().map(|k| k.last.0).collect::<Vec<_>>());
+    for severity in Severity::ALL {
+        out.put(severity.name(), || k.iter().map(|k| k.of(severity)).collect::<Vec<_>>());
+    }
+    out.put("no_severity", || k.iter().map(|k| k.untold()).collect::<Vec<_>>());
+    out.put("origin", || k.iter().map(|k| example(k).origin.to_owned()).collect::<Vec<_>>());
+    out.put("example", || k.iter().map(|k| example(k).text().into_owned()).collect::<Vec<_>>());
     out.finish()
 }
 

@@ -95,7 +95,8 @@ pub struct LogRow {
     pub read: Boottime,
     /// Path of its file.
     pub path: Arc<str>,
-    /// The line: any bytes, hostile.
+    /// The line as it is shown: any bytes, hostile. Of an entry of systemd's journal who said what; UTF-16 and Latin-1 as
+    /// UTF-8. As it was stored it stands in its row.
     pub line: Box<[u8]>,
     /// What it tells of itself.
     pub fields: LogFields,

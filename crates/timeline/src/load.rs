@@ -1,5 +1,6 @@
 //! Loading: chunks in parallel to segments and decoded rows, joined in the order of the bundle.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -107,6 +108,18 @@ impl Loaded {
     }
 }
 
+/// A stored line as it is shown, and what it tells: of the journal's entries who said what, of other encodings UTF-8.
+fn shown(line: &[u8], flags: u32, read: i64) -> (Cow<'_, [u8]>, log::LogFields) {
+    if flags & events::LogLine::JOURNAL != 0
+        && let Some(Ok(entry)) = log::journal::entries(line).next()
+    {
+        return (Cow::Owned(entry.line()), entry.fields());
+    }
+    let line = log::encoding::utf8(line);
+    let fields = log::parse_at(&line, Some(read));
+    (line, fields)
+}
+
 impl Decoder {
     /// One batch to rows.
     pub(crate) fn batch(&self, batch: Batch, out: &mut Loaded) {
@@ -134,7 +147,7 @@ impl Decoder {
         let paths: Vec<Arc<str>> = cols.path.entries.iter().map(|p| String::from_utf8_lossy(p).into()).collect();
         for i in 0..columns.len() {
             let line = cols.line.get(i);
-            let fields = log::parse_at(line, Some(cols.read[i]));
+            let (line, fields) = shown(line, cols.flags[i], cols.read[i]);
             let (utc, own_time) = line_time(&fields, Utc(cols.read[i]));
             out.lines.push(LogRow {
                 row: first_row.saturating_add(i as u64),
@@ -142,7 +155,7 @@ impl Decoder {
                 own_time,
                 read: Boottime(cols.time[i]),
                 path: paths.get(cols.path.ids[i] as usize).cloned().unwrap_or_default(),
-                line: line.into(),
+                line: line.into_owned().into_boxed_slice(),
                 fields,
             });
         }

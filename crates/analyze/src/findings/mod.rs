@@ -4,6 +4,7 @@ mod cpu_growth;
 mod deadlock;
 mod evidence_lost;
 mod lock_holder;
+mod log_kinds;
 mod span_errors;
 mod span_slowdown;
 mod tcp_trouble;
@@ -12,7 +13,7 @@ mod wait_growth;
 use std::collections::{BTreeMap, BTreeSet};
 
 use coldcase_model::Finding;
-use coldcase_model::analysis::{Flow, Latency, Quality, Wait};
+use coldcase_model::analysis::{Flow, Latency, LogKind, Quality, Wait};
 use coldcase_timeline::Timeline;
 
 use crate::axis::{Axis, COLUMNS};
@@ -42,6 +43,8 @@ pub(crate) struct Seen<'a> {
     /// CPU samples by process and column.
     pub(crate) samples: &'a BTreeMap<String, [u64; COLUMNS]>,
     pub(crate) flow: &'a Flow,
+    /// Kinds of log lines, and how they changed with the trouble.
+    pub(crate) log_kinds: &'a [LogKind],
     pub(crate) quality: &'a Quality,
 }
 
@@ -63,6 +66,7 @@ const DETECTORS: &[Detector] = &[
     cpu_growth::find,
     span_errors::find,
     lock_holder::find,
+    log_kinds::find,
     tcp_trouble::find,
     evidence_lost::find,
 ];

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 
-/// Make a bundle of files of other tools: packet captures, OTLP, CPU profiles, logs
+/// Make a bundle of files of other tools: packet captures, OTLP, CPU profiles, systemd's journal, logs
 ///
 /// A file is recognised by its content, whatever its name, compressed with gzip or zstd or not. Every verb takes the bundle; what the files hold stays in
 /// it as it was.
@@ -67,6 +67,9 @@ fn failure(e: ImportError) -> Failure {
         ImportError::Write(e) => e.into(),
         ImportError::Format(_) => Failure::usage(e.to_string()).hint(format!("what can be imported: {formats}")),
         ImportError::Other { .. } => Failure::usage(e.to_string()).hint("without --as the content tells"),
+        ImportError::Journalctl { .. } => Failure::usage(e.to_string()).hint(
+            "apt-get install systemd, or on the host: journalctl -o export > journal.export; coldcase import takes that too",
+        ),
         ImportError::Io { .. } => Failure::usage(e.to_string()),
     }
 }

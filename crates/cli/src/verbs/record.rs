@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use coldcase_model::quantity::{format_count, format_size};
-use coldcase_record::config::{RecordConfig, ScrapeTarget, Uprobe};
+use coldcase_record::config::{RecordConfig, ScrapeTarget, SyslogAddress, Uprobe};
 use coldcase_record::discover;
 use coldcase_record::error::RecordError;
 use coldcase_record::flight::Rule;
@@ -140,6 +140,18 @@ struct What {
     /// Read log files from their beginning, not from their end
     #[arg(long)]
     log_from_start: bool,
+    /// An entry of a log begins with a line that has this; lines without it join the one before
+    #[arg(long, value_name = "REGEX")]
+    log_multiline: Option<String>,
+    /// Follow systemd's journal, through journalctl
+    #[arg(long)]
+    journal: bool,
+    /// Follow the journal files in this folder instead of this host's journal
+    #[arg(long, value_name = "DIR")]
+    journal_dir: Option<PathBuf>,
+    /// Receive syslog here: udp://127.0.0.1:5514, tcp://127.0.0.1:5514, unix:/path
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    syslog: Vec<SyslogAddress>,
     /// Scrape this Prometheus target; @SECONDS sets how often
     #[arg(long, value_name = "URL[@SECONDS]")]
     scrape: Vec<ScrapeTarget>,
@@ -310,6 +322,10 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     over_list(&mut config.scope.containers, &what.container);
     over_list(&mut config.logs.paths, &what.log);
     config.logs.from_start |= what.log_from_start;
+    over(&mut config.logs.multiline, &what.log_multiline);
+    config.logs.journal |= what.journal;
+    over(&mut config.logs.journal_dir, &what.journal_dir);
+    over_list(&mut config.logs.syslog, &what.syslog);
     over_list(&mut config.metrics.targets, &what.scrape);
     over_list(&mut config.packets.interfaces, &what.interface);
     over(&mut config.packets.filter, &what.filter);

@@ -4,8 +4,9 @@
 //! entry. A field is `NAME=value` and a newline; or, where the value is not plain text, `NAME`, a newline, the value's
 //! length as 64 bits little-endian, the value, and a newline.
 
-use super::Severity;
 use super::time::Stamp;
+use super::{LogFields, Severity};
+use crate::otlp::{SpanId, TraceId};
 
 /// Fields of an entry that are read; journald itself allows 1024.
 pub const FIELDS: usize = 1024;
@@ -27,6 +28,30 @@ impl<'a> Entry<'a> {
         self.fields.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
     }
 
+    /// As a line: who said it, and what. `sshd[42]: it said this`.
+    pub fn line(&self) -> Vec<u8> {
+        let who = self.get("SYSLOG_IDENTIFIER").or_else(|| self.get("_COMM")).unwrap_or_default();
+        let pid = self.get("_PID").or_else(|| self.get("SYSLOG_PID"));
+        let pid = pid.map(|pid| [b"[", pid, b"]"].concat()).unwrap_or_default();
+        let sign: &[u8] = if who.is_empty() && pid.is_empty() { b"" } else { b": " };
+        [who, &pid, sign, self.message()].concat()
+    }
+
+    /// What it tells of itself: in its fields, and else in its message.
+    pub fn fields(&self) -> LogFields {
+        let told = super::parse(self.message());
+        let hex = |name: &str| self.get(name).and_then(|value| std::str::from_utf8(value).ok());
+        let time = self.time();
+        LogFields {
+            time: time.map(|t| t.utc).or(told.time),
+            zoned: time.map_or(told.zoned, |t| t.zoned),
+            precision: time.map_or(told.precision, |t| t.precision),
+            severity: self.severity().or(told.severity),
+            trace: hex("TRACE_ID").and_then(TraceId::from_hex).or(told.trace),
+            span: hex("SPAN_ID").and_then(SpanId::from_hex).or(told.span),
+        }
+    }
+
     fn number(&self, name: &str) -> Option<i64> {
         std::str::from_utf8(self.get(name)?).ok()?.parse().ok()
     }
@@ -41,6 +66,11 @@ impl<'a> Entry<'a> {
     pub fn time(&self) -> Option<Stamp> {
         let micros = self.number("_SOURCE_REALTIME_TIMESTAMP").or_else(|| self.number("__REALTIME_TIMESTAMP"))?;
         Some(Stamp { utc: micros.checked_mul(1_000)?, zoned: true, precision: 1_000 })
+    }
+
+    /// When journald took it, UTC nanoseconds.
+    pub fn taken(&self) -> Option<i64> {
+        self.number("__REALTIME_TIMESTAMP")?.checked_mul(1_000)
     }
 
     /// CLOCK_MONOTONIC of its boot when journald took it, in nanoseconds.
@@ -174,6 +204,8 @@ mod tests {
         let e = &all[0];
         assert_eq!((e.message(), e.get("_COMM")), (&b"two\n\nlines \xff"[..], Some(&b"a=b"[..])));
         assert_eq!((e.severity(), e.pid(), e.monotonic()), (Some(Severity::Error), Some(42), Some(5_000)));
+        assert_eq!(e.line(), b"a=b[42]: two\n\nlines \xff");
+        assert_eq!(e.fields().severity, Some(Severity::Error));
         assert_eq!(e.time().map(|t| t.utc), Some(1_704_164_645_000_002_000));
         assert_eq!((all[1].message(), all[1].time().map(|t| t.utc)), (&b"second"[..], Some(7_000)));
     }

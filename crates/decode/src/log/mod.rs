@@ -8,10 +8,12 @@
 pub mod container;
 pub mod cri;
 pub mod docker;
+pub mod encoding;
 pub mod journal;
 pub mod json;
 pub mod logfmt;
 mod mask;
+pub mod message;
 mod severity;
 pub mod syslog;
 pub mod template;

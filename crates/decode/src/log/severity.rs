@@ -13,6 +13,10 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them, the mildest first.
+    pub const ALL: [Severity; 6] =
+        [Severity::Trace, Severity::Debug, Severity::Info, Severity::Warn, Severity::Error, Severity::Fatal];
+
     /// The name in lowercase.
     pub const fn name(self) -> &'static str {
         match self {

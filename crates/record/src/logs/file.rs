@@ -1,17 +1,30 @@
 //! One file that is followed: read as it grows, and told apart from what took its place.
 
+use std::collections::VecDeque;
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use regex::bytes::Regex;
+use rustix::fs::SeekFrom;
+
 use super::lines::{Line, Lines};
+use super::multiline::Multiline;
+use super::trace::{Copied, Trace};
 
 /// Bytes read at one time.
 const PIECE: usize = 64 << 10;
-/// Bytes before the read position that are remembered, to notice that the file was overwritten.
-const MEMORY: usize = 256;
+/// How compressed files begin: gzip, zstd, xz, bzip2, lz4.
+const COMPRESSED: [&[u8]; 5] =
+    [&[0x1f, 0x8b, 8], &[0x28, 0xb5, 0x2f, 0xfd], &[0xfd, b'7', b'z', b'X', b'Z', 0], b"BZh", &[4, 0x22, 0x4d, 0x18]];
+/// fcntl(2): which signal tells of a broken lease. `asm-generic/fcntl.h`, which libc has not got.
+const F_SETSIG: libc::c_int = 10;
+/// Truncations whose copies are still recognised.
+const BEFORE: usize = 8;
 
 /// A file as the kernel tells it apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +32,7 @@ pub(super) struct Identity {
     device: u64,
     pub(super) inode: u64,
     /// Inode numbers are reused at once by some file systems; times of birth are not. None where there is none.
-    born: Option<SystemTime>,
+    pub(super) born: Option<SystemTime>,
 }
 
 impl Identity {
@@ -28,7 +41,7 @@ impl Identity {
         std::fs::metadata(path).map(|m| Identity::from(&m))
     }
 
-    fn from(meta: &Metadata) -> Identity {
+    pub(super) fn from(meta: &Metadata) -> Identity {
         Identity { device: meta.dev(), inode: meta.ino(), born: meta.created().ok() }
     }
 }
@@ -51,6 +64,8 @@ pub(super) struct Look {
     pub(super) gap: bool,
     /// It was, and this is the copy that still held it.
     pub(super) copy: Option<Identity>,
+    /// More may be there: the budget was spent.
+    pub(super) more: bool,
 }
 
 /// A followed file.
@@ -60,73 +75,20 @@ pub(super) struct Followed {
     pub(super) identity: Identity,
     /// When bytes last came.
     pub(super) grew: Instant,
+    /// Since when its path leads elsewhere.
+    pub(super) rotated: Option<Instant>,
     file: File,
     modified: (i64, i64),
     trace: Trace,
-    /// The trace before the last truncation: how the copy that a rotation made is recognised.
-    before: Option<Trace>,
+    /// The traces before the last truncations: how the copies that rotations made are recognised.
+    before: VecDeque<Trace>,
     lines: Lines,
-}
-
-/// What is remembered of the bytes that were read.
-#[derive(Debug, Default)]
-struct Trace {
-    /// Up to where.
-    position: u64,
-    /// The first bytes of the file, at most [`MEMORY`] of them.
-    head: Vec<u8>,
-    /// The bytes before the position, at most [`MEMORY`] of them.
-    tail: Vec<u8>,
-}
-
-/// Whether a file is a copy of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Copied {
-    /// It is: it holds what was read of the other, where it was read.
-    Yes,
-    /// It begins like the other and is shorter: it may be being made.
-    Perhaps,
-    /// It is a log of its own.
-    No,
-}
-
-impl Trace {
-    /// Remembers bytes that were read behind the position.
-    fn extend(&mut self, bytes: &[u8]) {
-        let room = MEMORY - self.head.len();
-        if self.position == self.head.len() as u64 {
-            self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        }
-        let keep = MEMORY.saturating_sub(bytes.len()).min(self.tail.len());
-        self.tail.drain(..self.tail.len() - keep);
-        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(MEMORY)..]);
-        self.position += bytes.len() as u64;
-    }
-
-    /// Whether a file holds the bytes before the position where they were read.
-    fn is_in(&self, file: &File) -> bool {
-        let mut there = vec![0; self.tail.len()];
-        file.read_exact_at(&mut there, self.position - self.tail.len() as u64).is_ok() && there == self.tail
-    }
-
-    fn copied_by(&self, file: &File) -> Copied {
-        // A few bytes are no proof: two logs may well begin with the same word.
-        if self.tail.len() < 32 {
-            return Copied::No;
-        }
-        if self.is_in(file) {
-            return Copied::Yes;
-        }
-        let length = file.metadata().map_or(0, |m| m.len());
-        let mut head = vec![0; self.head.len().min(length as usize)];
-        let alike = file.read_exact_at(&mut head, 0).is_ok() && self.head.starts_with(&head);
-        if alike && length < self.position { Copied::Perhaps } else { Copied::No }
-    }
+    entries: Multiline,
 }
 
 impl Followed {
     /// Opens a regular file.
-    pub(super) fn open(path: &Path, from: From) -> io::Result<Followed> {
+    pub(super) fn open(path: &Path, from: From, multiline: Option<Arc<Regex>>) -> io::Result<Followed> {
         // Not blocking: a pipe in the place of a log must not stop the others.
         let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
         let meta = file.metadata()?;
@@ -137,19 +99,17 @@ impl Followed {
             path: path.to_owned(),
             identity: Identity::from(&meta),
             grew: Instant::now(),
+            rotated: None,
             file,
             modified: (0, 0),
             trace: Trace::default(),
-            before: None,
+            before: VecDeque::new(),
             lines: Lines::default(),
+            entries: Multiline::new(multiline),
         };
         if from == From::End {
             let position = followed.line_start(meta.len())?;
-            let known = position.min(MEMORY as u64);
-            let (mut head, mut tail) = (vec![0; known as usize], vec![0; known as usize]);
-            followed.file.read_exact_at(&mut head, 0)?;
-            followed.file.read_exact_at(&mut tail, position - known)?;
-            followed.trace = Trace { position, head, tail };
+            followed.trace = Trace::at(&followed.file, position)?;
             followed.lines.restart(position, false);
         }
         Ok(followed)
@@ -169,6 +129,7 @@ impl Followed {
 
     /// Reads what is new, at most `budget` bytes, and gives the lines that it ends.
     pub(super) fn look(&mut self, budget: u64, give: &mut impl FnMut(Line)) -> io::Result<Look> {
+        self.entries.done().into_iter().for_each(&mut *give);
         let meta = self.file.metadata()?;
         let modified = (meta.mtime(), meta.mtime_nsec());
         let mut look = Look::default();
@@ -179,17 +140,54 @@ impl Followed {
             look.copy = self.overwritten(give)?;
             look.gap = look.copy.is_none();
         }
+        if self.trace.position == 0 {
+            // A writer that does not append goes on where it was before a truncation, behind a hole: nothing was ever in it.
+            let start = first_data(&self.file);
+            self.trace = Trace::behind_hole(start);
+            self.lines.skip_to(start);
+        }
         self.modified = modified;
         look.read = self.read(budget, give)?;
+        look.more = look.read >= budget;
         Ok(look)
+    }
+
+    /// Bytes that stand unread.
+    pub(super) fn unread(&self) -> u64 {
+        self.file.metadata().map_or(0, |m| m.len().saturating_sub(self.trace.position))
+    }
+
+    /// Whether it begins as a compressed file does: made by a rotation, and no lines.
+    pub(super) fn is_compressed(&self) -> bool {
+        let mut head = [0; 6];
+        let read = self.file.read_at(&mut head, 0).unwrap_or(0);
+        COMPRESSED.iter().any(|magic| head[..read].starts_with(magic))
+    }
+
+    /// Whether a process has it open for writing; `None` where the file system cannot tell.
+    ///
+    /// A lease for reading is only granted on a file that nobody has open for writing (fcntl(2), "Leases"). It is given
+    /// back at once; who opens the file in between waits for that long.
+    pub(super) fn is_written(&self) -> Option<bool> {
+        let file = self.file.as_raw_fd();
+        // A broken lease is told by a signal: SIGURG, which does nothing, instead of SIGIO, which ends the process.
+        // SAFETY: fcntl with plain numbers on a descriptor that is open for as long as `self` lives.
+        let leased = unsafe {
+            libc::fcntl(file, F_SETSIG, libc::SIGURG);
+            libc::fcntl(file, libc::F_SETLEASE, libc::F_RDLCK)
+        };
+        if leased == 0 {
+            // SAFETY: as above.
+            unsafe { libc::fcntl(file, libc::F_SETLEASE, libc::F_UNLCK) };
+            return Some(false);
+        }
+        (io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock).then_some(true)
     }
 
     /// Whether that file is a copy of what this one held: made by a rotation, not a log of its own.
     pub(super) fn copied_by(&self, file: &File) -> Copied {
-        match (self.trace.copied_by(file), &self.before) {
-            (Copied::No, Some(before)) => before.copied_by(file),
-            (copied, _) => copied,
-        }
+        let all = std::iter::once(&self.trace).chain(&self.before).map(|trace| trace.copied_by(file));
+        all.max().unwrap_or(Copied::No)
     }
 
     /// Goes back to the start of a file that was truncated or overwritten; before that, takes what a copy of it
@@ -197,19 +195,21 @@ impl Followed {
     fn overwritten(&mut self, give: &mut impl FnMut(Line)) -> io::Result<Option<Identity>> {
         let copy = self.find_copy();
         if let Some(copy) = &copy {
-            read_on(copy, self.trace.position, u64::MAX, |bytes| self.lines.feed(bytes, &mut *give))?;
+            let Followed { lines, entries, .. } = self;
+            read_on(copy, self.trace.position, u64::MAX, |bytes| {
+                lines.feed(bytes, |line| entries.push(line, &mut *give));
+            })?;
         }
-        if let Some(line) = self.lines.end() {
-            give(line);
-        }
-        self.before = Some(std::mem::take(&mut self.trace));
+        self.end(give);
+        self.before.push_front(std::mem::take(&mut self.trace));
+        self.before.truncate(BEFORE);
         self.lines.restart(0, copy.is_none());
         copy.map(|copy| copy.metadata().map(|m| Identity::from(&m))).transpose()
     }
 
     /// The newest file beside this one, named after it, that holds what was read of this one where it was read.
     fn find_copy(&self) -> Option<File> {
-        if self.trace.tail.is_empty() {
+        if !self.trace.has_tail() {
             return None;
         }
         let name = self.path.file_name()?.as_encoded_bytes().to_owned();
@@ -227,9 +227,9 @@ impl Followed {
     }
 
     fn read(&mut self, budget: u64, give: &mut impl FnMut(Line)) -> io::Result<u64> {
-        let Followed { file, lines, trace, .. } = self;
+        let Followed { file, lines, entries, trace, .. } = self;
         let read = read_on(file, trace.position, budget, |bytes| {
-            lines.feed(bytes, &mut *give);
+            lines.feed(bytes, |line| entries.push(line, &mut *give));
             trace.extend(bytes);
         })?;
         if read > 0 {
@@ -238,10 +238,26 @@ impl Followed {
         Ok(read)
     }
 
-    /// The line that the file ends in without a newline: given when nothing more will come.
-    pub(super) fn end(&mut self) -> Option<Line> {
-        self.lines.end()
+    /// Gives the line that the file ends in without a newline, and the entry that might have gone on: nothing more will come.
+    pub(super) fn end(&mut self, give: &mut impl FnMut(Line)) {
+        let Followed { lines, entries, .. } = self;
+        if let Some(line) = lines.end() {
+            entries.push(line, &mut *give);
+        }
+        entries.end().into_iter().for_each(give);
     }
+}
+
+/// Where the bytes of a file begin that were written: 0, unless there is a hole before them.
+fn first_data(file: &File) -> u64 {
+    let block = rustix::fs::seek(file, SeekFrom::Data(0)).unwrap_or(0);
+    if block == 0 {
+        return 0;
+    }
+    // A hole ends with a block of the file system, in whose front the zeros go on.
+    let mut piece = [0; 4096];
+    let read = file.read_at(&mut piece, block).unwrap_or(0);
+    block + piece[..read].iter().position(|&b| b != 0).unwrap_or(0) as u64
 }
 
 /// Reads from `position` to the end or for `budget` bytes; how many there were.

@@ -38,6 +38,11 @@ impl Lines {
         *self = Lines { start: offset, flags: if after_gap { AFTER_GAP } else { 0 }, ..Lines::default() };
     }
 
+    /// The first line begins only there.
+    pub(super) fn skip_to(&mut self, offset: u64) {
+        self.start = offset;
+    }
+
     /// Takes the next bytes of the file and gives each line that they end.
     pub(super) fn feed(&mut self, mut bytes: &[u8], mut give: impl FnMut(Line)) {
         while let Some(newline) = bytes.iter().position(|&b| b == b'\n') {

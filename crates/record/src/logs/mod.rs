@@ -1,34 +1,41 @@
-//! Logs: files and globs, followed through rotation and truncation.
+//! Logs: files and globs, followed through rotation and truncation; systemd's journal; messages that come by syslog.
 
+mod batch;
 mod config;
 mod file;
 mod follow;
+mod journal;
 mod lines;
+mod multiline;
+mod names;
+mod syslog;
+mod syslog_frames;
+mod syslog_sockets;
+mod trace;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coldcase_bundle::WriteError;
-use coldcase_model::events::LogLine;
+use coldcase_model::Class;
 use coldcase_model::loss::Reason;
-use coldcase_model::{Class, Columns, Event};
 
-pub use config::LogsConfig;
+pub use config::{LogsConfig, SyslogAddress};
+pub use journal::Journal;
+pub use syslog::Syslog;
 
-use crate::clock;
 use crate::reduce::{Paused, Rung, Stage};
 use crate::source::{Context, Running, Skip, Source, Started};
+use batch::Batch;
 use follow::{Follow, Round};
-use lines::Line;
 
 /// The source's name.
 const NAME: &str = "log";
 /// Time between two looks.
 const PACE: Duration = Duration::from_millis(50);
-/// Bytes of lines in one batch at most.
-const BATCH: usize = 4 << 20;
+/// How long is read at most of what stands in the files at the stop.
+const LAST: Duration = Duration::from_secs(5);
 
 /// The log source.
 pub struct Logs {
@@ -52,7 +59,8 @@ impl Source for Logs {
             return Err(Skip::unasked("no log files were named", "--log /path/to/file.log"));
         }
         let paused = Paused::default();
-        let mut tail = Tail { follow: Follow::new(self.config), context, batch: Batch::new(), paused: paused.clone() };
+        let mut tail =
+            Tail { follow: Follow::new(self.config), context, batch: Batch::new(NAME), paused: paused.clone() };
         // The first look is taken here, so that what is written from now on is new.
         let (first, written) = tail.round();
         written.map_err(|e| Skip::new(format!("cannot write log lines: {e}"), ""))?;
@@ -121,10 +129,15 @@ struct Tail {
 
 impl Tail {
     fn run(mut self) -> Result<(), WriteError> {
+        let mut pace = PACE;
+        let mut deadline = None;
         loop {
-            let stopped = self.context.stop.wait(PACE);
-            // At the stop what waits in the files is read all the same.
+            let stopped = self.follow.wait(pace, &self.context.stop);
+            // At the stop what waits in the files is read all the same. Until then files are found, so that none is missed.
             if self.paused.is_set() && !stopped {
+                let mut round = Round::default();
+                self.follow.keep_up(&mut round);
+                round.remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
                 continue;
             }
             let (round, written) = self.round();
@@ -132,13 +145,22 @@ impl Tail {
             for remark in round.remarks {
                 tracing::warn!("{remark}");
             }
-            if stopped && round.read == 0 {
-                break;
+            pace = if round.more { Duration::ZERO } else { PACE };
+            if stopped {
+                // A writer that never rests must not keep the recording from its end.
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + LAST);
+                if !round.more || Instant::now() > deadline {
+                    break;
+                }
             }
+        }
+        let unread = self.follow.unread();
+        if deadline.is_some_and(|d| Instant::now() > d) && unread > 0 {
+            self.context.losses.add(NAME, Class::Log, Reason::LogGap, 1, unread);
         }
         let Tail { follow, batch, context, .. } = &mut self;
         let mut written = Ok(());
-        follow.end(&mut |path, inode, line| batch.push(context, path, inode, line, &mut written));
+        follow.end(&mut |path, inode, line| batch.line(context, path, inode, line, &mut written));
         written.and_then(|()| batch.write(context))
     }
 
@@ -146,69 +168,11 @@ impl Tail {
         let Tail { follow, batch, context, .. } = self;
         let mut written = Ok(());
         batch.now();
-        let round = follow.round(&mut |path, inode, line| batch.push(context, path, inode, line, &mut written));
+        let round = follow.round(&mut |path, inode, line| batch.line(context, path, inode, line, &mut written));
         for path in &round.gaps {
             tracing::warn!("log: {} was truncated; lines may have been lost", path.display());
             context.losses.add(NAME, Class::Log, Reason::LogGap, 1, 0);
         }
         (round, written.and_then(|()| batch.write(context)))
-    }
-}
-
-/// Lines that were read in one look.
-struct Batch {
-    columns: Columns,
-    bytes: usize,
-    time: u64,
-    read: i64,
-}
-
-impl Batch {
-    fn new() -> Batch {
-        Batch { columns: Columns::new(&LogLine::DEF), bytes: 0, time: 0, read: 0 }
-    }
-
-    fn now(&mut self) {
-        let (boot, real) = clock::now();
-        (self.time, self.read) = (boot.0, real.0);
-    }
-
-    /// Adds a line; writes the batch when it is large. Keeps the first error.
-    fn push(&mut self, context: &Context, path: &Path, inode: u64, line: Line, written: &mut Result<(), WriteError>) {
-        if line.left_out > 0 {
-            context.losses.add(NAME, Class::Log, Reason::Truncated, 1, line.left_out);
-        }
-        self.bytes += line.bytes.len() + 64;
-        let row = LogLine {
-            time: self.time,
-            read: self.read,
-            offset: line.offset,
-            inode,
-            flags: line.flags,
-            path: path.to_string_lossy().into_owned(),
-            line: line.bytes,
-        };
-        row.push(&mut self.columns);
-        if self.bytes >= BATCH && written.is_ok() {
-            *written = self.write(context);
-            self.now();
-        }
-    }
-
-    fn write(&mut self, context: &Context) -> Result<(), WriteError> {
-        if self.columns.is_empty() {
-            return Ok(());
-        }
-        let (rows, bytes) = (self.columns.len() as u64, std::mem::take(&mut self.bytes) as u64);
-        match context.writer.append(LogLine::DEF.stream, self.columns.take()) {
-            Ok(()) => context.intake.add(rows, bytes),
-            Err(error) => {
-                if matches!(error, WriteError::DiskFull { .. }) {
-                    context.losses.add(NAME, Class::Log, Reason::DiskFull, rows, bytes);
-                }
-                return Err(error);
-            }
-        }
-        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod flow;
 mod latency;
+mod logs;
 mod metrics;
 mod moment;
 mod overview;
@@ -50,6 +51,7 @@ pub fn page(a: &Analysis) -> Result<String, ReportError> {
             title: "Metrics",
             body,
         }),
+        (!a.log_kinds.is_empty()).then(|| Section { id: "logs", title: "Kinds of log lines", body: logs::body(a) }),
         Some(Section { id: "moment", title: "The worst moment", body: moment::body(a) }),
         Some(Section { id: "findings", title: "Findings", body: moment::findings(a) }),
         (!a.tables.is_empty()).then(|| Section { id: "tables", title: "Further tables", body: moment::tables(a) }),

@@ -49,6 +49,23 @@ pub(crate) fn maybe<T>(value: Option<T>, cell: impl FnOnce(T) -> Cell) -> Cell {
     value.map_or_else(blank, cell)
 }
 
+/// Counts over time, as bars.
+pub(crate) fn bars(columns: &[u64]) -> Cell {
+    let most = columns.iter().copied().max().unwrap_or(0).max(1);
+    let bars: String = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, n)| **n > 0)
+        // One line is a bar that can be seen.
+        .map(|(x, n)| format!("M{x} 16v-{}h1V16z", (n * 16).div_ceil(most)))
+        .collect();
+    let html = format!(
+        "<svg width=\"120\" height=\"16\" viewBox=\"0 0 {} 16\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><path fill=\"currentColor\" d=\"{bars}\"/></svg>",
+        columns.len().max(1)
+    );
+    Cell { html, key: Some(most as f64) }
+}
+
 /// A duration in nanoseconds.
 pub(crate) fn time(ns: u64) -> Cell {
     figure(ns as f64, &duration(ns))
