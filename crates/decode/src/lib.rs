@@ -11,4 +11,5 @@ pub mod packet;
 pub mod pcapng;
 pub mod prometheus;
 pub mod request;
+pub mod spans;
 pub mod tcp;

@@ -10,7 +10,7 @@ use coldcase_decode::capture::Unpack;
 use coldcase_model::Utc;
 
 use crate::{ImportError, Imported};
-use crate::{capture, log, otlp};
+use crate::{capture, jaeger, log, otlp, zipkin};
 
 /// How much of a file is looked at to recognise it.
 const HEAD: u64 = 64 << 10;
@@ -24,6 +24,10 @@ pub enum Format {
     Pcapng,
     /// Spans, logs and metrics: OTLP/JSON, one request a line.
     Otlp,
+    /// Traces: JSON of Jaeger's query API.
+    Jaeger,
+    /// Spans: JSON of Zipkin's API, version 2.
+    Zipkin,
     /// Lines of a log.
     Log,
 }
@@ -33,7 +37,8 @@ pub(crate) type Times<'a> = dyn FnMut(Utc, Utc) + 'a;
 
 impl Format {
     /// All of them; text of any kind is taken for a log last.
-    pub const ALL: [Format; 4] = [Format::Pcap, Format::Pcapng, Format::Otlp, Format::Log];
+    pub const ALL: [Format; 6] =
+        [Format::Pcap, Format::Pcapng, Format::Otlp, Format::Jaeger, Format::Zipkin, Format::Log];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -41,6 +46,8 @@ impl Format {
             Format::Pcap => "pcap",
             Format::Pcapng => "pcapng",
             Format::Otlp => "otlp",
+            Format::Jaeger => "jaeger",
+            Format::Zipkin => "zipkin",
             Format::Log => "log",
         }
     }
@@ -50,6 +57,7 @@ impl Format {
         match self {
             Format::Pcap | Format::Pcapng => "packets",
             Format::Otlp => "spans, records and points",
+            Format::Jaeger | Format::Zipkin => "spans",
             Format::Log => "lines",
         }
     }
@@ -65,6 +73,8 @@ impl Format {
             Format::Pcap => capture::is_pcap(head),
             Format::Pcapng => capture::is_pcapng(head),
             Format::Otlp => otlp::is_otlp(head),
+            Format::Jaeger => jaeger::is_jaeger(head),
+            Format::Zipkin => zipkin::is_zipkin(head),
             Format::Log => log::is_log(head),
         }
     }
@@ -87,6 +97,8 @@ impl Format {
         match self {
             Format::Pcap | Format::Pcapng => capture::import(self, path, writer, times),
             Format::Otlp => otlp::import(path, writer, times),
+            Format::Jaeger => jaeger::import(path, writer, times),
+            Format::Zipkin => zipkin::import(path, writer, times),
             Format::Log => log::import(path, writer, times),
         }
     }

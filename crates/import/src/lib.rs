@@ -14,8 +14,12 @@ mod capture;
 mod clock;
 mod error;
 mod format;
+mod jaeger;
+mod json;
 mod log;
 mod otlp;
+mod spans;
+mod zipkin;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use coldcase_bundle::{Batch, BatchBody, Bundle, ChunkStream};
 use coldcase_decode::otlp::{LogRecord, MetricPoint, OtlpError, Span};
-use coldcase_decode::{log, otlp, pcapng, prometheus};
+use coldcase_decode::{log, otlp, pcapng, prometheus, spans};
 use coldcase_model::{Boottime, Columns, Event, Utc, catalogue, events};
 use rayon::prelude::*;
 
@@ -148,6 +148,8 @@ impl Decoder {
         match stream {
             "otlp.traces" => self.spans("otlp.traces", row, received, otlp::traces(bytes), all)?,
             "otlp.traces.json" => self.spans("otlp.traces.json", row, received, otlp::traces_json(bytes), all)?,
+            "jaeger.traces" => self.spans("jaeger.traces", row, received, spans::jaeger(bytes), all)?,
+            "zipkin.spans" => self.spans("zipkin.spans", row, received, spans::zipkin(bytes), all)?,
             "otlp.logs" => records("otlp.logs", row, received, otlp::logs(bytes), out)?,
             "otlp.logs.json" => records("otlp.logs.json", row, received, otlp::logs_json(bytes), out)?,
             "otlp.metrics" => points("otlp.metrics", row, received, otlp::metrics(bytes), out)?,
@@ -189,7 +191,7 @@ impl Decoder {
         stream: &'static str,
         row: u64,
         received: Utc,
-        spans: Result<Vec<Span>, OtlpError>,
+        spans: Result<Vec<Span>, impl std::fmt::Display>,
         all: &mut Loaded,
     ) -> Result<(), String> {
         let spans = spans.map_err(|e| e.to_string())?;
