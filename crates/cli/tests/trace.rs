@@ -74,15 +74,24 @@ fn spans_of_zipkin_make_traces_and_a_clock_that_is_ahead_is_found_and_corrected_
     };
     assert_eq!(path_of(as_sent, "orders"), 0);
     assert!(path_of(corrected, "orders") > 20_000_000, "the sleep of 20 ms is in it");
-    let insert = |view: &Value| view["spans"].as_array().unwrap().iter().find(|s| s["name"] == "INSERT orders").cloned().unwrap();
+    let insert = |view: &Value| {
+        view["spans"].as_array().unwrap().iter().find(|s| s["name"] == "INSERT orders").cloned().unwrap()
+    };
     assert_eq!(int(&insert(as_sent)["corrected"]), 0);
     assert_eq!(int(&insert(corrected)["corrected"]), int(&clock["offset"]));
 
     let text = run_in(dir.path(), &["trace", "b.case", "--trace", &id]).code(0).stdout;
-    assert!(text.contains("--deskew corrects them") && text.contains("critical path: "), "{text}");
+    assert!(text.contains("--deskew` corrects them") && text.contains("critical path: "), "{text}");
     assert!(!text.contains("CORRECTED"));
     let text = run_in(dir.path(), &["trace", "b.case", "--trace", &id, "--deskew"]).code(0).stdout;
-    assert!(text.contains("CORRECTED: ") && text.contains("event stock reserved"), "{text}");
+    assert!(text.contains("CORRECTED: ") && text.contains("stock reserved"), "{text}");
+    let timeline = run_in(dir.path(), &["timeline", "b.case", "--trace", &id]).code(0);
+    assert!(
+        timeline.stderr.contains("the clock of host orders-host is ahead of host gateway-host by about 3."),
+        "{}",
+        timeline.stderr
+    );
+    assert_eq!(timeline.stdout.lines().count(), 4);
 }
 
 #[test]
@@ -133,11 +142,18 @@ fn what_cannot_be_read_of_a_document_is_left_out_and_counted() {
 fn a_large_document_is_stored_in_parts_that_hold_all_of_it() {
     let span = |i: u32| {
         let tag = "x".repeat(1000);
-        format!(r#"{{"traceId":"{:x}","id":"{i:x}","timestamp":{},"duration":3,"tags":{{"t":"{tag}"}}}}"#, i / 7 + 1, 1_600_000_000_000_000u64 + u64::from(i))
+        format!(
+            r#"{{"traceId":"{:x}","id":"{i:x}","timestamp":{},"duration":3,"tags":{{"t":"{tag}"}}}}"#,
+            i / 7 + 1,
+            1_600_000_000_000_000u64 + u64::from(i)
+        )
     };
     let text = format!("[{}]", (1..=9000).map(span).collect::<Vec<_>>().join(",\n"));
     let dir = imported(&[("z.json", &text)]);
-    let rows = run_in(dir.path(), &["query", "b.case", "SELECT count(*) AS n, count(DISTINCT span) AS d, max(row) AS last FROM spans", "--json"]);
+    let rows = run_in(
+        dir.path(),
+        &["query", "b.case", "SELECT count(*) AS n, count(DISTINCT span) AS d, max(row) AS last FROM spans", "--json"],
+    );
     let row = rows.code(0).json()["rows"][0].clone();
     let numbers: Vec<i64> = match &row {
         Value::Array(cells) => cells.iter().map(int).collect(),

@@ -12,13 +12,8 @@ use crate::{ImportError, Imported, json};
 
 pub(crate) use coldcase_decode::spans::is_zipkin;
 
-const KIND: Kind = Kind {
-    format: Format::Zipkin,
-    stream: "zipkin.spans",
-    around: ("[", "]"),
-    elements,
-    decode: spans::zipkin,
-};
+const KIND: Kind =
+    Kind { format: Format::Zipkin, stream: "zipkin.spans", around: ("[", "]"), elements, decode: spans::zipkin };
 
 /// Writes the spans of a file.
 pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {

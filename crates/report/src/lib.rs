@@ -117,3 +117,8 @@ pub fn sequence_svg(a: &Analysis, sequence: &Sequence) -> Result<String, ReportE
 pub fn trace_svg(view: &TraceView) -> Result<String, ReportError> {
     waterfall::svg(view, canvas::Skin::File)
 }
+
+/// What is known of the clocks of a trace's senders, in sentences.
+pub fn trace_clocks(view: &TraceView) -> Vec<String> {
+    waterfall::clocks(view)
+}

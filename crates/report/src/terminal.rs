@@ -5,8 +5,8 @@ use coldcase_model::manifest::SourceStatus;
 use coldcase_model::text::visible;
 
 use crate::facts::{Facts, states};
-pub use crate::waterfall_text::waterfall;
 use crate::text::{bytes, count, duration, offset, plural, share, shorten, utc};
+pub use crate::waterfall_text::waterfall;
 
 const BOLD: &str = "1";
 const DIM: &str = "2";

@@ -73,7 +73,10 @@ pub(crate) fn remarks(view: &TraceView) -> Vec<String> {
     ];
     let mut out: Vec<String> = told.iter().filter(|t| t.0 > 0).map(|t| plural(t.0, t.1, t.2)).collect();
     if f.roots > 1 {
-        out.push(format!("it is in {} parts that hang together with nothing; the path is of the first", count(f.roots)));
+        out.push(format!(
+            "it is in {} parts that hang together with nothing; the path is of the first",
+            count(f.roots)
+        ));
     }
     if view.left_out > 0 {
         out.push(format!("{} beside the critical path are left out", plural(view.left_out, "span", "spans")));
@@ -88,7 +91,9 @@ pub(crate) fn clocks(view: &TraceView) -> Vec<String> {
         let bounds = format!("{} to {}, {}", bound(c.least), bound(c.most), plural(c.pairs, "pair", "pairs"));
         let hops = if c.hops > 1 { format!(" over {} clocks", c.hops) } else { String::new() };
         match (c.offset, view.deskewed) {
-            (0, _) => format!("the clock of {} may be that of {} ({bounds}{hops}): not corrected", c.clock, view.reference),
+            (0, _) => {
+                format!("the clock of {} may be that of {} ({bounds}{hops}): not corrected", c.clock, view.reference)
+            }
             (o, true) => format!(
                 "CORRECTED: {} was taken off the times of {}, whose clock is ahead of {} by {bounds}{hops}",
                 signed(o),
@@ -96,7 +101,7 @@ pub(crate) fn clocks(view: &TraceView) -> Vec<String> {
                 view.reference
             ),
             (o, false) => format!(
-                "the clock of {} is ahead of {} by about {} ({bounds}{hops}): times are as sent, --deskew corrects them",
+                "the clock of {} is ahead of {} by about {} ({bounds}{hops}): times are as sent, `coldcase trace --deskew` corrects them",
                 c.clock,
                 view.reference,
                 signed(o)
@@ -129,9 +134,12 @@ impl Scale {
 
 fn legend(canvas: &mut Canvas<'_>, y: f64) {
     let mut x = LEFT;
-    for (ink, text) in
-        [(Ink::Accent, "on the critical path"), (Ink::Grid, "not waited for"), (Ink::Bad, "failed"), (Ink::Warn, "event")]
-    {
+    for (ink, text) in [
+        (Ink::Accent, "on the critical path"),
+        (Ink::Grid, "not waited for"),
+        (Ink::Bad, "failed"),
+        (Ink::Warn, "event"),
+    ] {
         canvas.rect((x, y - 4.0), (x + 12.0, y + 4.0), ink);
         canvas.text(text, (x + 17.0, y), 10.5, Ink::Muted, Align::Start);
         x += 132.0;
@@ -178,5 +186,11 @@ fn row(canvas: &mut Canvas<'_>, view: &TraceView, at: usize, span: &TraceSpan, t
     for event in span.events.iter().take(EVENTS) {
         canvas.dot((scale.x(event.time), middle), 2.4, Ink::Warn);
     }
-    canvas.text(&duration(span.end.saturating_sub(span.start).max(0) as u64), (WIDTH - 8.0, middle), 10.5, Ink::Muted, Align::End);
+    canvas.text(
+        &duration(span.end.saturating_sub(span.start).max(0) as u64),
+        (WIDTH - 8.0, middle),
+        10.5,
+        Ink::Muted,
+        Align::End,
+    );
 }

@@ -29,7 +29,8 @@ struct Page<'a> {
 pub fn waterfall(view: &TraceView, width: usize, rows: usize, colour: bool) -> String {
     let width = width.clamp(80, 220);
     let room = width - 36;
-    let mut page = Page { view, out: String::new(), width, colour, names: room * 45 / 100, bars: room - room * 45 / 100 };
+    let mut page =
+        Page { view, out: String::new(), width, colour, names: room * 45 / 100, bars: room - room * 45 / 100 };
     page.head();
     let style = page.paint(DIM, &page.columns("span", "at", "took", "own", "█ on the path, ░ not waited for"));
     page.line(&style);
@@ -181,7 +182,8 @@ impl Page<'_> {
         let mut sums: Vec<(String, (u64, u64))> = sums.into_iter().collect();
         sums.sort_by(|x, y| y.1.0.cmp(&x.1.0).then_with(|| x.0.cmp(&y.0)));
         self.line("");
-        let title = format!("critical path: {} in {}", duration(v.duration), plural(v.path.len() as u64, "part", "parts"));
+        let title =
+            format!("critical path: {} in {}", duration(v.duration), plural(v.path.len() as u64, "part", "parts"));
         self.line(&self.paint(BOLD, &title));
         for (name, (time, spans)) in sums.iter().take(SUMMED) {
             let part = *time as f64 / (v.duration as f64).max(1.0);
@@ -263,7 +265,12 @@ mod tests {
                 pairs: 4,
                 hops: 1,
             }],
-            logs: vec![TraceLog { time: 1_000_070_000, line: "broke\x07".to_owned(), how: "trace id".to_owned(), ..TraceLog::default() }],
+            logs: vec![TraceLog {
+                time: 1_000_070_000,
+                line: "broke\x07".to_owned(),
+                how: "trace id".to_owned(),
+                ..TraceLog::default()
+            }],
             ..TraceView::default()
         }
     }
@@ -272,7 +279,8 @@ mod tests {
     fn bars_are_full_where_the_trace_waited_and_what_was_captured_is_visible_only() {
         let text = waterfall(&view(), 100, 50, false);
         let bar = |name: &str| {
-            let row = text.lines().find(|l| l.trim_start().trim_start_matches("✗ ").starts_with(name)).unwrap().to_owned();
+            let row =
+                text.lines().find(|l| l.trim_start().trim_start_matches("✗ ").starts_with(name)).unwrap().to_owned();
             let full = row.chars().filter(|&c| c == '█').count();
             (full, row.chars().filter(|&c| c == '░').count())
         };
@@ -281,7 +289,10 @@ mod tests {
         assert_eq!(buy.0 + buy.1, room);
         assert_eq!((buy.0 + pay.0, pay.1), (room, 0), "{text}");
         assert!(!text.contains('\x1b') && !text.contains('\x07') && text.contains("says: no"), "{text}");
-        assert!(text.contains("is ahead of host a by about 2ms (1ms to 3ms, 4 pairs)") && text.contains("--deskew"), "{text}");
+        assert!(
+            text.contains("is ahead of host a by about 2ms (1ms to 3ms, 4 pairs)") && text.contains("--deskew"),
+            "{text}"
+        );
         assert!(text.contains("note: 1 parent is not in the bundle") && text.contains("event retry"), "{text}");
         assert!(text.contains("[trace id]") && text.contains("50%"), "{text}");
     }
@@ -292,7 +303,10 @@ mod tests {
         v.deskewed = true;
         v.spans[1].corrected = 2_000_000;
         let text = waterfall(&v, 100, 50, false);
-        assert!(text.contains("CORRECTED: 2ms was taken off the times of host b") && text.contains("corrected by -2ms"), "{text}");
+        assert!(
+            text.contains("CORRECTED: 2ms was taken off the times of host b") && text.contains("corrected by -2ms"),
+            "{text}"
+        );
         assert!(waterfall(&v, 100, 1, false).contains("and 1 span more (--top)"));
     }
 

@@ -198,9 +198,17 @@ impl<'a> Binder<'a> {
         let told = span.thread.map(|tid| {
             // Inside a PID namespace only the first thread's number is known.
             let inner = processes.get(pid, at).map_or(0, |p| p.inner_pid);
-            if inner != 0 && tid == inner { pid } else if inner == 0 || inner == pid { tid } else { 0 }
+            if inner != 0 && tid == inner {
+                pid
+            } else if inner == 0 || inner == pid {
+                tid
+            } else {
+                0
+            }
         });
-        if let Some(tid) = told.filter(|&tid| known.iter().any(|t| t.1 == tid) && processes.pid_of(tid, at) == Some(pid)) {
+        if let Some(tid) =
+            told.filter(|&tid| known.iter().any(|t| t.1 == tid) && processes.pid_of(tid, at) == Some(pid))
+        {
             return Some((tid, ThreadTier::Id));
         }
         let only = |mut found: std::vec::IntoIter<u32>| found.next().filter(|_| found.next().is_none());

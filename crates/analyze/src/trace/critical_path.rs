@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn own_time_is_what_no_child_covers_and_children_at_once_are_counted() {
-        let rows = of(&[(1, 0, 0, 0), (2, 0, 10, 100), (3, 2, 20, 50), (4, 2, 40, 60), (5, 2, 60, 70), (6, 2, 90, 200)]);
+        let rows =
+            of(&[(1, 0, 0, 0), (2, 0, 10, 100), (3, 2, 20, 50), (4, 2, 40, 60), (5, 2, 60, 70), (6, 2, 90, 200)]);
         let t = Tree::new(TraceId([1; 16]), &rows);
         assert_eq!(own(&t, 1), (10 + 20, 2));
         assert_eq!(own(&t, 5), (110, 0));

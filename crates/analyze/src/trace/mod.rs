@@ -76,10 +76,8 @@ pub(crate) fn traces(t: &Timeline, scope: &Scope, flow: &Flow, views: &TraceView
         let id = TraceId::from_hex(id)?;
         all.binary_search_by_key(&id, |a| a.0).ok().map(|at| &all[at])
     };
-    let views = wanted
-        .into_iter()
-        .filter_map(|(id, why)| find(&id).map(|(id, rows)| making.view(*id, rows, why)))
-        .collect();
+    let views =
+        wanted.into_iter().filter_map(|(id, why)| find(&id).map(|(id, rows)| making.view(*id, rows, why))).collect();
     Traces { count, spans_without_trace: without, operations, clocks: clocks.pairs(), views }
 }
 

@@ -65,7 +65,13 @@ impl<'a> Seen<'a> {
     }
 
     fn named(&self) -> SomeTrace {
-        SomeTrace { id: self.id.clone(), start: self.start, duration: self.duration, errors: self.errors, spans: self.spans }
+        SomeTrace {
+            id: self.id.clone(),
+            start: self.start,
+            duration: self.duration,
+            errors: self.errors,
+            spans: self.spans,
+        }
     }
 }
 
@@ -171,18 +177,21 @@ mod tests {
     fn trace(n: u8, calls: &[&'static str], long: i64, failed: bool) -> Vec<SpanRow> {
         let root = Made { id: 1, trace: n, from: 100, to: 100 + long, name: "checkout", failed, ..Made::default() };
         let calls = calls.iter().zip(2u8..);
-        let below = calls.map(|(name, id)| made(Made { id, parent: 1, name, from: 110, to: 120, failed: false, ..root }));
+        let below =
+            calls.map(|(name, id)| made(Made { id, parent: 1, name, from: 110, to: 120, failed: false, ..root }));
         std::iter::once(made(root)).chain(below).collect()
     }
 
     fn of(all: &[Vec<SpanRow>]) -> Vec<TraceOperation> {
-        let trees: Vec<Tree<'_>> = all.iter().zip(0u8..).map(|(rows, n)| Tree::new(TraceId([n + 1; 16]), rows)).collect();
+        let trees: Vec<Tree<'_>> =
+            all.iter().zip(0u8..).map(|(rows, n)| Tree::new(TraceId([n + 1; 16]), rows)).collect();
         operations(trees.iter().filter_map(Seen::of).collect())
     }
 
     #[test]
     fn a_trace_that_calls_what_its_siblings_do_not_is_odd_and_says_how() {
-        let mut all: Vec<Vec<SpanRow>> = (1..=9).map(|n| trace(n, &["reserve", "pay"], 50 + i64::from(n), false)).collect();
+        let mut all: Vec<Vec<SpanRow>> =
+            (1..=9).map(|n| trace(n, &["reserve", "pay"], 50 + i64::from(n), false)).collect();
         all.push(trace(10, &["reserve", "pay", "pay", "pay"], 500, true));
         all.push(trace(11, &["reserve"], 20, false));
         let op = &of(&all)[0];

@@ -138,7 +138,16 @@ fn pair(a: &str, b: &str, bounds: &Bounds) -> ClockPair {
     let contradictory = least > most;
     let (least, most) = (Some(least).filter(|&l| l != i64::MIN), Some(most).filter(|&m| m != i64::MAX));
     let (least, most) = if contradictory { (None, None) } else { (least, most) };
-    ClockPair { a: a.to_owned(), b: b.to_owned(), offset: nearest(least, most), least, most, pairs: bounds.pairs, answers_dropped, contradictory }
+    ClockPair {
+        a: a.to_owned(),
+        b: b.to_owned(),
+        offset: nearest(least, most),
+        least,
+        most,
+        pairs: bounds.pairs,
+        answers_dropped,
+        contradictory,
+    }
 }
 
 /// The offset to correct by: none where the clocks may be equal, else the middle of the bounds, or the one bound there is.
@@ -165,7 +174,8 @@ mod tests {
         let end = at + there + work + back;
         let client = Made { id, from: at, to: end, service: "a", kind: SpanKind::Client, ..Made::default() };
         let from = at + there + ahead;
-        let server = Made { id: id + 100, parent: id, from, to: from + work, service: "b", kind: SpanKind::Server, ..client };
+        let server =
+            Made { id: id + 100, parent: id, from, to: from + work, service: "b", kind: SpanKind::Server, ..client };
         [made(client), made(server)]
     }
 
@@ -200,7 +210,8 @@ mod tests {
     #[test]
     fn a_server_that_outlives_its_client_says_nothing_of_the_clocks() {
         // The second server ended after its client, and both began at once: the answers contradict the beginnings.
-        let rows = [call(1, 1_000_000_000, 10_000, 2_000_000, 100_000, 0), call(2, 2_000_000_000, 10, 900_000, -500_000, 0)];
+        let rows =
+            [call(1, 1_000_000_000, 10_000, 2_000_000, 100_000, 0), call(2, 2_000_000_000, 10, 900_000, -500_000, 0)];
         let pair = &clocks(&rows.concat()).pairs()[0];
         assert_eq!((pair.answers_dropped, pair.contradictory, pair.offset), (true, false, 0));
         assert_eq!((pair.least, pair.most), (None, Some(10)));
@@ -209,9 +220,25 @@ mod tests {
     #[test]
     fn a_clock_behind_two_others_is_reached_over_both() {
         let mut rows: Vec<SpanRow> = call(1, 1_000_000_000, 100, 1_000_000, 100, 7_000_000).to_vec();
-        let onward = Made { id: 3, parent: 101, from: 1_007_000_200, to: 1_007_900_000, service: "b", kind: SpanKind::Client, ..Made::default() };
+        let onward = Made {
+            id: 3,
+            parent: 101,
+            from: 1_007_000_200,
+            to: 1_007_900_000,
+            service: "b",
+            kind: SpanKind::Client,
+            ..Made::default()
+        };
         rows.push(made(onward));
-        rows.push(made(Made { id: 4, parent: 3, from: 1_000_000_300, to: 1_000_800_000, service: "c", kind: SpanKind::Server, ..onward }));
+        rows.push(made(Made {
+            id: 4,
+            parent: 3,
+            from: 1_000_000_300,
+            to: 1_000_800_000,
+            service: "c",
+            kind: SpanKind::Server,
+            ..onward
+        }));
         let offsets = clocks(&rows).offsets("service a");
         assert_eq!(offsets.len(), 2);
         assert_eq!((offsets[1].clock.as_str(), offsets[1].hops), ("service c", 2));

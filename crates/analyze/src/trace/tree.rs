@@ -407,7 +407,9 @@ mod tests {
     #[test]
     fn a_trace_may_be_as_deep_as_it_has_spans_and_hold_a_million_of_one_parent() {
         let deep: Vec<SpanRow> = (1..=100_000u64)
-            .map(|i| made(Made { wide: i, wide_parent: i - 1, from: i as i64, to: 300_000 - i as i64, ..Made::default() }))
+            .map(|i| {
+                made(Made { wide: i, wide_parent: i - 1, from: i as i64, to: 300_000 - i as i64, ..Made::default() })
+            })
             .collect();
         let t = tree(&deep);
         assert_eq!(t.preorder().last().unwrap().1, 99_999);

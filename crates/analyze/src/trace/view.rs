@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use coldcase_decode::otlp::{SpanId, TraceId};
-use coldcase_model::analysis::{
-    ClockOffset, PathPart, TraceEvent, TraceFlaws, TraceLink, TraceSpan, TraceView,
-};
+use coldcase_model::analysis::{ClockOffset, PathPart, TraceEvent, TraceFlaws, TraceLink, TraceSpan, TraceView};
 use coldcase_timeline::{Binder, Bound, SpanRow, Timeline};
 
 use super::critical_path::{self, Part};
@@ -59,12 +57,13 @@ impl<'a> Making<'a> {
         view
     }
 
-    /// The clock that the trace is shown by: the recorded host's where one of its spans ran there, else the root's.
+    /// The clock that the trace is shown by: the recorded host's where one of its spans ran there, the root's before
+    /// others; else the root's.
     fn reference(&self, tree: &Tree<'_>) -> String {
-        let here = tree.nodes.iter().filter_map(|n| n.row).find(|r| self.binder.bind(&r.span).pid().is_some());
         let root = tree.root().and_then(|r| tree.nodes[r].row);
-        let first = || tree.nodes.iter().find_map(|n| n.row);
-        here.or(root).or_else(first).map(|r| skew::clock(&r.span.resource).to_string()).unwrap_or_default()
+        let all = || root.into_iter().chain(tree.nodes.iter().filter_map(|n| n.row));
+        let here = all().find(|r| self.binder.bind(&r.span).pid().is_some());
+        here.or_else(|| all().next()).map(|r| skew::clock(&r.span.resource).to_string()).unwrap_or_default()
     }
 
     fn times(&self, tree: &Tree<'_>, view: &mut TraceView) {

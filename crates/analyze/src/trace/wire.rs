@@ -76,7 +76,12 @@ mod tests {
         };
         let flow = Flow {
             connections: vec![connection("gateway[10]", "proxy[20]@web"), connection("proxy[20]@web", "orders[30]")],
-            requests: vec![request(0, "2", "traceparent"), request(1, "2", "traceparent"), request(0, "3", "inferred"), request(1, "4", "traceparent")],
+            requests: vec![
+                request(0, "2", "traceparent"),
+                request(1, "2", "traceparent"),
+                request(0, "3", "inferred"),
+                request(1, "4", "traceparent"),
+            ],
             ..Flow::default()
         };
         let wire = Wire::new(&flow);

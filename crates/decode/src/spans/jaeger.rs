@@ -202,7 +202,10 @@ mod tests {
         assert_eq!(spans, jaeger(TRACE.as_bytes()).unwrap(), "with and without the list around it");
         let s = &spans[0];
         assert_eq!(s.trace.unwrap().to_string(), "00000000000000000000000000001ef2");
-        assert_eq!((s.id.unwrap().to_string().as_str(), s.parent, s.kind), ("00000000000000a1", None, SpanKind::Server));
+        assert_eq!(
+            (s.id.unwrap().to_string().as_str(), s.parent, s.kind),
+            ("00000000000000a1", None, SpanKind::Server)
+        );
         assert_eq!((s.start, s.duration(), s.status), (1_600_000_000_000_001_000, 2_500_000, SpanStatus::Error));
         assert_eq!((s.service(), s.resource.host.as_str(), s.resource.pid), ("gateway", "web1", Some(7)));
         assert_eq!((s.events[0].name.as_str(), s.events[0].attributes.to_string().as_str()), ("retry", "n=2"));

@@ -126,6 +126,7 @@ impl<'de> serde::de::DeserializeSeed<'de> for Looking<'_> {
 fn looks_like(head: &[u8], keys: &[&str], below: Option<&str>, lists: u8) -> bool {
     let mut found = false;
     // Its error says nothing: the visitor leaves the document before its end.
-    let _ = serde_json::Deserializer::from_slice(head).deserialize_any(Looking { keys, below, found: &mut found, lists });
+    let _ =
+        serde_json::Deserializer::from_slice(head).deserialize_any(Looking { keys, below, found: &mut found, lists });
     found
 }

@@ -48,7 +48,8 @@ struct Annotation {
 }
 
 /// Tags that are of the sender rather than of the span: OpenTelemetry's exporters to Zipkin write both into one list.
-const OF_SENDER: [&str; 9] = ["host.", "process.", "container.", "k8s.", "service.", "os.", "telemetry.", "cloud.", "deployment."];
+const OF_SENDER: [&str; 9] =
+    ["host.", "process.", "container.", "k8s.", "service.", "os.", "telemetry.", "cloud.", "deployment."];
 
 /// Whether a file that begins with `head` holds spans of Zipkin.
 pub fn is_zipkin(head: &[u8]) -> bool {

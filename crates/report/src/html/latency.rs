@@ -126,8 +126,19 @@ fn rows(caption: &str, series: &[&Latency], left: Option<String>) -> String {
             ]
         })
         .collect();
-    let columns =
-        ["kind", "name", "#count", "#failed", "#p50", "#p90", "#p99", "#p99.9", "#max", "#total", "slowest, as evidence"];
+    let columns = [
+        "kind",
+        "name",
+        "#count",
+        "#failed",
+        "#p50",
+        "#p90",
+        "#p99",
+        "#p99.9",
+        "#max",
+        "#total",
+        "slowest, as evidence",
+    ];
     table(caption, &columns, rows, left)
 }
 

@@ -34,8 +34,19 @@ fn operations(a: &Analysis) -> String {
         row
     };
     let columns = [
-        "operation", "service", "#traces", "#failed", "#p50", "#p90", "#p99", "#p99.9", "#max", "#odd", "#flawed",
-        "slowest", "slowest failed",
+        "operation",
+        "service",
+        "#traces",
+        "#failed",
+        "#p50",
+        "#p90",
+        "#p99",
+        "#p99.9",
+        "#max",
+        "#odd",
+        "#flawed",
+        "slowest",
+        "slowest failed",
     ];
     let rows = all.iter().take(OPERATIONS).map(row).collect();
     table("Traces by operation", &columns, rows, left_out(OPERATIONS.min(all.len()), all.len(), "operations"))

@@ -110,6 +110,9 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
             of_traces.push(OfTrace::new(t, &who, [from, to], args.threads)?);
         }
     }
+    for note in of_traces.iter().flat_map(|of| &of.clocks) {
+        out.remark(&format!("note: {note}"));
+    }
     let with_requests = args.stream.is_empty() || StreamSet::named(&args.stream).has("packets");
     let mut requests: Vec<&[Request]> = of_traces.iter().map(|of| &of.requests[..]).collect();
     requests.resize(timelines.len(), &[]);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use coldcase_analyze::{Joined, Options, Part, joined_logs};
-use coldcase_model::analysis::{Analysis, SeenRequest};
+use coldcase_analyze::{Joined, Options, Part, TraceViews, joined_logs};
+use coldcase_model::analysis::{Analysis, SeenRequest, TraceView};
 use coldcase_model::text::visible;
 use coldcase_model::{Nanos, Utc};
 use coldcase_timeline::{Binder, Packet, Scope, Timeline, When, span_ends};
@@ -23,6 +23,8 @@ pub(super) struct OfTrace {
     connections: HashMap<Ends, Vec<(i64, i64, &'static str)>>,
     /// Requests of the traces, in the order of time.
     pub(super) requests: Vec<Request>,
+    /// What is known of the senders' clocks, in sentences, where one of them is off: times are shown as sent.
+    pub(super) clocks: Vec<String>,
 }
 
 /// A request on a connection, as a line.
@@ -46,13 +48,18 @@ impl OfTrace {
             logs: joined_logs(timeline, &scope.traces),
             connections: HashMap::new(),
             requests: Vec::new(),
+            clocks: Vec::new(),
         };
         out.by_spans(timeline, scope);
-        if timeline.bundle().streams().iter().any(|s| &*s.name == "packets") {
-            let options = Options { parts: vec![Part::Flow], from, to, threads, ..Options::default() };
-            let path: &Path = timeline.bundle().path();
-            out.by_requests(&coldcase_analyze::analyze(path, &options).map_err(failure)?, scope);
-        }
+        let has_packets = timeline.bundle().streams().iter().any(|s| &*s.name == "packets");
+        let parts = if has_packets { vec![Part::Trace, Part::Flow] } else { vec![Part::Trace] };
+        let trace_views = TraceViews::These(scope.traces.clone());
+        let options = Options { parts, from, to, threads, trace_views, ..Options::default() };
+        let path: &Path = timeline.bundle().path();
+        let analysis = coldcase_analyze::analyze(path, &options).map_err(failure)?;
+        out.by_requests(&analysis, scope);
+        let skewed = |v: &&TraceView| v.clocks.iter().any(|c| c.offset != 0);
+        out.clocks = analysis.traces.views.iter().filter(skewed).flat_map(coldcase_report::trace_clocks).collect();
         Ok(out)
     }
 
