@@ -64,6 +64,7 @@ part_as_root requests python3 tests/requests/requests.py
 part_as_root "requests on a lossy way" python3 tests/requests/lossy.py
 part_as_root "servers on a lossy way" python3 tests/requests/lossy_servers.py
 part_as_root "where requests vanish" python3 tests/requests/vanish.py
+part_as_root "traces and what is joined to them" python3 tests/requests/traces.py
 part_as_root databases python3 tests/requests/databases.py
 part_as_root tiers python3 tests/requests/tiers.py
 part_as_root kills python3 tests/kills/kills.py 3

@@ -56,7 +56,9 @@ pub struct TraceOperation {
     pub usual: u64,
     /// How many whole traces have another, where that one is usual: of at least five traces, and of more than half.
     pub odd_count: u64,
-    /// Some of these, the rarest structure first.
+    /// How many more differ from it, from times of which not all of its services sent their spans: not judged.
+    pub at_edge: u64,
+    /// Some of the odd ones, the rarest structure first.
     pub odd: Vec<OddTrace>,
 }
 

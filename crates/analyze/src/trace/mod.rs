@@ -64,7 +64,7 @@ pub(crate) fn traces(t: &Timeline, scope: &Scope, flow: &Flow, views: &TraceView
     seen.iter().for_each(|(_, of_one)| clocks.merge(of_one));
     let seen: Vec<Seen<'_>> = seen.into_iter().filter_map(|s| s.0).collect();
     let count = seen.len() as u64;
-    let operations = operations::operations(seen);
+    let operations = operations::operations(seen, &coverage(t));
     let wanted = match views {
         TraceViews::None => Vec::new(),
         TraceViews::Worst => worst(&operations),
@@ -79,6 +79,16 @@ pub(crate) fn traces(t: &Timeline, scope: &Scope, flow: &Flow, views: &TraceView
     let views =
         wanted.into_iter().filter_map(|(id, why)| find(&id).map(|(id, rows)| making.view(*id, rows, why))).collect();
     Traces { count, spans_without_trace: without, operations, clocks: clocks.pairs(), views }
+}
+
+/// From the first start to the last end of each service's spans.
+fn coverage(t: &Timeline) -> operations::Coverage<'_> {
+    let mut out = operations::Coverage::new();
+    for s in t.spans().iter().map(|r| &r.span).filter(|s| s.start > 0 && s.end >= s.start) {
+        let of = out.entry(s.service()).or_insert((s.start, s.end));
+        *of = (of.0.min(s.start), of.1.max(s.end));
+    }
+    out
 }
 
 /// The slowest and the slowest failed trace of the operation that is worst, and why each is told: of those with failures

@@ -18,6 +18,9 @@ const TOLD: usize = 5;
 /// How often each operation (name, service) is below the root of a trace.
 type Shape<'a> = BTreeMap<(&'a str, &'a str), u64>;
 
+/// From when until when each service sent spans: of what was before and after, nobody can say that it is missing.
+pub(crate) type Coverage<'a> = HashMap<&'a str, (i64, i64)>;
+
 /// What is kept of a trace: no tree, for there may be many.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen<'a> {
@@ -76,22 +79,22 @@ impl<'a> Seen<'a> {
 }
 
 /// The operations, the one that took longest in sum first.
-pub(crate) fn operations(seen: Vec<Seen<'_>>) -> Vec<TraceOperation> {
+pub(crate) fn operations(seen: Vec<Seen<'_>>, coverage: &Coverage<'_>) -> Vec<TraceOperation> {
     let mut by = BTreeMap::<Option<(&str, &str)>, Vec<Seen<'_>>>::new();
     for s in seen {
         by.entry(s.operation).or_default().push(s);
     }
-    let mut out: Vec<TraceOperation> = by.into_iter().map(|(op, traces)| operation(op, traces)).collect();
+    let mut out: Vec<TraceOperation> = by.into_iter().map(|(op, traces)| operation(op, traces, coverage)).collect();
     out.sort_by(|x, y| y.total.cmp(&x.total).then_with(|| (&x.name, &x.service).cmp(&(&y.name, &y.service))));
     out
 }
 
-fn operation(op: Option<(&str, &str)>, mut traces: Vec<Seen<'_>>) -> TraceOperation {
+fn operation(op: Option<(&str, &str)>, mut traces: Vec<Seen<'_>>, coverage: &Coverage<'_>) -> TraceOperation {
     traces.sort_by(|x, y| y.duration.cmp(&x.duration).then_with(|| x.id.cmp(&y.id)));
     let mut durations: Vec<u64> = traces.iter().map(|t| t.duration).collect();
     durations.reverse();
     let failed = |t: &&Seen<'_>| t.failed;
-    let (usual, shapes, odd) = odd(&traces);
+    let Odd { usual, shapes, odd, at_edge } = odd(&traces, coverage);
     TraceOperation {
         name: op.map_or_else(|| "(root missing)".to_owned(), |o| o.0.to_owned()),
         service: op.map_or_else(String::new, |o| o.1.to_owned()),
@@ -110,34 +113,53 @@ fn operation(op: Option<(&str, &str)>, mut traces: Vec<Seen<'_>>) -> TraceOperat
         shapes,
         usual,
         odd_count: odd.len() as u64,
+        at_edge,
         odd: odd.into_iter().take(NAMED).collect(),
     }
 }
 
-/// How many traces have the usual structure, how many structures there are, and the traces that have another. A trace of
-/// which parts are missing says nothing of its structure.
-fn odd(traces: &[Seen<'_>]) -> (u64, u64, Vec<OddTrace>) {
+/// What there is to say of structures.
+#[derive(Default)]
+struct Odd {
+    /// How many traces have the most frequent one.
+    usual: u64,
+    shapes: u64,
+    odd: Vec<OddTrace>,
+    /// Others that differ, from times of which not all services of the usual one sent their spans.
+    at_edge: u64,
+}
+
+/// The structures of an operation. A trace of which parts are missing says nothing of its own.
+fn odd(traces: &[Seen<'_>], coverage: &Coverage<'_>) -> Odd {
     let mut counts = HashMap::<&Shape<'_>, u64>::new();
     let whole = || traces.iter().filter(|t| !t.flawed);
     for t in whole() {
         *counts.entry(&t.shape).or_default() += 1;
     }
-    let shapes = counts.len() as u64;
     let all: u64 = counts.values().sum();
     let Some((usual, count)) = counts.iter().max_by(|x, y| x.1.cmp(y.1).then_with(|| y.0.cmp(x.0))) else {
-        return (0, 0, Vec::new());
+        return Odd::default();
     };
     let (usual, count) = (*usual, *count);
+    let mut out = Odd { usual: count, shapes: counts.len() as u64, ..Odd::default() };
     if count < LEAST_USUAL || count * 2 <= all {
-        return (count, shapes, Vec::new());
+        return out;
     }
-    let mut out: Vec<OddTrace> = whole()
-        .filter(|t| t.shape != *usual)
-        .map(|t| OddTrace { trace: t.named(), differs: differs(usual, &t.shape), same: counts[&t.shape] })
-        .collect();
+    let covered = |t: &Seen<'_>| {
+        let end = t.start.saturating_add(i64::try_from(t.duration).unwrap_or(i64::MAX));
+        let of = |service: &str| coverage.get(service).is_none_or(|c| c.0 <= t.start && end <= c.1);
+        usual.keys().all(|(_, service)| of(service))
+    };
+    for t in whole().filter(|t| t.shape != *usual) {
+        if covered(t) {
+            out.odd.push(OddTrace { trace: t.named(), differs: differs(usual, &t.shape), same: counts[&t.shape] });
+        } else {
+            out.at_edge += 1;
+        }
+    }
     // The rarest structure first.
-    out.sort_by(|x, y| x.same.cmp(&y.same).then_with(|| x.trace.id.cmp(&y.trace.id)));
-    (count, shapes, out)
+    out.odd.sort_by(|x, y| x.same.cmp(&y.same).then_with(|| x.trace.id.cmp(&y.trace.id)));
+    out
 }
 
 /// In words: `2 more INSERT (db)`, `without charge (payments)`.
@@ -183,9 +205,24 @@ mod tests {
     }
 
     fn of(all: &[Vec<SpanRow>]) -> Vec<TraceOperation> {
+        within(all, &Coverage::new())
+    }
+
+    fn within(all: &[Vec<SpanRow>], coverage: &Coverage<'_>) -> Vec<TraceOperation> {
         let trees: Vec<Tree<'_>> =
             all.iter().zip(0u8..).map(|(rows, n)| Tree::new(TraceId([n + 1; 16]), rows)).collect();
-        operations(trees.iter().filter_map(Seen::of).collect())
+        operations(trees.iter().filter_map(Seen::of).collect(), coverage)
+    }
+
+    #[test]
+    fn a_trace_after_the_last_spans_of_a_service_is_not_odd_for_want_of_them() {
+        let mut all: Vec<Vec<SpanRow>> = (1..=9).map(|n| trace(n, &["reserve"], 50, false)).collect();
+        all.push(trace(10, &[], 50, false));
+        let judged = |until| {
+            let op = &within(&all, &Coverage::from([("a", (0, until))]))[0];
+            (op.odd_count, op.at_edge)
+        };
+        assert_eq!((judged(150), judged(149)), ((1, 0), (0, 1)));
     }
 
     #[test]

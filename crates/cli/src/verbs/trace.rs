@@ -134,7 +134,7 @@ fn operations(all: &[TraceOperation], top: usize, out: &Out) -> String {
         .map(|o| {
             let mut row = vec![called(o), o.traces.to_string(), o.failed.to_string()];
             row.extend([o.p50, o.p90, o.p99, o.p999, o.max].map(|n| Nanos(n).to_string()));
-            row.extend([o.usual, o.shapes, o.odd_count, o.flawed].map(|n| n.to_string()));
+            row.extend([o.usual, o.shapes, o.odd_count, o.at_edge, o.flawed].map(|n| n.to_string()));
             row
         })
         .collect();
@@ -142,6 +142,7 @@ fn operations(all: &[TraceOperation], top: usize, out: &Out) -> String {
     text.push('\n');
     let head = [
         "operation", "traces", "failed", "p50", "p90", "p99", "p99.9", "max", "of usual structure", "structures", "odd",
+        "at the edge",
         "flawed",
     ];
     text.push_str(&columns(&head, &rows));
