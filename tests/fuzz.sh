@@ -10,7 +10,7 @@ host=$(rustc +nightly -vV | awk '/^host:/ {print $2}')
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Zsanitizer=address --cfg fuzzing"
 CARGO_TARGET_DIR=$out cargo +nightly build --quiet --release --target "$host"
-for target in packet pcapng capture tcp otlp otlp_json prometheus openmetrics log log_formats template connection http1 http2 tls dns sql postgres mysql redis kafka mongo profile; do
+for target in packet pcapng capture tcp otlp otlp_json spans prometheus openmetrics log log_formats template connection http1 http2 tls dns sql postgres mysql redis kafka mongo profile; do
 	mkdir -p "$out/corpus/$target"
 	seeds=(); [ -d "seeds/$target" ] && seeds=("seeds/$target")
 	last=$("$out/$host/release/$target" "-max_total_time=$seconds" -rss_limit_mb=1024 -max_len=4096 \

@@ -21,7 +21,7 @@ fn streams(part: Part) -> &'static [&'static str] {
     match part {
         Part::Flame => &["kernel.cpu_sample", "kernel.offcpu", "kernel.offcpu_sum"],
         Part::Latency => &["kernel.block", "kernel.offcpu", "kernel.offcpu_sum"],
-        Part::Flow => &[],
+        Part::Flow | Part::Trace => &[],
         Part::Rest => &["kernel.cpu_sample"],
     }
 }

@@ -30,6 +30,7 @@ mod scope;
 mod series;
 mod summary;
 mod throttle;
+mod trace;
 mod trend;
 mod wait_class;
 mod wording;
@@ -39,7 +40,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use coldcase_model::Boottime;
-use coldcase_model::analysis::{Analysis, Flow};
+use coldcase_model::analysis::{Analysis, Flow, Traces};
+use coldcase_model::catalogue::SPAN_STREAMS;
 use coldcase_timeline::{Scope, Selection, StreamSet, Timeline, TimelineError};
 
 use axis::Axis;
@@ -48,6 +50,7 @@ use flame::{Making, Window};
 use trend::Trouble;
 
 pub use scope::{GroupBy, Options, Part};
+pub use trace::{Joined, TraceViews, joined_logs};
 
 /// Why a window cannot be held against the rest of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -83,8 +86,11 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
     for part in parts {
         names.extend(match part {
             Part::Flame => &STACKS[..],
+            Part::Trace => &["otlp.traces", "jaeger.traces", "zipkin.spans", "otlp.logs", "log"],
             Part::Latency => &[
                 "otlp.traces",
+                "jaeger.traces",
+                "zipkin.spans",
                 "host.metric",
                 "kernel.block",
                 "kernel.offcpu",
@@ -101,6 +107,8 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
             Part::Flow => &["kernel.tcp_retransmit", "kernel.tcp_info", "kernel.drop"],
             Part::Rest => &[
                 "otlp",
+                "jaeger.traces",
+                "zipkin.spans",
                 "log",
                 "metrics",
                 "host.metric",
@@ -112,7 +120,7 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
         });
     }
     if !scope.traces.is_empty() {
-        names.push("otlp.traces");
+        names.extend(SPAN_STREAMS);
     }
     names.sort_unstable();
     names.dedup();
@@ -236,6 +244,10 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<
     } else {
         Flow::default()
     };
+    let traces = match has(Part::Trace) {
+        true => trace::traces(t, scope, &flow, &options.trace_views, options.deskew),
+        false => Traces::default(),
+    };
     let mut wait_rows = latency::offcpu::rows(&sums.waits, arch, &id, |process, reason| {
         // Elsewhere on a busy host something always begins to wait: only the services' waits are told by growth.
         let group = sums.waits.get(&(process.to_owned(), reason)).filter(|_| services.contains(process));
@@ -294,6 +306,7 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<
         flames: flames.flames,
         flame_diffs: flames.diffs,
         latencies,
+        traces,
         metrics: if has(Part::Rest) { metrics::series(t) } else { Vec::new() },
         log_kinds,
         worst,

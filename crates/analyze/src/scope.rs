@@ -3,6 +3,7 @@
 use coldcase_timeline::{DebugFiles, Scope, When};
 
 use crate::flow::Sequences;
+use crate::trace::TraceViews;
 
 /// A part of an analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,13 +14,15 @@ pub enum Part {
     Latency,
     /// Connections.
     Flow,
+    /// Traces by operation, and those that [`Options::trace_views`] names span by span.
+    Trace,
     /// Metrics, the worst moment, what changed.
     Rest,
 }
 
 impl Part {
     /// All parts.
-    pub const ALL: [Part; 4] = [Part::Flame, Part::Latency, Part::Flow, Part::Rest];
+    pub const ALL: [Part; 5] = [Part::Flame, Part::Latency, Part::Flow, Part::Trace, Part::Rest];
 }
 
 /// What the first frames of a flame graph's stacks say.
@@ -67,4 +70,8 @@ pub struct Options {
     pub diff: bool,
     /// Which connections are told segment by segment; their packets are read a second time.
     pub sequences: Sequences,
+    /// Which traces are told span by span.
+    pub trace_views: TraceViews,
+    /// Whether their times are corrected by what causality tells of their senders' clocks.
+    pub deskew: bool,
 }

@@ -5,7 +5,7 @@ use coldcase_model::analysis::{Exemplar, Latency};
 
 use crate::axis::Axis;
 use crate::heat::HeatCells;
-use crate::quantile::quantile;
+use crate::quantile::{per_mille, quantile};
 
 /// How many rows a latency cites.
 const EXEMPLARS: usize = 5;
@@ -115,6 +115,7 @@ impl Series {
             p50,
             p90,
             p99,
+            p999: per_mille(&durations, 999),
             max,
             total: self.total,
             change: None,

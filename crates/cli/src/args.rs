@@ -141,11 +141,11 @@ impl Scope {
     }
 }
 
-/// A trace id: 32 hex digits.
+/// A trace id: 32 hex digits, or the 16 of a 64-bit id.
 #[cfg(feature = "full")]
 fn trace_id(text: &str) -> Result<String, String> {
-    let fits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    fits.then(|| text.to_owned()).ok_or_else(|| format!("'{text}' is not a trace id: those are 32 hex digits"))
+    let fits = matches!(text.len(), 16 | 32) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    fits.then(|| format!("{text:0>32}")).ok_or_else(|| format!("'{text}' is not a trace id: those are 32 hex digits"))
 }
 
 #[cfg(test)]

@@ -12,4 +12,5 @@ pub mod pcapng;
 pub mod profile;
 pub mod prometheus;
 pub mod request;
+pub mod spans;
 pub mod tcp;

@@ -1,6 +1,6 @@
 //! No decoder panics, whatever the bytes.
 
-use coldcase_decode::{log, otlp, packet, pcapng, prometheus};
+use coldcase_decode::{log, otlp, packet, pcapng, prometheus, spans};
 use proptest::prelude::*;
 
 const LINKS: [u16; 19] = [0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 119, 127, 163, 204, 228, 276, 147];
@@ -35,6 +35,7 @@ proptest! {
         }
         pcapng::decode(&bytes);
         let _ = (otlp::traces(&bytes), otlp::metrics(&bytes), otlp::logs(&bytes));
+        let _ = (spans::jaeger(&bytes), spans::zipkin(&bytes), spans::is_jaeger(&bytes), spans::is_zipkin(&bytes));
         prometheus::parse(&bytes, "application/openmetrics-text");
         log::parse(&bytes);
     }
@@ -55,6 +56,27 @@ proptest! {
         let lines = text.split('\n').count();
         prop_assert!(page.samples.len() <= lines && page.errors.len() <= lines);
         log::parse(text.as_bytes());
+    }
+
+    /// Numbers at their limits, ids of any length, and values of the wrong type.
+    #[test]
+    fn almost_spans_of_jaeger_and_zipkin_are_survived(
+        id in "[0-9a-fé]{0,40}", time in prop_oneof![any::<i64>().prop_map(|n| n.to_string()), "\\PC{0,6}"], long: i64,
+        key in "span.kind|error|otel.status_code|thread.id|event", value in "\"[a-z0-9]{0,6}\"|[0-9]{0,30}|null|\\[\\]",
+    ) {
+        let jaeger = format!(
+            "{{\"data\":[{{\"spans\":[{{\"traceID\":\"{id}\",\"spanID\":\"{id}\",\"startTime\":{time},\"duration\":{long},\
+             \"references\":[{{\"refType\":\"CHILD_OF\",\"traceID\":\"{id}\",\"spanID\":\"{id}\"}}],\"tags\":[{{\"key\":\"{key}\",\
+             \"value\":{value}}}],\"logs\":[{{\"timestamp\":{long},\"fields\":[{{\"key\":\"{key}\",\"value\":{value}}}]}}]}}]}}]}}"
+        );
+        let zipkin = format!(
+            "[{{\"traceId\":\"{id}\",\"id\":\"{id}\",\"parentId\":\"{id}\",\"timestamp\":{time},\"duration\":{long},\
+             \"tags\":{{\"{key}\":{value}}},\"annotations\":[{{\"timestamp\":{long},\"value\":\"{id}\"}}]}}]"
+        );
+        for spans in [spans::jaeger(jaeger.as_bytes()), spans::zipkin(zipkin.as_bytes())].into_iter().flatten() {
+            prop_assert_eq!(spans.len(), 1);
+            spans[0].duration();
+        }
     }
 
     #[test]

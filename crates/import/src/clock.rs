@@ -50,7 +50,7 @@ pub(crate) fn anchors(span: &Span) -> Vec<Columns> {
 fn class(file: &Imported) -> Class {
     match file.format {
         Format::Pcap | Format::Pcapng => Class::Packet,
-        Format::Otlp => Class::Otlp,
+        Format::Otlp | Format::Jaeger | Format::Zipkin => Class::Otlp,
         Format::PerfScript | Format::Pprof | Format::Folded => Class::Sample,
         Format::JournalExport | Format::JournalFile | Format::Log => Class::Log,
     }

@@ -10,7 +10,7 @@ use coldcase_decode::capture::Unpack;
 use coldcase_model::Utc;
 
 use crate::{ImportError, Imported};
-use crate::{capture, journal, log, otlp, profile};
+use crate::{capture, jaeger, journal, log, otlp, profile, zipkin};
 
 /// How much of a file is looked at to recognise it.
 const HEAD: u64 = 64 << 10;
@@ -34,6 +34,10 @@ pub enum Format {
     JournalExport,
     /// A file of systemd's journal.
     JournalFile,
+    /// Traces: JSON of Jaeger's query API.
+    Jaeger,
+    /// Spans: JSON of Zipkin's API, version 2.
+    Zipkin,
     /// Lines of a log.
     Log,
 }
@@ -43,10 +47,12 @@ pub(crate) type Times<'a> = dyn FnMut(Utc, Utc) + 'a;
 
 impl Format {
     /// All of them; text of any kind is taken for a log last.
-    pub const ALL: [Format; 9] = [
+    pub const ALL: [Format; 11] = [
         Format::Pcap,
         Format::Pcapng,
         Format::Otlp,
+        Format::Jaeger,
+        Format::Zipkin,
         Format::JournalExport,
         Format::JournalFile,
         Format::PerfScript,
@@ -66,6 +72,8 @@ impl Format {
             Format::Folded => "folded",
             Format::JournalExport => "journal-export",
             Format::JournalFile => "journal",
+            Format::Jaeger => "jaeger",
+            Format::Zipkin => "zipkin",
             Format::Log => "log",
         }
     }
@@ -77,6 +85,7 @@ impl Format {
             Format::Otlp => "spans, records and points",
             Format::PerfScript | Format::Pprof | Format::Folded => "samples",
             Format::JournalExport | Format::JournalFile => "entries",
+            Format::Jaeger | Format::Zipkin => "spans",
             Format::Log => "lines",
         }
     }
@@ -97,6 +106,8 @@ impl Format {
             Format::Folded => profile::is_folded(head),
             Format::JournalExport => journal::is_export(head),
             Format::JournalFile => journal::is_file(head),
+            Format::Jaeger => jaeger::is_jaeger(head),
+            Format::Zipkin => zipkin::is_zipkin(head),
             Format::Log => log::is_log(head),
         }
     }
@@ -122,6 +133,8 @@ impl Format {
             Format::PerfScript | Format::Pprof | Format::Folded => profile::import(self, path, writer, times),
             Format::JournalExport => journal::import_export(path, writer, times),
             Format::JournalFile => journal::import_file(path, writer, times),
+            Format::Jaeger => jaeger::import(path, writer, times),
+            Format::Zipkin => zipkin::import(path, writer, times),
             Format::Log => log::import(path, writer, times),
         }
     }

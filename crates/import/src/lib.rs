@@ -14,10 +14,14 @@ mod capture;
 mod clock;
 mod error;
 mod format;
+mod jaeger;
 mod journal;
+mod json;
 mod log;
 mod otlp;
 mod profile;
+mod spans;
+mod zipkin;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -22,6 +22,10 @@ pub use crate::request::{
     DatabaseUse, RepeatedRequest, RequestKind, RetriedRequests, SeenRequest, SpanOf, VanishedRequests,
 };
 pub use crate::sequence::{SentSegment, Sequence, SequenceWay};
+pub use crate::trace::{
+    ClockOffset, ClockPair, OddTrace, PathPart, SomeTrace, TraceEvent, TraceFlaws, TraceLink, TraceLog, TraceOperation,
+    TraceSpan, TraceView, Traces,
+};
 
 /// The whole result of analysing one bundle. Times are UTC nanoseconds, durations nanoseconds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -44,6 +48,9 @@ pub struct Analysis {
     pub cpu_cgroups: Vec<CpuCgroup>,
     /// Connections and services.
     pub flow: Flow,
+    /// Traces by operation, what they tell of the senders' clocks, and some of them span by span.
+    #[serde(default)]
+    pub traces: Traces,
     /// Metrics on the common time axis.
     pub metrics: Vec<MetricSeries>,
     /// Kinds of log lines, those of most lines first.
@@ -223,6 +230,9 @@ pub struct Latency {
     pub p90: u64,
     /// 99th percentile.
     pub p99: u64,
+    /// 99.9th percentile.
+    #[serde(default)]
+    pub p999: u64,
     /// Maximum.
     pub max: u64,
     /// Sum.

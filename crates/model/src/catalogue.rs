@@ -253,7 +253,24 @@ pub const RAW_STREAMS: &[RawStream] = &[
         message_encoding: "json",
         doc: "An ExportProfilesServiceRequest (v1development) in OTLP/JSON, as it arrived. Kept, not read.",
     },
+    RawStream {
+        stream: "jaeger.traces",
+        class: Class::Otlp,
+        receipts: "jaeger.traces.receipts",
+        message_encoding: "json",
+        doc: "Traces in the JSON of Jaeger's query API: `{\"data\":[…]}`, imported; the elements stand as they were.",
+    },
+    RawStream {
+        stream: "zipkin.spans",
+        class: Class::Otlp,
+        receipts: "zipkin.spans.receipts",
+        message_encoding: "json",
+        doc: "Spans in the JSON of Zipkin's API, version 2: a list of spans or of traces, imported; the elements stand as they were.",
+    },
 ];
+
+/// The raw streams that spans are decoded from.
+pub const SPAN_STREAMS: [&str; 4] = ["otlp.traces", "otlp.traces.json", "jaeger.traces", "zipkin.spans"];
 
 /// The definition of a kind, if this build knows it.
 pub fn by_kind(kind: u16) -> Option<&'static EventDef> {

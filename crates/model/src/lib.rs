@@ -34,6 +34,7 @@ pub mod table;
 mod tcp_facts;
 pub mod text;
 pub mod time;
+mod trace;
 
 pub use catalogue::{CATALOGUE, Class};
 pub use column::{Column, Columns, ColumnsError};

@@ -18,10 +18,12 @@ mod strip;
 mod talkers;
 pub mod terminal;
 mod text;
+mod waterfall;
+mod waterfall_text;
 
 use std::path::{Path, PathBuf};
 
-use coldcase_model::analysis::{Analysis, Sequence};
+use coldcase_model::analysis::{Analysis, Sequence, TraceView};
 
 pub use findings::{SCHEMA, json as findings_json};
 pub use html::page as report_html;
@@ -106,4 +108,17 @@ pub fn flow_svg(a: &Analysis) -> Result<String, ReportError> {
 /// When the picture cannot be drawn.
 pub fn sequence_svg(a: &Analysis, sequence: &Sequence) -> Result<String, ReportError> {
     sequence::svg(a, sequence, canvas::Skin::File)
+}
+
+/// The spans of one trace over time, as SVG.
+///
+/// # Errors
+/// When the picture cannot be drawn.
+pub fn trace_svg(view: &TraceView) -> Result<String, ReportError> {
+    waterfall::svg(view, canvas::Skin::File)
+}
+
+/// What is known of the clocks of a trace's senders, in sentences.
+pub fn trace_clocks(view: &TraceView) -> Vec<String> {
+    waterfall::clocks(view)
 }

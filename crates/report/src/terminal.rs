@@ -6,6 +6,7 @@ use coldcase_model::text::visible;
 
 use crate::facts::{Facts, states};
 use crate::text::{bytes, count, duration, offset, plural, share, shorten, utc};
+pub use crate::waterfall_text::waterfall;
 
 const BOLD: &str = "1";
 const DIM: &str = "2";

@@ -1,16 +1,18 @@
-//! The tables of what is decoded from raw streams: spans, span events, logs, metrics, packets.
+//! The tables of what is decoded from raw streams: spans, span events and links, logs, metrics, packets.
 
+use coldcase_model::catalogue::SPAN_STREAMS;
 use coldcase_timeline::decode::log::Severity;
 use coldcase_timeline::decode::otlp::{MetricPoint, PointValue};
-use coldcase_timeline::{LogTemplate, Packet, Timeline};
+use coldcase_timeline::{Binder, Bound, LogTemplate, Packet, Timeline};
 use polars::prelude::*;
 
 use crate::frame::{Ask, Frame};
 
 /// The decoded tables: name, and the streams that they come from.
-pub(crate) const TABLES: [(&str, &[&str]); 6] = [
-    ("spans", &["otlp.traces", "otlp.traces.json"]),
-    ("span_events", &["otlp.traces", "otlp.traces.json"]),
+pub(crate) const TABLES: [(&str, &[&str]); 7] = [
+    ("spans", &SPAN_STREAMS),
+    ("span_events", &SPAN_STREAMS),
+    ("span_links", &SPAN_STREAMS),
     ("logs", &["log.lines", "otlp.logs", "otlp.logs.json"]),
     ("log_templates", &["log.lines", "otlp.logs", "otlp.logs.json"]),
     ("metrics", &["otlp.metrics", "otlp.metrics.json", "metrics.pages"]),
@@ -23,6 +25,7 @@ pub(crate) fn frame(t: &Timeline, name: &str, ask: Ask<'_>) -> Option<PolarsResu
     Some(match name {
         "spans" => spans(t, out),
         "span_events" => span_events(t, out),
+        "span_links" => span_links(t, out),
         "logs" => logs(t, out),
         "log_templates" => log_templates(t, out),
         "metrics" => metrics(t, out),
@@ -36,6 +39,7 @@ fn spans(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
     let hex = |id: Option<&dyn std::fmt::Display>| id.map(|i| i.to_string());
     out.put("row", || s.iter().map(|s| s.row).collect::<Vec<_>>());
     out.put("utc", || s.iter().map(|s| s.span.start).collect::<Vec<_>>());
+    out.put("stream", || s.iter().map(|s| s.stream.to_owned()).collect::<Vec<_>>());
     out.put("index", || s.iter().map(|s| s.span.index).collect::<Vec<_>>());
     out.put("end", || s.iter().map(|s| s.span.end).collect::<Vec<_>>());
     out.put("duration", || s.iter().map(|s| s.span.duration()).collect::<Vec<_>>());
@@ -47,8 +51,19 @@ fn spans(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
     out.put("trace", || s.iter().map(|s| hex(s.span.trace.as_ref().map(|i| i as _))).collect::<Vec<_>>());
     out.put("span", || s.iter().map(|s| hex(s.span.id.as_ref().map(|i| i as _))).collect::<Vec<_>>());
     out.put("parent", || s.iter().map(|s| hex(s.span.parent.as_ref().map(|i| i as _))).collect::<Vec<_>>());
-    out.put("pid", || s.iter().map(|s| s.span.resource.pid).collect::<Vec<_>>());
-    out.put("tid", || s.iter().map(|s| s.span.thread).collect::<Vec<_>>());
+    out.put("told_pid", || s.iter().map(|s| s.span.resource.pid).collect::<Vec<_>>());
+    out.put("told_tid", || s.iter().map(|s| s.span.thread).collect::<Vec<_>>());
+    // Made once, and only for the columns that need it.
+    let bound = std::cell::OnceCell::new();
+    let bound = || {
+        bound.get_or_init(|| {
+            let binder = Binder::new(t);
+            s.iter().map(|s| binder.bind(&s.span)).collect::<Vec<Bound>>()
+        })
+    };
+    out.put("pid", || bound().iter().map(Bound::pid).collect::<Vec<_>>());
+    out.put("tid", || bound().iter().map(Bound::tid).collect::<Vec<_>>());
+    out.put("tier", || bound().iter().map(Bound::tier).collect::<Vec<_>>());
     out.put("scope", || s.iter().map(|s| s.span.scope.to_string()).collect::<Vec<_>>());
     out.put("attributes", || s.iter().map(|s| s.span.attributes.to_string()).collect::<Vec<_>>());
     out.put("received", || s.iter().map(|s| s.received.0).collect::<Vec<_>>());
@@ -60,11 +75,26 @@ fn span_events(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
     let e = &events;
     out.put("row", || e.iter().map(|(s, _)| s.row).collect::<Vec<_>>());
     out.put("utc", || e.iter().map(|(s, e)| e.time.unwrap_or(s.span.start)).collect::<Vec<_>>());
+    out.put("stream", || e.iter().map(|(s, _)| s.stream.to_owned()).collect::<Vec<_>>());
     out.put("index", || e.iter().map(|(s, _)| s.span.index).collect::<Vec<_>>());
     out.put("trace", || e.iter().map(|(s, _)| s.span.trace.map(|t| t.to_string())).collect::<Vec<_>>());
     out.put("span", || e.iter().map(|(s, _)| s.span.id.map(|i| i.to_string())).collect::<Vec<_>>());
     out.put("name", || e.iter().map(|(_, e)| e.name.clone()).collect::<Vec<_>>());
     out.put("attributes", || e.iter().map(|(_, e)| e.attributes.to_string()).collect::<Vec<_>>());
+    out.finish()
+}
+
+fn span_links(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
+    let links: Vec<_> = t.spans().iter().flat_map(|s| s.span.links.iter().map(move |l| (s, l))).collect();
+    let l = &links;
+    out.put("row", || l.iter().map(|(s, _)| s.row).collect::<Vec<_>>());
+    out.put("utc", || l.iter().map(|(s, _)| s.span.start).collect::<Vec<_>>());
+    out.put("stream", || l.iter().map(|(s, _)| s.stream.to_owned()).collect::<Vec<_>>());
+    out.put("index", || l.iter().map(|(s, _)| s.span.index).collect::<Vec<_>>());
+    out.put("trace", || l.iter().map(|(s, _)| s.span.trace.map(|t| t.to_string())).collect::<Vec<_>>());
+    out.put("span", || l.iter().map(|(s, _)| s.span.id.map(|i| i.to_string())).collect::<Vec<_>>());
+    out.put("linked_trace", || l.iter().map(|(_, l)| l.0.to_string()).collect::<Vec<_>>());
+    out.put("linked_span", || l.iter().map(|(_, l)| l.1.to_string()).collect::<Vec<_>>());
     out.finish()
 }
 

@@ -72,6 +72,7 @@ impl Tables {
         let filled = [
             ("spans", !d.spans.is_empty()),
             ("span_events", d.spans.iter().any(|s| !s.span.events.is_empty())),
+            ("span_links", d.spans.iter().any(|s| !s.span.links.is_empty())),
             ("logs", !(d.lines.is_empty() && d.records.is_empty())),
             ("log_templates", !(d.lines.is_empty() && d.records.is_empty())),
             ("metrics", !(d.metrics.is_empty() && d.samples.is_empty())),

@@ -23,6 +23,7 @@
 //! with bounded memory, whatever the size of the bundle. [`Timeline::fold`] adds up the rows of streams: those that are
 //! held, and the rest chunk by chunk.
 
+mod binding;
 mod container;
 mod cpu_groups;
 mod debug_files;
@@ -48,6 +49,7 @@ mod symbols;
 mod timeline;
 mod translations;
 
+pub use binding::{Binder, Bound, ProcessTier, ThreadTier, span_ends};
 pub use coldcase_decode as decode;
 pub use container::{Container, ContainerNames};
 pub use cpu_groups::{CpuGroup, CpuGroups, Limit, ROOT};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use coldcase_bundle::{Batch, BatchBody, Bundle, ChunkStream};
 use coldcase_decode::otlp::{LogRecord, MetricPoint, OtlpError, Span};
-use coldcase_decode::{log, otlp, pcapng, prometheus};
+use coldcase_decode::{log, otlp, pcapng, prometheus, spans};
 use coldcase_model::{Boottime, Columns, Event, Utc, catalogue, events};
 use rayon::prelude::*;
 
@@ -168,6 +168,8 @@ impl Decoder {
             "otlp.traces.json" => {
                 self.spans("otlp.traces.json", row, received, bytes, otlp::traces_json(bytes), all)?
             }
+            "jaeger.traces" => self.spans("jaeger.traces", row, received, bytes, spans::jaeger(bytes), all)?,
+            "zipkin.spans" => self.spans("zipkin.spans", row, received, bytes, spans::zipkin(bytes), all)?,
             "otlp.logs" => records("otlp.logs", row, received, bytes, otlp::logs(bytes), all)?,
             "otlp.logs.json" => records("otlp.logs.json", row, received, bytes, otlp::logs_json(bytes), all)?,
             "otlp.metrics" => points("otlp.metrics", row, received, bytes, otlp::metrics(bytes), all)?,
@@ -210,7 +212,7 @@ impl Decoder {
         row: u64,
         received: Utc,
         bytes: &[u8],
-        spans: Result<Vec<Span>, OtlpError>,
+        spans: Result<Vec<Span>, impl std::fmt::Display>,
         all: &mut Loaded,
     ) -> Result<(), String> {
         let spans = spans.map_err(|e| e.to_string())?;

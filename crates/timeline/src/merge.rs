@@ -8,6 +8,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use coldcase_bundle::{ChunkInfo, ChunkStream};
+use coldcase_model::catalogue::SPAN_STREAMS;
 use coldcase_model::{CATALOGUE, Columns, Utc, catalogue};
 use rayon::prelude::*;
 
@@ -248,14 +249,15 @@ impl<'a> Merge<'a> {
             }
         };
         let d = loaded.decoded;
-        let (json, protobuf): (Vec<SpanRow>, Vec<SpanRow>) =
-            d.spans.into_iter().partition(|s| s.stream.ends_with(JSON));
-        for (stream, spans) in [("otlp.traces", protobuf), ("otlp.traces.json", json)] {
-            let spans = spans.into_iter().map(|s| {
-                let (start, end) = (Utc(s.span.start), Utc(s.span.end.max(s.span.start)));
-                (start, end, s.row, s.span.index, Body::Span(Box::new(s)))
-            });
-            put(stream, spans.collect());
+        let mut spans = SPAN_STREAMS.map(|stream| (stream, Vec::new()));
+        for s in d.spans {
+            let (start, end) = (Utc(s.span.start), Utc(s.span.end.max(s.span.start)));
+            if let Some((_, of)) = spans.iter_mut().find(|(stream, _)| *stream == s.stream) {
+                of.push((start, end, s.row, s.span.index, Body::Span(Box::new(s))));
+            }
+        }
+        for (stream, spans) in spans {
+            put(stream, spans);
         }
         let (json, protobuf): (Vec<RecordRow>, Vec<RecordRow>) =
             d.records.into_iter().partition(|r| r.stream.ends_with(JSON));

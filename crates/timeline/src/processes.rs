@@ -311,6 +311,11 @@ impl Processes {
         self.epoch(tid, at).and_then(|t| t.names.at(at)).map_or("", |n| n)
     }
 
+    /// All threads: number, pid, and since when one meant the other.
+    pub fn threads(&self) -> impl Iterator<Item = (u32, u32, Boottime)> {
+        self.threads.iter().flat_map(|(tid, lives)| lives.iter().map(|t| (*tid, t.pid, t.from)))
+    }
+
     /// The process of a thread at a time.
     pub fn pid_of(&self, tid: u32, at: Boottime) -> Option<u32> {
         self.epoch(tid, at).map(|t| t.pid)

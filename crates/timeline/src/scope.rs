@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use coldcase_decode::otlp::{Resource, Span, TraceId};
 use coldcase_model::Boottime;
 
+use crate::binding::{Binder, ThreadTier};
 use crate::process::Process;
 use crate::timeline::Timeline;
 
@@ -108,20 +109,22 @@ fn in_container(p: &Process, wanted: &[String]) -> bool {
 pub struct Selection<'a> {
     timeline: &'a Timeline,
     scope: &'a Scope,
-    /// By thread: start and end of the spans of the traces, BOOTTIME.
-    spans: HashMap<u32, Vec<(u64, u64)>>,
+    /// By thread: start and end of the spans of the traces, BOOTTIME, and how the thread was found.
+    spans: HashMap<u32, Vec<(u64, u64, ThreadTier)>>,
 }
 
 impl<'a> Selection<'a> {
     /// Of a timeline whose spans are loaded, where the scope names traces.
     pub fn new(timeline: &'a Timeline, scope: &'a Scope) -> Selection<'a> {
-        let mut spans = HashMap::<u32, Vec<(u64, u64)>>::new();
+        let mut spans = HashMap::<u32, Vec<(u64, u64, ThreadTier)>>::new();
         if !scope.traces.is_empty() {
+            let binder = Binder::new(timeline);
             for span in timeline.spans().iter().map(|s| &s.span).filter(|s| scope.has_trace(s.trace)) {
                 let boot = |utc| timeline.boot(coldcase_model::Utc(utc)).0;
-                // Without the id of its thread nothing tells which thread's time is the span's.
-                if let Some(tid) = span.thread {
-                    spans.entry(tid).or_default().push((boot(span.start), boot(span.end.max(span.start))));
+                // Where its thread is not known nothing tells which thread's time is the span's.
+                if let Some((tid, tier)) = binder.bind(span).thread {
+                    let (from, to) = (boot(span.start), boot(span.end.max(span.start)));
+                    spans.entry(tid).or_default().push((from, to, tier));
                 }
             }
         }
@@ -130,10 +133,14 @@ impl<'a> Selection<'a> {
 
     /// Whether what a thread did from `start` on for `duration`, in BOOTTIME nanoseconds, is in scope.
     pub fn has(&self, pid: u32, tid: u32, start: u64, duration: u64) -> bool {
-        let touches = |&(from, to): &(u64, u64)| start <= to && start.saturating_add(duration) >= from;
-        let of_trace = || self.spans.get(&tid).is_some_and(|spans| spans.iter().any(touches));
         self.scope.has_task(self.timeline, pid, Some(tid), Boottime(start))
-            && (self.scope.traces.is_empty() || of_trace())
+            && (self.scope.traces.is_empty() || self.of_trace(tid, start, duration).is_some())
+    }
+
+    /// How the thread was found, where what it did from `start` on touches a span of the traces.
+    pub fn of_trace(&self, tid: u32, start: u64, duration: u64) -> Option<ThreadTier> {
+        let touches = |s: &&(u64, u64, ThreadTier)| start <= s.1 && start.saturating_add(duration) >= s.0;
+        self.spans.get(&tid)?.iter().filter(touches).map(|s| s.2).min()
     }
 }
 

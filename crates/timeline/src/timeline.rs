@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coldcase_bundle::{Bundle, ChunkStream};
+use coldcase_model::catalogue::SPAN_STREAMS;
 use coldcase_model::clock::ClockMap;
 use coldcase_model::time::AnchorPoint;
 use coldcase_model::{Boottime, Event, Evidence, Nanos, Utc, events};
@@ -152,12 +153,10 @@ impl Timeline {
 
     /// Loads what was asked for, and names services by the spans whether or not spans were.
     fn load(&mut self, options: &Options, support: Loaded) {
-        let want = |s: &str| {
-            matches!(s, "otlp.traces" | "otlp.traces.json") || (options.streams.has(s) && !SUPPORT.contains(&s))
-        };
+        let want = |s: &str| SPAN_STREAMS.contains(&s) || (options.streams.has(s) && !SUPPORT.contains(&s));
         let decoder = Decoder {
             pages: load::pages(of(&support, "metrics.pages.receipts")),
-            only_services: !options.streams.has("otlp.traces"),
+            only_services: !SPAN_STREAMS.iter().any(|s| options.streams.has(s)),
         };
         let mut loaded = self.read(&decoder, &want, &|s| self.near(s));
         self.problems.extend_from_slice(&support.decoded.problems);
@@ -204,7 +203,9 @@ impl Timeline {
     /// Whether a chunk may hold rows of the window. Streams whose rows tell their own times are always read: when
     /// they were received says little of when they were.
     pub(crate) fn near(&self, s: &ChunkStream) -> bool {
-        let own = s.stream.starts_with("otlp.") || s.stream.starts_with("metrics.") || &*s.stream == "log.lines";
+        let own = ["otlp.", "jaeger.", "zipkin."].iter().any(|p| s.stream.starts_with(p))
+            || s.stream.starts_with("metrics.")
+            || &*s.stream == "log.lines";
         if own || !self.clock.steps().is_empty() {
             return true;
         }

@@ -31,9 +31,9 @@ struct Histogram {
 }
 
 impl Histogram {
-    /// The length at or below which so many percent of the calls lie, to within a bucket.
-    fn quantile(&self, percent: u64) -> u64 {
-        let rank = (u128::from(self.count) * u128::from(percent)).div_ceil(100).max(1);
+    /// The length at or below which so many thousandths of the calls lie, to within a bucket.
+    fn quantile(&self, share: u64) -> u64 {
+        let rank = (u128::from(self.count) * u128::from(share)).div_ceil(1000).max(1);
         let mut seen = 0u128;
         for (&length, &count) in &self.lengths {
             seen += u128::from(count);
@@ -45,7 +45,7 @@ impl Histogram {
     }
 
     fn finish(self, axis: &Axis, name: String) -> Latency {
-        let (p50, p90, p99) = (self.quantile(50), self.quantile(90), self.quantile(99));
+        let [p50, p90, p99, p999] = [500, 900, 990, 999].map(|share| self.quantile(share));
         Latency {
             group: "syscall".into(),
             name,
@@ -54,6 +54,7 @@ impl Histogram {
             p50,
             p90,
             p99,
+            p999,
             max: self.longest,
             total: self.total,
             change: None,
@@ -132,7 +133,7 @@ mod tests {
             lengths: [(10, 50), (20, 49), (900, 1)].into(),
             ..Default::default()
         };
-        assert_eq!([50, 51, 99, 100].map(|p| h.quantile(p)), [10, 20, 20, 900]);
-        assert_eq!(Histogram::default().quantile(50), 0);
+        assert_eq!([500, 510, 990, 1000].map(|p| h.quantile(p)), [10, 20, 20, 900]);
+        assert_eq!(Histogram::default().quantile(500), 0);
     }
 }

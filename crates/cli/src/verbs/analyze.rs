@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use coldcase_analyze::Options;
+use coldcase_analyze::{Options, TraceViews};
 use coldcase_analyze::flow::Sequences;
 use coldcase_model::analysis::Analysis;
 use serde::Serialize;
@@ -55,7 +55,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     for (bundle, dir) in args.bundles.iter().zip(&dirs) {
         // Only the page shows connections segment by segment.
         let sequences = if dir.is_some() { Sequences::Sickest } else { Sequences::None };
-        let options = Options { sequences, ..Options::default() };
+        let options = Options { sequences, trace_views: TraceViews::Worst, ..Options::default() };
         let mut analysis = args.reading.analyze_as(bundle, &options, out)?;
         written.push(match dir {
             Some(dir) => Some(coldcase_report::render_all(&analysis, dir).map_err(|e| Failure::failed(e.to_string()))?),

@@ -130,13 +130,13 @@ fn table(latencies: &[&Latency], title: &str, top: usize, out: &Out) -> String {
         .map(|l| {
             let errors = l.errors.map_or_else(|| "-".to_owned(), |e| e.to_string());
             let mut row = vec![l.name.clone(), l.count.to_string(), errors];
-            row.extend([l.p50, l.p90, l.p99, l.max, l.total].map(|n| Nanos(n).to_string()));
+            row.extend([l.p50, l.p90, l.p99, l.p999, l.max, l.total].map(|n| Nanos(n).to_string()));
             row
         })
         .collect();
     let mut text = out.style(Style::Bold, title);
     text.push('\n');
-    text.push_str(&columns(&["name", "count", "errors", "p50", "p90", "p99", "max", "total"], &rows));
+    text.push_str(&columns(&["name", "count", "errors", "p50", "p90", "p99", "p99.9", "max", "total"], &rows));
     if latencies.len() > top {
         text.push_str(&format!("and {} more (--top)\n", latencies.len() - top));
     }

@@ -53,6 +53,8 @@ verbs! {
     #[cfg(feature = "full")]
     latency => Latency,
     #[cfg(feature = "full")]
+    trace => Trace,
+    #[cfg(feature = "full")]
     flow => Flow,
     #[cfg(feature = "full")]
     query => Query,

@@ -144,7 +144,11 @@ pub struct Resource {
 
 impl Resource {
     pub(super) fn of(raw: Option<RawResource>) -> Resource {
-        let attributes = Attributes::of(raw.map(|r| r.attributes).unwrap_or_default());
+        Resource::of_attributes(Attributes::of(raw.map(|r| r.attributes).unwrap_or_default()))
+    }
+
+    /// The resource with these attributes.
+    pub(crate) fn of_attributes(attributes: Attributes) -> Resource {
         Resource {
             service: attributes.text("service.name").unwrap_or_default(),
             pid: attributes.get("process.pid").and_then(Value::int).and_then(|p| u32::try_from(p).ok()),

@@ -119,14 +119,26 @@ fn rows(caption: &str, series: &[&Latency], left: Option<String>) -> String {
                 time(l.p50),
                 time(l.p90),
                 time(l.p99),
+                time(l.p999),
                 time(l.max),
                 time(l.total),
                 slowest,
             ]
         })
         .collect();
-    let columns =
-        ["kind", "name", "#count", "#failed", "#p50", "#p90", "#p99", "#max", "#total", "slowest, as evidence"];
+    let columns = [
+        "kind",
+        "name",
+        "#count",
+        "#failed",
+        "#p50",
+        "#p90",
+        "#p99",
+        "#p99.9",
+        "#max",
+        "#total",
+        "slowest, as evidence",
+    ];
     table(caption, &columns, rows, left)
 }
 

@@ -9,6 +9,7 @@ mod overview;
 mod quality;
 mod requests;
 mod table;
+mod traces;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -44,6 +45,11 @@ pub fn page(a: &Analysis) -> Result<String, ReportError> {
         Some(Section { id: "summary", title: "What stands out", body: overview::body(a) }),
         Some(Section { id: "quality", title: "What the evidence is worth", body: quality::body(a) }),
         Some(Section { id: "latency", title: "Latency", body: latency::body(a, &mut charts)? }),
+        (a.traces.count > 0).then(|| traces::body(a)).transpose()?.map(|body| Section {
+            id: "traces",
+            title: "Traces",
+            body,
+        }),
         Some(Section { id: "flame", title: "Flame graphs", body: flames(a)? }),
         Some(Section { id: "flow", title: "Network", body: flow::body(a)? }),
         (!a.metrics.is_empty()).then(|| metrics::body(a, &mut charts)).transpose()?.map(|body| Section {

@@ -73,6 +73,7 @@ fn latency(group: &str, name: &str, rate: f64, base: f64, slow: Option<(f64, f64
         p50: q(0.5),
         p90: q(0.9),
         p99: q(0.99),
+        p999: q(0.999),
         max: q(1.0),
         total: all.iter().map(|x| x.0).sum(),
         change: slow.filter(|_| group == "span").map(|(_, centre)| Change {
@@ -334,6 +335,7 @@ pub fn incident() -> Analysis {
     ]);
     Analysis {
         flame_diffs: Vec::new(),
+        traces: Default::default(),
         bundle: BundleSummary {
             id: ID.into(),
             file: "incident.case".into(),

@@ -7,6 +7,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::of_trace::Request;
+
 /// The object of an entry.
 #[derive(Serialize)]
 pub(super) struct Object<'a> {
@@ -18,6 +20,9 @@ pub(super) struct Object<'a> {
     row: u64,
     index: u32,
     evidence: Evidence<'a>,
+    /// How it was joined to the trace that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    how: Option<&'a str>,
     text: &'a str,
     fields: Fields<'a>,
 }
@@ -38,7 +43,7 @@ impl Serialize for Evidence<'_> {
 }
 
 /// The object of an entry. `text` is its line for people.
-pub(super) fn object<'a>(t: &'a Timeline, e: &'a Entry, text: &'a str) -> Object<'a> {
+pub(super) fn object<'a>(t: &'a Timeline, e: &'a Entry, how: Option<&'a str>, text: &'a str) -> Object<'a> {
     Object {
         schema: Schema { name: "coldcase.timeline", version: 1 },
         utc: e.utc.0,
@@ -48,9 +53,28 @@ pub(super) fn object<'a>(t: &'a Timeline, e: &'a Entry, text: &'a str) -> Object
         row: e.row,
         index: e.index,
         evidence: Evidence(t.bundle().id(), &e.stream, e.row),
+        how,
         text,
         fields: Fields { t, body: &e.body },
     }
+}
+
+/// The object of a request that was seen in packets: its evidence is the message that holds its first packet.
+pub(super) fn request(t: &Timeline, r: &Request, text: &str) -> Value {
+    let row = r.seen.evidence.as_ref().map_or(0, |e| e.row);
+    json!({
+        "schema": { "name": "coldcase.timeline", "version": 1 },
+        "utc": r.utc.0,
+        "end": r.end.0,
+        "offset": r.utc.0.saturating_sub(t.start().0),
+        "stream": "packets",
+        "row": row,
+        "index": 0,
+        "evidence": format!("{}/packets#{row}", t.bundle().id()),
+        "how": r.how,
+        "text": text,
+        "fields": { "request": r.seen },
+    })
 }
 
 /// What is in an entry.

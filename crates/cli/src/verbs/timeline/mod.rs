@@ -7,6 +7,7 @@ mod io;
 mod library;
 mod life;
 mod line;
+mod of_trace;
 mod socket;
 mod memory;
 
@@ -21,13 +22,17 @@ use regex::Regex;
 use crate::args::{DebugFiles, Scope};
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
-use filter::Filter;
+use filter::{Filter, Shown};
+use of_trace::{OfTrace, Request};
 
 /// Print what happened, all streams in one order, one line an event
 ///
 /// Times on the left count from the start of the recording; what has a length is shown when any part of it is in the
 /// window. Without --stream, all that happened is shown; what the recorder noted of the host and of itself (host.*,
 /// symbols, receipts, cost), and threads that slept throughout, are shown when their stream is named.
+///
+/// With --trace, each line ends with how it was joined to the trace: by its id, by the thread of a span, by the connection
+/// of a request whose bytes name it, by process and time. What cannot be joined for certain is left out or says so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -85,8 +90,9 @@ const QUIET: [&str; 14] = [
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     let who = args.scope.who();
     let [from, to] = args.scope.window.ends();
-    // What threads did for a trace is found by its spans.
-    let streams_held = if who.traces.is_empty() { StreamSet::None } else { StreamSet::named(["otlp.traces"]) };
+    // What threads did and logged for a trace is found by its spans.
+    let joined = catalogue::SPAN_STREAMS.iter().copied().chain(["otlp.logs", "log.lines"]);
+    let streams_held = if who.traces.is_empty() { StreamSet::None } else { StreamSet::named(joined) };
     let options = Options {
         threads: args.threads,
         from,
@@ -99,37 +105,47 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         timelines.push(Timeline::of(Bundle::open(path)?, &options)?);
     }
     check_streams(&args.stream, &timelines)?;
-    let filters: Vec<Filter<'_>> = timelines.iter().map(|t| Filter::new(t, &who)).collect();
+    let mut of_traces = Vec::new();
+    if !who.traces.is_empty() {
+        for t in &timelines {
+            of_traces.push(OfTrace::new(t, &who, [from, to], args.threads)?);
+        }
+    }
+    for note in of_traces.iter().flat_map(|of| &of.clocks) {
+        out.remark(&format!("note: {note}"));
+    }
+    let with_requests = args.stream.is_empty() || StreamSet::named(&args.stream).has("packets");
+    let mut requests: Vec<&[Request]> = of_traces.iter().map(|of| &of.requests[..]).collect();
+    requests.resize(timelines.len(), &[]);
+    let filters: Vec<Filter<'_>> =
+        timelines.iter().enumerate().map(|(i, t)| Filter::new(t, &who, of_traces.get(i))).collect();
     let mut merges: Vec<Head<'_>> =
         timelines.iter().map(|t| Head::new(Merge::new(t, &streams(&args.stream, t)))).collect();
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
-    let (mut left, mut text, mut json) = (args.limit.unwrap_or(u64::MAX), String::new(), Vec::new());
+    let (left, mut text) = (args.limit.unwrap_or(u64::MAX), String::new());
     // Offsets count from the earliest start, so that the columns of several bundles compare.
     let start = timelines.iter().map(Timeline::start).min().unwrap_or_default();
-    while left > 0 {
+    let mut printer = Printer { args: &args, out, start, several: timelines.len() > 1, left, stdout: &mut stdout, json: Vec::new() };
+    while printer.left > 0 {
         let next = (0..merges.len()).filter_map(|i| merges[i].next.as_ref().map(|e| (e.utc, i))).min();
+        let asked = (0..requests.len()).filter_map(|i| requests[i].first().map(|r| (r.utc, i))).min();
+        if let Some((utc, i)) = asked.filter(|_| with_requests)
+            && next.is_none_or(|n| utc <= n.0)
+            && let Some((request, rest)) = requests[i].split_first()
+        {
+            requests[i] = rest;
+            printer.request(&timelines[i], request)?;
+            continue;
+        }
         let Some((i, entry)) = next.and_then(|(_, i)| merges[i].take().map(|e| (i, e))) else { break };
-        let t = &timelines[i];
         // A loss counter that stayed at zero is proof, not news; it is shown where its stream is asked for.
-        if !filters[i].passes(&entry) || (args.stream.is_empty() && line::is_no_news(&entry)) {
-            continue;
+        if let Some(shown) = filters[i].passes(&entry)
+            && !(args.stream.is_empty() && line::is_no_news(&entry))
+        {
+            text.clear();
+            line::write(&timelines[i], &entry, &mut text);
+            printer.entry(&timelines[i], &entry, shown, &text)?;
         }
-        text.clear();
-        line::write(t, &entry, &mut text);
-        if args.grep.as_ref().is_some_and(|g| !g.is_match(&text)) {
-            continue;
-        }
-        if out.json {
-            json.clear();
-            serde_json::to_writer(&mut json, &fields::object(t, &entry, &text))?;
-            json.push(b'\n');
-            stdout.write_all(&json)?;
-        } else {
-            let bundle = if timelines.len() > 1 { Some(t.bundle().id()) } else { None };
-            let head = head(&entry, start, bundle);
-            writeln!(stdout, "{} {text}", out.style(Style::Dim, &head))?;
-        }
-        left -= 1;
     }
     stdout.flush()?;
     drop(stdout);
@@ -143,6 +159,58 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         out.not_fetched(&t.symbols().not_fetched());
     }
     Ok(if args.strict && flawed { Exit::Lost } else { Exit::Fine })
+}
+
+/// Prints lines, until there were enough.
+struct Printer<'a, W: Write> {
+    args: &'a Args,
+    out: &'a Out,
+    start: Utc,
+    /// Whether lines name their bundle.
+    several: bool,
+    left: u64,
+    stdout: &'a mut W,
+    json: Vec<u8>,
+}
+
+impl<W: Write> Printer<'_, W> {
+    fn entry(&mut self, t: &Timeline, entry: &Entry, shown: Shown, text: &str) -> Result<(), Failure> {
+        let how = match shown {
+            Shown::InScope => None,
+            Shown::Joined(how) => Some(how),
+        };
+        self.print(t, entry.utc, &entry.stream, how, text, |text| fields::object(t, entry, how, text))
+    }
+
+    fn request(&mut self, t: &Timeline, r: &Request) -> Result<(), Failure> {
+        self.print(t, r.utc, "packets", Some(&r.how), &r.text, |text| fields::request(t, r, text))
+    }
+
+    fn print<'t, J: serde::Serialize>(
+        &mut self,
+        t: &Timeline,
+        utc: Utc,
+        stream: &str,
+        how: Option<&str>,
+        text: &'t str,
+        object: impl FnOnce(&'t str) -> J,
+    ) -> Result<(), Failure> {
+        if self.args.grep.as_ref().is_some_and(|g| !g.is_match(text)) {
+            return Ok(());
+        }
+        if self.out.json {
+            self.json.clear();
+            serde_json::to_writer(&mut self.json, &object(text))?;
+            self.json.push(b'\n');
+            self.stdout.write_all(&self.json)?;
+        } else {
+            let head = head(utc, stream, self.start, self.several.then(|| t.bundle().id()));
+            let how = how.map(|how| self.out.style(Style::Dim, &format!(" [{how}]"))).unwrap_or_default();
+            writeln!(self.stdout, "{} {text}{how}", self.out.style(Style::Dim, &head))?;
+        }
+        self.left -= 1;
+        Ok(())
+    }
 }
 
 /// A merge and its next entry.
@@ -163,12 +231,12 @@ impl<'a> Head<'a> {
 }
 
 /// `+2.318042s kernel.offcpu`, in columns.
-fn head(entry: &Entry, start: Utc, bundle: Option<&str>) -> String {
-    let after = i128::from(entry.utc.0) - i128::from(start.0);
+fn head(utc: Utc, stream: &str, start: Utc, bundle: Option<&str>) -> String {
+    let after = i128::from(utc.0) - i128::from(start.0);
     let sign = if after < 0 { '-' } else { '+' };
     let micros = after.unsigned_abs() / 1000;
     let bundle = bundle.map(|b| format!("{b} ")).unwrap_or_default();
-    format!("{sign}{}.{:06}s {bundle}{:<20}", micros / 1_000_000, micros % 1_000_000, entry.stream)
+    format!("{sign}{}.{:06}s {bundle}{stream:<20}", micros / 1_000_000, micros % 1_000_000)
 }
 
 fn streams(patterns: &[String], t: &Timeline) -> StreamSet {

@@ -1,0 +1,33 @@
+//! Zipkin: the spans of its API, version 2.
+
+use std::ops::Range;
+use std::path::Path;
+
+use coldcase_bundle::Writer;
+use coldcase_decode::spans;
+
+use crate::format::{Format, Times};
+use crate::spans::Kind;
+use crate::{ImportError, Imported, json};
+
+pub(crate) use coldcase_decode::spans::is_zipkin;
+
+const KIND: Kind =
+    Kind { format: Format::Zipkin, stream: "zipkin.spans", around: ("[", "]"), elements, decode: spans::zipkin };
+
+/// Writes the spans of a file.
+pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
+    crate::spans::import(&KIND, path, writer, times)
+}
+
+/// The spans of a document; those of traces one by one.
+fn elements(bytes: &[u8], at: usize) -> Result<Vec<Range<usize>>, String> {
+    let mut out = Vec::new();
+    for element in json::elements(bytes, at)?.0 {
+        match bytes.get(element.start) {
+            Some(b'[') => out.extend(json::elements(bytes, element.start)?.0),
+            _ => out.push(element),
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,98 @@
+"""What `coldcase timeline --trace` and `coldcase trace` join to a trace, against a shop whose spans, threads, logs and request bytes are all known.
+
+The demo's shop runs under load while it is recorded with payload: each call from gateway to orders carries its span in `traceparent`, the
+spans tell pid and thread, and both services log with the id of the trace.
+
+usage: traces.py (as root)
+"""
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from case import COLDCASE, ROOT, Verdicts, run  # noqa: E402
+
+DEMO = os.environ.get("DEMO", str(ROOT / "target/debug/coldcase-demo"))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def record(folder):
+    """The bundle of six seconds of the shop, and the pids of its services."""
+    otlp, bundle = f"127.0.0.1:{free_port()}", folder / "shop.case"
+    shop = subprocess.Popen([DEMO, "all", "--dir", str(folder / "shop"), "--for", "9s", "--otlp", f"http://{otlp}"],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        env = folder / "shop/shop.env"
+        deadline = time.monotonic() + 10
+        while not env.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        told = dict(line.split("=", 1) for line in env.read_text().split() if "=" in line)
+        told = {key: value.strip("'\"") for key, value in told.items()}
+        run("record", "-o", bundle, "--for", "6s", "--otlp-http", otlp, "--log", told["GATEWAY_LOG"], "--log", told["ORDERS_LOG"],
+            "--payload", "600", ok=(0, 3))
+    finally:
+        shop.terminate()
+        shop.wait()
+    return bundle
+
+
+def main():
+    verdicts = Verdicts()
+    if os.geteuid() != 0:
+        verdicts.skip("traces", "recording kernel and packets needs root")
+        verdicts.end()
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = record(pathlib.Path(folder))
+        traces = json.loads(run("trace", bundle, "--json"))
+        posts = next(o for o in traces["operations"] if o["name"] == "POST /order")
+        verdicts.check("there are traces of whole orders", posts["traces"] > 20 and posts["usual"] * 2 > posts["traces"], posts["traces"])
+        verdicts.check("traces at the end of the recording, of which one service sent no more, are not called odd",
+                       all(o["odd_count"] == 0 for o in traces["operations"]), [(o["name"], o["odd_count"], o["at_edge"]) for o in traces["operations"]])
+        verdicts.check("the clocks of one host may be equal", all(c["offset"] == 0 and not c["contradictory"] for c in traces["clocks"]), traces["clocks"])
+
+        trace = posts["slowest"][0]["id"]
+        view = json.loads(run("trace", bundle, "--trace", trace, "--json"))["traces"][0]
+        verdicts.check("the path sums to the root", sum(p["to"] - p["from"] for p in view["path"]) == view["duration"] ==
+                       sum(s["on_path"] for s in view["spans"]))
+        processes = json.loads(run("query", bundle, "SELECT pid, comm FROM host_process", "--json"))
+        rows = [list(r.values()) if isinstance(r, dict) else r for r in processes["rows"]]
+        names = {pid for pid, comm in rows if "coldcase-demo" in comm}
+        verdicts.check("each span is bound to its thread", all(s["tier"] == "process.pid, thread.id" for s in view["spans"]), [s["tier"] for s in view["spans"]])
+        verdicts.check("and that is one of the shop's", {s["pid"] for s in view["spans"]} <= names and len({s["pid"] for s in view["spans"]}) == 2, sorted(names))
+
+        lines = [json.loads(line) for line in run("timeline", bundle, "--trace", trace, "--json").splitlines()]
+        verdicts.check("all is in one order of time", [l["utc"] for l in lines] == sorted(l["utc"] for l in lines))
+        verdicts.check("each line says how it was joined", all(l.get("how") for l in lines))
+        of = {stream: [l for l in lines if l["stream"] == stream] for stream in {l["stream"] for l in lines}}
+        requests = [l for l in of.get("packets", []) if "request" in l["fields"]]
+        verdicts.check("the one request between the services is there, by its bytes", len(requests) == 1 and requests[0]["how"] == "traceparent",
+                       [(r["how"], r["text"]) for r in requests])
+        call = next(s for s in view["spans"] if s["kind"] == "client" and s["service"] == "gateway")
+        verdicts.check("it is that of the client's span", requests and requests[0]["fields"]["request"]["span"]["span"] == call["span"])
+        packets = [l for l in of.get("packets", []) if "request" not in l["fields"]]
+        request = requests[0]
+        verdicts.check("so are its packets and no others", len(packets) >= 2 and all(request["utc"] <= p["utc"] <= request["end"] for p in packets) and
+                       len({frozenset([p["fields"]["src_port"], p["fields"]["dst_port"]]) for p in packets}) == 1, len(packets))
+        tids = {s["tid"] for s in view["spans"]}
+        waits = of.get("kernel.offcpu", [])
+        verdicts.check("the waits are those of the spans' threads", waits and {w["fields"]["tid"] for w in waits} <= tids, len(waits))
+        logs = of.get("log.lines", [])
+        verdicts.check("no log line names another trace", all(trace in l["text"] or l["how"] != "trace id" for l in logs), len(logs))
+
+        tiers = json.loads(run("query", bundle, "SELECT tier, count(*) AS n FROM spans GROUP BY tier", "--json"))
+        verdicts.check("the table of spans has the tier", "process.pid, thread.id" in json.dumps(tiers["rows"]), tiers["rows"])
+    verdicts.end()
+
+
+if __name__ == "__main__":
+    main()
