@@ -4,11 +4,14 @@
 //! allocates more than a small multiple of its input.
 
 pub mod capture;
+pub mod exposition;
 pub mod log;
 pub mod openmetrics;
 pub mod otlp;
 pub mod packet;
 pub mod pcapng;
 pub mod prometheus;
+pub mod prometheus_protobuf;
+pub mod remote_write;
 pub mod request;
 pub mod tcp;
