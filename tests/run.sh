@@ -50,6 +50,8 @@ part_as_root recorder-chroot tests/recorder-chroot.sh
 # Against other people's tools, one short round of kills, the notebook, the second kernel. More of each: make test-long.
 part notebook tests/notebook.sh
 part pages python3 tests/interop/prometheus_pages.py
+part scrapes python3 tests/interop/prometheus_scrapes.py
+part "remote write" python3 tests/interop/prometheus_remote_write.py
 part readme python3 tests/readme.py --check
 part_as_root privileges python3 tests/privileges.py
 part_as_root hostile python3 tests/hostile/hostile.py

@@ -84,6 +84,8 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
             Part::Flame => &STACKS[..],
             Part::Latency => &[
                 "otlp.traces",
+                "metrics.pages",
+                "prometheus",
                 "host.metric",
                 "kernel.block",
                 "kernel.offcpu",
@@ -102,6 +104,7 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
                 "otlp",
                 "log",
                 "metrics",
+                "prometheus",
                 "host.metric",
                 "host.cgroup",
                 "kernel.cpu_sample",
@@ -279,12 +282,18 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<
     latencies.extend(latency::library::latencies(t, &axis, &selection, &id));
     latencies.extend(latency::offcpu::latencies(&sums.waits, &axis, arch, &id));
     latencies.extend(latency::syscall::latencies(t, &axis, scope, arch, &id));
+    let metrics = if has(Part::Rest) { metrics::series(t) } else { Vec::new() };
+    let incident = trouble.as_ref().map(|t| (t.change.time, t.change.time));
+    let incident = incident.or(worst.as_ref().map(|w| (w.from, w.to)));
     Analysis {
         bundle: quality::bundle(t),
         flames: flames.flames,
         flame_diffs: flames.diffs,
         latencies,
-        metrics: if has(Part::Rest) { metrics::series(t) } else { Vec::new() },
+        metric_moves: metrics::moves::groups(&metrics, incident),
+        metric_targets: if has(Part::Rest) { metrics::targets::targets(t) } else { Vec::new() },
+        exemplars: metrics::exemplars::joined(t, scope),
+        metrics,
         worst,
         summary,
         findings,

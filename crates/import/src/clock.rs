@@ -51,6 +51,7 @@ fn class(file: &Imported) -> Class {
     match file.format {
         Format::Pcap | Format::Pcapng => Class::Packet,
         Format::Otlp => Class::Otlp,
+        Format::Prometheus => Class::Metric,
         Format::Log => Class::Log,
     }
 }

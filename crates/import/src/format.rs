@@ -10,7 +10,7 @@ use coldcase_decode::capture::Unpack;
 use coldcase_model::Utc;
 
 use crate::{ImportError, Imported};
-use crate::{capture, log, otlp};
+use crate::{capture, log, otlp, prometheus};
 
 /// How much of a file is looked at to recognise it.
 const HEAD: u64 = 64 << 10;
@@ -24,6 +24,8 @@ pub enum Format {
     Pcapng,
     /// Spans, logs and metrics: OTLP/JSON, one request a line.
     Otlp,
+    /// Metrics: a Prometheus page, or OpenMetrics samples with times.
+    Prometheus,
     /// Lines of a log.
     Log,
 }
@@ -33,7 +35,8 @@ pub(crate) type Times<'a> = dyn FnMut(Utc, Utc) + 'a;
 
 impl Format {
     /// All of them; text of any kind is taken for a log last.
-    pub const ALL: [Format; 4] = [Format::Pcap, Format::Pcapng, Format::Otlp, Format::Log];
+    pub const ALL: [Format; 5] =
+        [Format::Pcap, Format::Pcapng, Format::Otlp, Format::Prometheus, Format::Log];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -41,6 +44,7 @@ impl Format {
             Format::Pcap => "pcap",
             Format::Pcapng => "pcapng",
             Format::Otlp => "otlp",
+            Format::Prometheus => "prometheus",
             Format::Log => "log",
         }
     }
@@ -50,6 +54,7 @@ impl Format {
         match self {
             Format::Pcap | Format::Pcapng => "packets",
             Format::Otlp => "spans, records and points",
+            Format::Prometheus => "samples",
             Format::Log => "lines",
         }
     }
@@ -65,6 +70,7 @@ impl Format {
             Format::Pcap => capture::is_pcap(head),
             Format::Pcapng => capture::is_pcapng(head),
             Format::Otlp => otlp::is_otlp(head),
+            Format::Prometheus => prometheus::is_page(head),
             Format::Log => log::is_log(head),
         }
     }
@@ -87,6 +93,7 @@ impl Format {
         match self {
             Format::Pcap | Format::Pcapng => capture::import(self, path, writer, times),
             Format::Otlp => otlp::import(path, writer, times),
+            Format::Prometheus => prometheus::import(path, writer, times),
             Format::Log => log::import(path, writer, times),
         }
     }

@@ -16,6 +16,7 @@ mod error;
 mod format;
 mod log;
 mod otlp;
+mod prometheus;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

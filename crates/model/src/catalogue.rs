@@ -238,6 +238,20 @@ pub const RAW_STREAMS: &[RawStream] = &[
         message_encoding: "prometheus",
         doc: "A scraped page as it arrived; the receipt's content type says which exposition format.",
     },
+    RawStream {
+        stream: "prometheus.remote_write",
+        class: Class::Metric,
+        receipts: "prometheus.remote_write.receipts",
+        message_encoding: "protobuf",
+        doc: "A prometheus.WriteRequest (Remote-Write 1.0) as it arrived, after snappy decompression.",
+    },
+    RawStream {
+        stream: "prometheus.remote_write.v2",
+        class: Class::Metric,
+        receipts: "prometheus.remote_write.v2.receipts",
+        message_encoding: "protobuf",
+        doc: "An io.prometheus.write.v2.Request (Remote-Write 2.0) as it arrived, after snappy decompression.",
+    },
 ];
 
 /// The definition of a kind, if this build knows it.

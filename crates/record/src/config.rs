@@ -12,6 +12,7 @@ pub use crate::flight::FlightConfig;
 use crate::limits::{Limits, Rate, parse_cpu};
 pub use crate::logs::LogsConfig;
 pub use crate::metrics::{MetricsConfig, ScrapeTarget};
+pub use crate::remote_write::RemoteWriteConfig;
 pub use crate::otlp::OtlpConfig;
 pub use crate::packets::PacketsConfig;
 
@@ -59,6 +60,8 @@ pub struct RecordConfig {
     pub logs: LogsConfig,
     /// Prometheus targets.
     pub metrics: MetricsConfig,
+    /// The receiver of Prometheus Remote-Write.
+    pub remote_write: RemoteWriteConfig,
     /// Host metrics from `/proc`.
     pub host: HostConfig,
     /// A flight recording: only the last minutes are kept, and dumped when something happens.
@@ -90,6 +93,7 @@ impl Default for RecordConfig {
             otlp: OtlpConfig::default(),
             logs: LogsConfig::default(),
             metrics: MetricsConfig::default(),
+            remote_write: RemoteWriteConfig::default(),
             host: HostConfig::default(),
             flight: FlightConfig::default(),
         }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 
-/// Make a bundle of files of other tools: packet captures, OTLP/JSON, logs
+/// Make a bundle of files of other tools: packet captures, OTLP/JSON, Prometheus pages and backfill files, logs
 ///
 /// A file is recognised by its content, whatever its name, compressed with gzip or zstd or not. Every verb takes the bundle; what the files hold stays in
 /// it as it was.
@@ -19,6 +19,7 @@ use crate::out::Out;
 Examples:
   coldcase import capture.pcapng -o b.case
   coldcase import lb.pcap traces.jsonl app.log.gz -o b.case     several files, one timeline
+  coldcase import backfill.om -o b.case              what promtool tsdb create-blocks-from openmetrics takes
   coldcase import --as pcap strange.bin -o b.case
 
 Exit codes: 0 all was imported, 3 a file was cut or damaged or says that packets were dropped, 1 failed,

@@ -45,7 +45,7 @@ impl<'a> Filter<'a> {
             }
             // Whose lines a file holds is not known.
             Body::Line(l) => !self.scope.narrows_processes() && self.scope.has_trace(l.fields.trace),
-            Body::Page { .. } => false,
+            Body::Page { .. } | Body::Written { .. } => false,
         }
     }
 
