@@ -5,7 +5,9 @@ came: it is read again by prometheus_client (text, OpenMetrics) and by Google's 
 
 usage: prometheus_scrapes.py   needs prometheus-node-exporter, prometheus (apt), prometheus_client, protobuf, mcap (PyPI)
 """
+import csv
 import http.server
+import io
 import json
 import math
 import pathlib
@@ -19,7 +21,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from case import COLDCASE, Verdicts, run  # noqa: E402
+from case import COLDCASE, Verdicts, run, rows as table  # noqa: E402
 
 try:
     import prometheus_client
@@ -201,7 +203,7 @@ def main():
         check(v, folder, children)
     finally:
         for child in children:
-            child.terminate()
+            child.kill()
             child.wait()
         shutil.rmtree(folder)
     v.end()
@@ -243,7 +245,7 @@ def check(v, folder, children):
     bundle = folder / "scrapes.case"
     otlp = f"127.0.0.1:{port()}"
     flags = [f for u in urls.values() for f in ("--scrape", f"{u}@1")] + ["--otlp-http", otlp, "--otlp-grpc", f"127.0.0.1:{port()}"]
-    recorder = subprocess.Popen([COLDCASE, "record", "-o", bundle, "--only", "metrics,otlp,host", "--time-limit", "5s", *flags],
+    recorder = subprocess.Popen([COLDCASE, "record", "-o", bundle, "--only", "metrics,otlp,host", "--for", "5s", *flags],
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     wait_port(otlp)
     span = {"traceId": TRACE, "spanId": SPAN, "name": "GET /slow", "kind": 2, "startTimeUnixNano": str(time.time_ns() - 700_000_000),
@@ -255,12 +257,13 @@ def check(v, folder, children):
     v.check("the exporters are recorded", recorder.returncode == 0, said[-300:] if recorder.returncode else "")
 
     with open(bundle, "rb") as f:
-        pages = [m.data for _, c, m in make_reader(f).iter_messages(topics=["metrics.pages"])]
-    receipts = query(bundle, "SELECT row, origin, content_type FROM metrics_pages_receipts ORDER BY row")
+        pages = {m.sequence: m.data for _, _, m in make_reader(f).iter_messages(topics=["metrics.pages"])}
+    receipts = sorted(table(bundle, "metrics.pages.receipts"), key=lambda r: r["row"])
     rows = {}
-    for r in query(bundle, "SELECT row, name, labels, value, kind FROM metrics WHERE stream = 'metrics.pages'"):
-        value = float(r["value"]) if isinstance(r["value"], (int, float, str)) else math.nan
-        rows.setdefault(r["row"], []).append(key(r["name"], text_labels(r["labels"]), value))
+    # As CSV: JSON has no infinities.
+    told = run("query", bundle, "--format", "csv", "--quiet", "SELECT row, name, labels, value FROM metrics WHERE stream = 'metrics.pages'")
+    for r in csv.DictReader(io.StringIO(told, newline="")):
+        rows.setdefault(int(r["row"]), []).append(key(r["name"], text_labels(r["labels"]), float(r["value"])))
     types = {name: {r["content_type"].split(";")[0] for r in receipts if r["origin"] == url} for name, url in urls.items()}
     protobuf = {"application/vnd.google.protobuf"}
     for name in ("static", "live", "prometheus"):
@@ -295,7 +298,7 @@ def check(v, folder, children):
                                                              ("work_total", TRACE, None, 3.0, "trace")}, named)
     latency = json.loads(run("latency", bundle, "--json", "--quiet"))
     shown = {(e["name"], e["joined"], e["service"], e["span_name"], (e["duration"] or 0) // 100_000_000) for e in latency["exemplars"]}
-    v.check("latency joins them to the span", shown == {('request_seconds_bucket{path="/slow",le="1.0"}', "span", "shop", "GET /slow", 7),
+    v.check("latency joins them to the span", shown == {('request_seconds_bucket{le="1.0",path="/slow"}', "span", "shop", "GET /slow", 7),
                                                         ("work_total", "trace", "shop", "GET /slow", 7)}, shown)
 
     analysis = json.loads(run("analyze", bundle, "--json", "--quiet"))

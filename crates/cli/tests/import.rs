@@ -238,7 +238,9 @@ fn backfill() -> String {
         out.push_str(&format!("shop_errors_total{{code=\"500\"}} {errors} {}\n", start + i));
     }
     out.push_str("# TYPE shop_open gauge\n");
-    (0..60).for_each(|i| out.push_str(&format!("shop_open {} {}.5\n", if i < 30 { 50 + i % 3 } else { 20 + i % 3 }, start + i)));
+    (0..60).for_each(|i| {
+        out.push_str(&format!("shop_open {} {}.5\n", if i < 30 { 50 + i % 3 } else { 20 + i % 3 }, start + i))
+    });
     out.push_str("# TYPE shop_work_total counter\n");
     (0..60).for_each(|i| out.push_str(&format!("shop_work_total {} {}\n", (i % 45) * 7, start + i)));
     out + "# EOF\n"
@@ -251,13 +253,15 @@ fn samples_with_times_become_metrics_and_what_moved_together_is_told() {
     let done = run_in(dir.path(), &["import", "backfill.om", "-o", "b.case", "--json"]).code(0).json();
     schema::check("import", &done);
     assert_eq!((&done["files"][0]["format"], &done["files"][0]["items"]), (&"prometheus".into(), &180.into()));
-    let sql = "SELECT count(*) AS n, min(utc) AS a, max(utc) AS b, sum(value) AS s FROM metrics WHERE name = 'shop_open'";
+    let sql =
+        "SELECT count(*) AS n, min(utc) AS a, max(utc) AS b, sum(value) AS s FROM metrics WHERE name = 'shop_open'";
     let rows = run_in(dir.path(), &["query", "b.case", "--format", "json", sql]).code(0).json();
     assert_eq!((&rows[0]["n"], &rows[0]["a"]), (&60.into(), &1_700_000_000_500_000_000i64.into()));
     let a = run_in(dir.path(), &["analyze", "b.case", "--json"]).code(0).json();
     schema::check("analysis", &a);
     let moves = a["metric_moves"].as_array().unwrap();
-    let names: Vec<&str> = moves[0]["members"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        moves[0]["members"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["shop_errors_total{code=\"500\"}", "shop_open"], "{moves:?}");
     assert_eq!(moves[0]["time"], 1_700_000_030_000_000_000i64);
     let work = a["metrics"].as_array().unwrap().iter().find(|m| m["name"] == "shop_work_total");
@@ -276,13 +280,17 @@ fn a_page_of_text_and_one_of_openmetrics_are_imported_as_they_are() {
     std::fs::write(dir.path().join("a.prom"), "# TYPE up gauge\nup{job=\"x\"} 1 1700000000123\n").unwrap();
     std::fs::write(dir.path().join("b.om"), "# TYPE a counter\na_total 2 1700000001.5\n# EOF\n").unwrap();
     run_in(dir.path(), &["import", "a.prom", "b.om", "-o", "b.case"]).code(0);
-    let rows = run_in(dir.path(), &["query", "b.case", "--format", "json", "SELECT name, utc, origin FROM metrics ORDER BY utc"]);
+    let rows = run_in(
+        dir.path(),
+        &["query", "b.case", "--format", "json", "SELECT name, utc, origin FROM metrics ORDER BY utc"],
+    );
     let want = serde_json::json!([
         {"name": "up", "utc": 1_700_000_000_123_000_000i64, "origin": "a.prom"},
         {"name": "a_total", "utc": 1_700_000_001_500_000_000i64, "origin": "b.om"},
     ]);
     assert_eq!(rows.code(0).json(), want);
-    std::fs::write(dir.path().join("bad.prom"), "# TYPE up gauge\n".to_owned() + &"up 1\n".repeat(30) + "up one\n").unwrap();
+    std::fs::write(dir.path().join("bad.prom"), "# TYPE up gauge\n".to_owned() + &"up 1\n".repeat(30) + "up one\n")
+        .unwrap();
     let bad = run_in(dir.path(), &["import", "bad.prom", "-o", "bad.case", "--json"]).code(3).json();
     assert!(bad["files"][0]["problem"].as_str().unwrap().contains("1 bad lines, the first 32"), "{bad}");
 }

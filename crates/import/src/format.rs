@@ -35,8 +35,7 @@ pub(crate) type Times<'a> = dyn FnMut(Utc, Utc) + 'a;
 
 impl Format {
     /// All of them; text of any kind is taken for a log last.
-    pub const ALL: [Format; 5] =
-        [Format::Pcap, Format::Pcapng, Format::Otlp, Format::Prometheus, Format::Log];
+    pub const ALL: [Format; 5] = [Format::Pcap, Format::Pcapng, Format::Otlp, Format::Prometheus, Format::Log];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {

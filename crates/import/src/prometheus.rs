@@ -83,8 +83,7 @@ pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Res
         content_type: content_type.into(),
         compression: String::new(),
     };
-    let message =
-        RawMessage { bytes: page, log_time: at, publish_time: first, first: boot(first), last: boot(last) };
+    let message = RawMessage { bytes: page, log_time: at, publish_time: first, first: boot(first), last: boot(last) };
     writer.append_raw(STREAM, message, receipt)?;
     Ok(done)
 }

@@ -12,9 +12,9 @@ pub use crate::flight::FlightConfig;
 use crate::limits::{Limits, Rate, parse_cpu};
 pub use crate::logs::LogsConfig;
 pub use crate::metrics::{MetricsConfig, ScrapeTarget};
-pub use crate::remote_write::RemoteWriteConfig;
 pub use crate::otlp::OtlpConfig;
 pub use crate::packets::PacketsConfig;
+pub use crate::remote_write::RemoteWriteConfig;
 
 /// Everything that a recording can be told. `coldcase.toml` is this, key by key; a flag overrides its key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

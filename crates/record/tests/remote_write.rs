@@ -22,7 +22,8 @@ fn receiver(max_request: usize) -> (Recording, SocketAddr) {
 fn post(at: SocketAddr, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let mut peer = TcpStream::connect(at).unwrap();
     let length = body.len();
-    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
     peer.write_all(head.as_bytes()).unwrap();
     // A refusal may come before all is sent.
     let _ = peer.write_all(body);

@@ -35,7 +35,8 @@ pub(crate) fn line(a: &Analysis, g: &MetricMove, most: usize) -> String {
 
 /// What was scraped of a target, in one line.
 pub(crate) fn target(t: &MetricTarget) -> String {
-    let process = if t.process.is_empty() { "process unknown".to_owned() } else { format!("{} ({})", t.process, t.how) };
+    let process =
+        if t.process.is_empty() { "process unknown".to_owned() } else { format!("{} ({})", t.process, t.how) };
     let mut out = format!("{}: {process}, {}", t.target, plural(t.scrapes, "scrape", "scrapes"));
     if t.missed > 0 {
         out.push_str(&format!(", {} missed", count(t.missed)));

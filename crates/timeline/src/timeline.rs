@@ -204,7 +204,8 @@ impl Timeline {
     /// Whether a chunk may hold rows of the window. Streams whose rows tell their own times are always read: when
     /// they were received says little of when they were.
     pub(crate) fn near(&self, s: &ChunkStream) -> bool {
-        let own = s.stream.starts_with("otlp.") || s.stream.starts_with("metrics.")
+        let own = s.stream.starts_with("otlp.")
+            || s.stream.starts_with("metrics.")
             || s.stream.starts_with("prometheus.")
             || &*s.stream == "log.lines";
         if own || !self.clock.steps().is_empty() {

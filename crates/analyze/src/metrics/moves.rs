@@ -51,8 +51,8 @@ fn group(changes: Vec<Change>, incident: Option<(i64, i64)>) -> (f64, MetricMove
     let time = changes.iter().map(|c| c.metric.time).min().unwrap_or(0);
     let until = changes.iter().map(|c| c.metric.time).max().unwrap_or(0);
     let slack = changes.iter().map(|c| c.spacing).max().unwrap_or(0).max(TOGETHER);
-    let incident = incident
-        .is_some_and(|(from, to)| time <= to.saturating_add(slack) && until >= from.saturating_sub(slack));
+    let incident =
+        incident.is_some_and(|(from, to)| time <= to.saturating_add(slack) && until >= from.saturating_sub(slack));
     let mut members: Vec<MovedMetric> = changes.into_iter().map(|c| c.metric).collect();
     members.sort_by(|a, b| {
         b.strength.total_cmp(&a.strength).then_with(|| (&a.origin, &a.name).cmp(&(&b.origin, &b.name)))
@@ -76,9 +76,8 @@ fn of_series(s: &MetricSeries) -> Vec<Change> {
         let (left, right) = (&values[begin..cut], &values[cut..end]);
         let (before, after) = (median(left), median(right));
         let height = before.abs().max(after.abs());
-        let scatter = |values: &[f64], middle: f64| {
-            median(&values.iter().map(|v| (v - middle).abs()).collect::<Vec<_>>())
-        };
+        let scatter =
+            |values: &[f64], middle: f64| median(&values.iter().map(|v| (v - middle).abs()).collect::<Vec<_>>());
         // A perfect step is not infinitely strong.
         let scatter = scatter(left, before).max(scatter(right, after)) + height / 50.0;
         let strength = (after - before).abs() / scatter;

@@ -42,9 +42,9 @@ pub(super) fn changes(values: &[f64]) -> Vec<usize> {
         let row = (0..=n)
             .map(|i| {
                 let starts = RUN * k..(i + 1).saturating_sub(RUN);
-                starts.map(|j| (best[k - 1][j].0 + cost(j, i), j)).fold((f64::INFINITY, 0), |a, b| {
-                    if b.0 < a.0 { b } else { a }
-                })
+                starts
+                    .map(|j| (best[k - 1][j].0 + cost(j, i), j))
+                    .fold((f64::INFINITY, 0), |a, b| if b.0 < a.0 { b } else { a })
             })
             .collect();
         best.push(row);

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
+use coldcase_model::Boottime;
 use coldcase_model::analysis::MetricTarget;
 use coldcase_model::events::Scrape;
-use coldcase_model::Boottime;
 use coldcase_timeline::Timeline;
 
 use super::{Key, Readings};

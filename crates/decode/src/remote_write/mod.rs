@@ -53,7 +53,8 @@ pub enum RemoteWriteError {
 /// # Errors
 /// When the bytes are no such message.
 pub fn v1(bytes: &[u8]) -> Result<Written, RemoteWriteError> {
-    let request = wire::WriteRequest::decode(bytes).map_err(|_| RemoteWriteError::NotMessage("prometheus.WriteRequest"))?;
+    let request =
+        wire::WriteRequest::decode(bytes).map_err(|_| RemoteWriteError::NotMessage("prometheus.WriteRequest"))?;
     let mut rows = Rows::of(bytes);
     for (series, number) in request.series.into_iter().zip(1u32..) {
         rows.series(number, |rows| {

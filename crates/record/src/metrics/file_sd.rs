@@ -77,9 +77,11 @@ mod tests {
     fn groups_in_json_and_yaml_list_targets() {
         let dir = std::env::temp_dir().join(format!("coldcase-file-sd-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let json = r#"[{"targets": ["a:1", "b:2"], "labels": {"env": "x", "__metrics_path__": "/m", "__meta_y": "z"}}]"#;
+        let json =
+            r#"[{"targets": ["a:1", "b:2"], "labels": {"env": "x", "__metrics_path__": "/m", "__meta_y": "z"}}]"#;
         std::fs::write(dir.join("one.json"), json).unwrap();
-        let yaml = "- targets: ['c:3']\n  labels: {__scheme__: https, __scrape_interval__: 500ms, __param_module: tcp}\n";
+        let yaml =
+            "- targets: ['c:3']\n  labels: {__scheme__: https, __scrape_interval__: 500ms, __param_module: tcp}\n";
         std::fs::write(dir.join("two.yml"), yaml).unwrap();
         std::fs::write(dir.join("wrong.json"), "{").unwrap();
         let (targets, faults) = read(&dir.join("*").display().to_string());

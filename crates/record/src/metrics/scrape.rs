@@ -204,13 +204,7 @@ async fn scrape_on(
     }
 }
 
-fn store(
-    context: &Context,
-    target: String,
-    labels: String,
-    start: u64,
-    fetched: Fetched,
-) -> Result<(), WriteError> {
+fn store(context: &Context, target: String, labels: String, start: u64, fetched: Fetched) -> Result<(), WriteError> {
     let (boot, real) = clock::now();
     let mut row = Scrape {
         time: start,

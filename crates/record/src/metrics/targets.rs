@@ -36,8 +36,7 @@ impl Target {
 pub(super) async fn now(config: &MetricsConfig) -> (Vec<Target>, Vec<String>) {
     let (mut out, mut faults) = (Vec::new(), Vec::new());
     for named in &config.targets {
-        let target =
-            Target { url: named.url.clone(), interval: named.interval, labels: Vec::new(), connect: None };
+        let target = Target { url: named.url.clone(), interval: named.interval, labels: Vec::new(), connect: None };
         if !named.every_address {
             out.push(target);
             continue;
