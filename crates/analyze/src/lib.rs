@@ -91,6 +91,8 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
                 "otlp.traces",
                 "jaeger.traces",
                 "zipkin.spans",
+                "metrics.pages",
+                "prometheus",
                 "host.metric",
                 "kernel.block",
                 "kernel.offcpu",
@@ -111,6 +113,7 @@ fn streams(parts: &[Part], scope: &Scope) -> StreamSet {
                 "zipkin.spans",
                 "log",
                 "metrics",
+                "prometheus",
                 "host.metric",
                 "host.cgroup",
                 "kernel.cpu_sample",
@@ -301,14 +304,20 @@ fn of_timeline(t: &Timeline, options: &Options, parts: &[Part], making: &Making<
     latencies.extend(latency::library::latencies(t, &axis, &selection, &id));
     latencies.extend(latency::offcpu::latencies(&sums.waits, &axis, arch, &id));
     latencies.extend(latency::syscall::latencies(t, &axis, scope, arch, &id));
+    let metrics = if has(Part::Rest) { metrics::series(t) } else { Vec::new() };
+    let incident = trouble.as_ref().map(|t| (t.change.time, t.change.time));
+    let incident = incident.or(worst.as_ref().map(|w| (w.from, w.to)));
     Analysis {
         bundle: quality::bundle(t),
         flames: flames.flames,
         flame_diffs: flames.diffs,
         latencies,
         traces,
-        metrics: if has(Part::Rest) { metrics::series(t) } else { Vec::new() },
         log_kinds,
+        metric_moves: metrics::moves::groups(&metrics, incident),
+        metric_targets: if has(Part::Rest) { metrics::targets::targets(t) } else { Vec::new() },
+        exemplars: metrics::exemplars::joined(t, scope),
+        metrics,
         worst,
         summary,
         findings,

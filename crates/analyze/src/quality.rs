@@ -58,6 +58,7 @@ pub(crate) fn quality(t: &Timeline, frames: Frames, problems: Vec<String>) -> Qu
         clock_steps: t.clock().steps().iter().map(|&(at, by)| (t.utc(at).0, by)).collect(),
         reductions: reductions(t),
         problems: t.problems().to_vec(),
+        pages_unread: t.decoded().refused.len() as u64,
         not_fetched: t.symbols().not_fetched(),
         frames_named: (frames.seen > 0).then(|| frames.named as f64 / frames.seen as f64),
         frames_bogus: frames.bogus,

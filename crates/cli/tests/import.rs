@@ -248,3 +248,71 @@ fn stacks_of_other_tools_become_samples_with_their_names() {
     let done = run_in(dir.path(), &["import", "heavy.folded", "-o", "h.case", "--json"]).code(3).json();
     assert_eq!(done["files"][0]["items"], 50_000_000);
 }
+
+/// What `promtool tsdb create-blocks-from openmetrics` takes: every sample with its time, counters declared by their full
+/// name. At the 30th second the errors begin and the rate falls; the counter of restarts begins anew.
+fn backfill() -> String {
+    let mut out = String::from("# HELP shop_errors_total Failed.\n# TYPE shop_errors_total counter\n");
+    let start = 1_700_000_000;
+    let mut errors = 0;
+    for i in 0..60 {
+        errors += if i < 30 { 1 + i % 2 } else { 20 + i % 3 };
+        out.push_str(&format!("shop_errors_total{{code=\"500\"}} {errors} {}\n", start + i));
+    }
+    out.push_str("# TYPE shop_open gauge\n");
+    (0..60).for_each(|i| {
+        out.push_str(&format!("shop_open {} {}.5\n", if i < 30 { 50 + i % 3 } else { 20 + i % 3 }, start + i))
+    });
+    out.push_str("# TYPE shop_work_total counter\n");
+    (0..60).for_each(|i| out.push_str(&format!("shop_work_total {} {}\n", (i % 45) * 7, start + i)));
+    out + "# EOF\n"
+}
+
+#[test]
+fn samples_with_times_become_metrics_and_what_moved_together_is_told() {
+    let dir = folder();
+    std::fs::write(dir.path().join("backfill.om"), backfill()).unwrap();
+    let done = run_in(dir.path(), &["import", "backfill.om", "-o", "b.case", "--json"]).code(0).json();
+    schema::check("import", &done);
+    assert_eq!((&done["files"][0]["format"], &done["files"][0]["items"]), (&"prometheus".into(), &180.into()));
+    let sql =
+        "SELECT count(*) AS n, min(utc) AS a, max(utc) AS b, sum(value) AS s FROM metrics WHERE name = 'shop_open'";
+    let rows = run_in(dir.path(), &["query", "b.case", "--format", "json", sql]).code(0).json();
+    assert_eq!((&rows[0]["n"], &rows[0]["a"]), (&60.into(), &1_700_000_000_500_000_000i64.into()));
+    let a = run_in(dir.path(), &["analyze", "b.case", "--json"]).code(0).json();
+    schema::check("analysis", &a);
+    let moves = a["metric_moves"].as_array().unwrap();
+    let names: Vec<&str> =
+        moves[0]["members"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["shop_errors_total{code=\"500\"}", "shop_open"], "{moves:?}");
+    assert_eq!(moves[0]["time"], 1_700_000_030_000_000_000i64);
+    let work = a["metrics"].as_array().unwrap().iter().find(|m| m["name"] == "shop_work_total");
+    // A counter that fell was started anew: its rate is never negative.
+    assert_eq!(work.map(|w| &w["resets"]), Some(&serde_json::json!([1_700_000_045_000_000_000i64])));
+    assert!(work.unwrap()["points"].as_array().unwrap().iter().all(|p| p[1].as_f64().unwrap() >= 0.0));
+    let text = run_in(dir.path(), &["analyze", "b.case", "-o", "r"]).code(0).stdout;
+    let told = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("at +30.0 s moved together: shop_errors_total"), "{text}");
+    assert!(std::fs::read_to_string(dir.path().join("r/report.html")).unwrap().contains("Moved at the same time"));
+}
+
+#[test]
+fn a_page_of_text_and_one_of_openmetrics_are_imported_as_they_are() {
+    let dir = folder();
+    std::fs::write(dir.path().join("a.prom"), "# TYPE up gauge\nup{job=\"x\"} 1 1700000000123\n").unwrap();
+    std::fs::write(dir.path().join("b.om"), "# TYPE a counter\na_total 2 1700000001.5\n# EOF\n").unwrap();
+    run_in(dir.path(), &["import", "a.prom", "b.om", "-o", "b.case"]).code(0);
+    let rows = run_in(
+        dir.path(),
+        &["query", "b.case", "--format", "json", "SELECT name, utc, origin FROM metrics ORDER BY utc"],
+    );
+    let want = serde_json::json!([
+        {"name": "up", "utc": 1_700_000_000_123_000_000i64, "origin": "a.prom"},
+        {"name": "a_total", "utc": 1_700_000_001_500_000_000i64, "origin": "b.om"},
+    ]);
+    assert_eq!(rows.code(0).json(), want);
+    std::fs::write(dir.path().join("bad.prom"), "# TYPE up gauge\n".to_owned() + &"up 1\n".repeat(30) + "up one\n")
+        .unwrap();
+    let bad = run_in(dir.path(), &["import", "bad.prom", "-o", "bad.case", "--json"]).code(3).json();
+    assert!(bad["files"][0]["problem"].as_str().unwrap().contains("1 bad lines, the first 32"), "{bad}");
+}

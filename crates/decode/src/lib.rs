@@ -4,6 +4,7 @@
 //! allocates more than a small multiple of its input.
 
 pub mod capture;
+pub mod exposition;
 pub mod log;
 pub mod openmetrics;
 pub mod otlp;
@@ -11,6 +12,8 @@ pub mod packet;
 pub mod pcapng;
 pub mod profile;
 pub mod prometheus;
+pub mod prometheus_protobuf;
+pub mod remote_write;
 pub mod request;
 pub mod spans;
 pub mod tcp;

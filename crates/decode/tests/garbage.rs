@@ -1,6 +1,6 @@
 //! No decoder panics, whatever the bytes.
 
-use coldcase_decode::{log, otlp, packet, pcapng, prometheus, spans};
+use coldcase_decode::{exposition, log, otlp, packet, pcapng, prometheus, remote_write, spans};
 use proptest::prelude::*;
 
 const LINKS: [u16; 19] = [0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 119, 127, 163, 204, 228, 276, 147];
@@ -37,6 +37,8 @@ proptest! {
         let _ = (otlp::traces(&bytes), otlp::metrics(&bytes), otlp::logs(&bytes));
         let _ = (spans::jaeger(&bytes), spans::zipkin(&bytes), spans::is_jaeger(&bytes), spans::is_zipkin(&bytes));
         prometheus::parse(&bytes, "application/openmetrics-text");
+        exposition::read(&bytes, "application/vnd.google.protobuf; encoding=delimited");
+        let _ = (remote_write::v1(&bytes), remote_write::v2(&bytes));
         log::parse(&bytes);
     }
 

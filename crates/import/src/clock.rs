@@ -51,6 +51,7 @@ fn class(file: &Imported) -> Class {
     match file.format {
         Format::Pcap | Format::Pcapng => Class::Packet,
         Format::Otlp | Format::Jaeger | Format::Zipkin => Class::Otlp,
+        Format::Prometheus => Class::Metric,
         Format::PerfScript | Format::Pprof | Format::Folded => Class::Sample,
         Format::JournalExport | Format::JournalFile | Format::Log => Class::Log,
     }

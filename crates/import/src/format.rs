@@ -10,7 +10,7 @@ use coldcase_decode::capture::Unpack;
 use coldcase_model::Utc;
 
 use crate::{ImportError, Imported};
-use crate::{capture, jaeger, journal, log, otlp, profile, zipkin};
+use crate::{capture, jaeger, journal, log, otlp, profile, prometheus, zipkin};
 
 /// How much of a file is looked at to recognise it.
 const HEAD: u64 = 64 << 10;
@@ -38,6 +38,8 @@ pub enum Format {
     Jaeger,
     /// Spans: JSON of Zipkin's API, version 2.
     Zipkin,
+    /// Metrics: a Prometheus page, or OpenMetrics samples with times.
+    Prometheus,
     /// Lines of a log.
     Log,
 }
@@ -47,12 +49,13 @@ pub(crate) type Times<'a> = dyn FnMut(Utc, Utc) + 'a;
 
 impl Format {
     /// All of them; text of any kind is taken for a log last.
-    pub const ALL: [Format; 11] = [
+    pub const ALL: [Format; 12] = [
         Format::Pcap,
         Format::Pcapng,
         Format::Otlp,
         Format::Jaeger,
         Format::Zipkin,
+        Format::Prometheus,
         Format::JournalExport,
         Format::JournalFile,
         Format::PerfScript,
@@ -74,6 +77,7 @@ impl Format {
             Format::JournalFile => "journal",
             Format::Jaeger => "jaeger",
             Format::Zipkin => "zipkin",
+            Format::Prometheus => "prometheus",
             Format::Log => "log",
         }
     }
@@ -86,6 +90,7 @@ impl Format {
             Format::PerfScript | Format::Pprof | Format::Folded => "samples",
             Format::JournalExport | Format::JournalFile => "entries",
             Format::Jaeger | Format::Zipkin => "spans",
+            Format::Prometheus => "samples",
             Format::Log => "lines",
         }
     }
@@ -108,6 +113,7 @@ impl Format {
             Format::JournalFile => journal::is_file(head),
             Format::Jaeger => jaeger::is_jaeger(head),
             Format::Zipkin => zipkin::is_zipkin(head),
+            Format::Prometheus => prometheus::is_page(head),
             Format::Log => log::is_log(head),
         }
     }
@@ -135,6 +141,7 @@ impl Format {
             Format::JournalFile => journal::import_file(path, writer, times),
             Format::Jaeger => jaeger::import(path, writer, times),
             Format::Zipkin => zipkin::import(path, writer, times),
+            Format::Prometheus => prometheus::import(path, writer, times),
             Format::Log => log::import(path, writer, times),
         }
     }

@@ -20,6 +20,7 @@ mod json;
 mod log;
 mod otlp;
 mod profile;
+mod prometheus;
 mod spans;
 mod zipkin;
 

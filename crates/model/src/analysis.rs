@@ -56,6 +56,15 @@ pub struct Analysis {
     /// Kinds of log lines, those of most lines first.
     #[serde(default)]
     pub log_kinds: Vec<LogKind>,
+    /// Metrics that changed at the same time, the strongest changes first.
+    #[serde(default)]
+    pub metric_moves: Vec<MetricMove>,
+    /// Where metrics were scraped, and who answers there.
+    #[serde(default)]
+    pub metric_targets: Vec<MetricTarget>,
+    /// Exemplars of metrics, with the spans that they name.
+    #[serde(default)]
+    pub exemplars: Vec<MetricExemplar>,
     /// The worst moment, and the log lines around it.
     pub worst: Option<WorstMoment>,
     /// Sentences that are true of this bundle, most important first.
@@ -127,6 +136,9 @@ pub struct Quality {
     pub reductions: Vec<Reduction>,
     /// What could not be read or decoded, in one line each.
     pub problems: Vec<String>,
+    /// Scraped pages that break the rules of their format and are not read; they are stored.
+    #[serde(default)]
+    pub pages_unread: u64,
     /// Spans in scope that are in no figure: without a start, or with an end before it.
     #[serde(default)]
     pub spans_left_out: u64,
@@ -347,6 +359,101 @@ pub struct MetricSeries {
     pub origin: String,
     /// Time and value, in order.
     pub points: Vec<(i64, f64)>,
+    /// Where nothing is known of it: from the last point before a missed scrape, a page without it or its end, to the
+    /// next one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<(i64, i64)>,
+    /// When a counter began anew: at the first reading that was less than the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resets: Vec<i64>,
+}
+
+/// Metrics that changed at the same time.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MetricMove {
+    /// When the first of them changed.
+    pub time: i64,
+    /// When the last of them did.
+    pub until: i64,
+    /// Whether that is when the spans became slow, or in the worst moment.
+    pub incident: bool,
+    /// They, the strongest change first.
+    pub members: Vec<MovedMetric>,
+    /// How many more there were.
+    pub left_out: u64,
+}
+
+/// A metric that changed its level.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MovedMetric {
+    /// Name with labels.
+    pub name: String,
+    /// Where it comes from.
+    pub origin: String,
+    /// Unit in words.
+    pub unit: String,
+    /// The first reading at the new level.
+    pub time: i64,
+    /// Median before, back to the change before this one.
+    pub before: f64,
+    /// Median after, up to the next change.
+    pub after: f64,
+    /// The difference against what both sides scatter.
+    pub strength: f64,
+}
+
+/// A target that was scraped.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MetricTarget {
+    /// Its URL.
+    pub target: String,
+    /// What discovery says of it.
+    pub labels: String,
+    /// Scrapes that were tried.
+    pub scrapes: u64,
+    /// Those without a page.
+    pub missed: u64,
+    /// Pages that were refused as a whole.
+    pub unread: u64,
+    /// Samples on its last page.
+    pub samples: u64,
+    /// Median and longest time of a scrape, nanoseconds.
+    pub p50: u64,
+    /// The longest.
+    pub max: u64,
+    /// Who was asked, `address:port`.
+    pub peer: String,
+    /// The process that listens there; empty where it is not known.
+    pub process: String,
+    /// How that was found: `socket` (it held the socket at that time) or `unknown`.
+    pub how: String,
+}
+
+/// An exemplar: one of the events that a metric counts.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MetricExemplar {
+    /// When: its own time, else that of its sample.
+    pub time: i64,
+    /// Where the metric comes from.
+    pub origin: String,
+    /// The metric, with labels.
+    pub name: String,
+    /// The value of the event.
+    pub value: f64,
+    /// Trace id in hex.
+    pub trace: String,
+    /// Span id in hex, where it tells one.
+    pub span: Option<String>,
+    /// How it was joined: `span` (both ids), `trace` (the trace's first span that was recorded), `none`.
+    pub joined: String,
+    /// Service of the span.
+    pub service: String,
+    /// Name of the span.
+    pub span_name: String,
+    /// How long the span took, nanoseconds.
+    pub duration: Option<u64>,
+    /// The page or request that it stands in.
+    pub evidence: Vec<crate::finding::Evidence>,
 }
 
 /// A kind of log line: lines that have a template in common.

@@ -267,6 +267,20 @@ pub const RAW_STREAMS: &[RawStream] = &[
         message_encoding: "json",
         doc: "Spans in the JSON of Zipkin's API, version 2: a list of spans or of traces, imported; the elements stand as they were.",
     },
+    RawStream {
+        stream: "prometheus.remote_write",
+        class: Class::Metric,
+        receipts: "prometheus.remote_write.receipts",
+        message_encoding: "protobuf",
+        doc: "A prometheus.WriteRequest (Remote-Write 1.0) as it arrived, after snappy decompression.",
+    },
+    RawStream {
+        stream: "prometheus.remote_write.v2",
+        class: Class::Metric,
+        receipts: "prometheus.remote_write.v2.receipts",
+        message_encoding: "protobuf",
+        doc: "An io.prometheus.write.v2.Request (Remote-Write 2.0) as it arrived, after snappy decompression.",
+    },
 ];
 
 /// The raw streams that spans are decoded from.

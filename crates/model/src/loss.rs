@@ -22,6 +22,8 @@ pub enum Reason {
     ScrapeMiss,
     /// An OTLP request was refused.
     OtlpRejected,
+    /// A Prometheus Remote-Write request was refused.
+    RemoteWriteRejected,
     /// Log bytes were overwritten before they were read.
     LogGap,
     /// The disk was full.
@@ -37,7 +39,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 14] = [
         Reason::RingFull,
         Reason::MapFull,
         Reason::StackFault,
@@ -46,6 +48,7 @@ impl Reason {
         Reason::PacketDrop,
         Reason::ScrapeMiss,
         Reason::OtlpRejected,
+        Reason::RemoteWriteRejected,
         Reason::LogGap,
         Reason::DiskFull,
         Reason::Unreadable,
@@ -64,6 +67,7 @@ impl Reason {
             Reason::PacketDrop => "packet-drop",
             Reason::ScrapeMiss => "scrape-miss",
             Reason::OtlpRejected => "otlp-rejected",
+            Reason::RemoteWriteRejected => "remote-write-rejected",
             Reason::LogGap => "log-gap",
             Reason::DiskFull => "disk-full",
             Reason::Unreadable => "unreadable",

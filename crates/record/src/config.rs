@@ -14,6 +14,7 @@ pub use crate::logs::{LogsConfig, SyslogAddress};
 pub use crate::metrics::{MetricsConfig, ScrapeTarget};
 pub use crate::otlp::OtlpConfig;
 pub use crate::packets::PacketsConfig;
+pub use crate::remote_write::RemoteWriteConfig;
 
 /// Everything that a recording can be told. `coldcase.toml` is this, key by key; a flag overrides its key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -59,6 +60,8 @@ pub struct RecordConfig {
     pub logs: LogsConfig,
     /// Prometheus targets.
     pub metrics: MetricsConfig,
+    /// The receiver of Prometheus Remote-Write.
+    pub remote_write: RemoteWriteConfig,
     /// Host metrics from `/proc`.
     pub host: HostConfig,
     /// A flight recording: only the last minutes are kept, and dumped when something happens.
@@ -90,6 +93,7 @@ impl Default for RecordConfig {
             otlp: OtlpConfig::default(),
             logs: LogsConfig::default(),
             metrics: MetricsConfig::default(),
+            remote_write: RemoteWriteConfig::default(),
             host: HostConfig::default(),
             flight: FlightConfig::default(),
         }

@@ -23,7 +23,8 @@ pub(crate) async fn dial(host: &str, port: u16, own: &Own) -> io::Result<(TcpStr
     Err(failure)
 }
 
-async fn connect(remote: SocketAddr, own: &Own) -> io::Result<(TcpStream, Known)> {
+/// Connects to an address, from a port that is known before the first packet leaves.
+pub(crate) async fn connect(remote: SocketAddr, own: &Own) -> io::Result<(TcpStream, Known)> {
     let (any, socket) = match remote {
         SocketAddr::V4(_) => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), TcpSocket::new_v4()?),
         SocketAddr::V6(_) => (IpAddr::V6(Ipv6Addr::UNSPECIFIED), TcpSocket::new_v6()?),

@@ -30,6 +30,7 @@ pub mod otlp;
 pub mod packets;
 mod perf;
 pub mod reduce;
+pub mod remote_write;
 mod roster;
 pub mod session;
 mod signals;

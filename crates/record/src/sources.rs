@@ -8,6 +8,7 @@ use crate::metrics::{HostMetrics, Metrics};
 use crate::nat::Translations;
 use crate::otlp::Otlp;
 use crate::packets::Packets;
+use crate::remote_write::RemoteWrite;
 use crate::source::Source;
 use crate::symbols::Seen;
 
@@ -20,7 +21,8 @@ pub fn all(config: &RecordConfig) -> Vec<Box<dyn Source>> {
         Box::new(Logs::new(config.logs.clone())),
         Box::new(Journal::new(config.logs.clone())),
         Box::new(Syslog::new(config.logs.syslog.clone())),
-        Box::new(Metrics::new(config.metrics.clone())),
+        Box::new(Metrics::new(config.metrics.clone()).judged(config.flight.judges_metrics())),
+        Box::new(RemoteWrite::new(config.remote_write.clone())),
         Box::new(HostMetrics::new(config.host.clone())),
         Box::new(Translations),
         Box::new(Packets::new(config.packets.clone()).wanted(|name| config.wants(name))),

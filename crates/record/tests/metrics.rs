@@ -16,7 +16,11 @@ use coldcase_record::metrics::{HostMetrics, Metrics, MetricsConfig};
 use support::{Recorded, record, record_with};
 
 fn scrape(targets: &[String]) -> Metrics {
-    Metrics::new(MetricsConfig { targets: targets.iter().map(|t| t.parse().unwrap()).collect() })
+    Metrics::new(config(targets))
+}
+
+fn config(targets: &[String]) -> MetricsConfig {
+    MetricsConfig { targets: targets.iter().map(|t| t.parse().unwrap()).collect(), ..MetricsConfig::default() }
 }
 
 /// `python3 -m http.server` in a folder with a page.
@@ -131,6 +135,9 @@ fn a_target_that_answers_in_pieces_and_gzip_is_read_whole() {
     assert!(own.is_own(from, at), "its connection is known as the recorder's own");
     assert!(request.starts_with("GET /m?x=1 HTTP/1.1\r\n"), "{request}");
     assert!(request.to_lowercase().contains("authorization: basic bwu6chc="), "{request}");
+    let accept = "accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,\
+                  application/openmetrics-text;version=1.0.0;q=0.8,";
+    assert!(request.contains(accept), "{request}");
     let recorded = recording.finish();
     assert_eq!(recorded.raw("metrics.pages"), [b"a_total 1\n# EOF\n"]);
     let receipts = recorded.columns("metrics.pages.receipts");
@@ -138,6 +145,150 @@ fn a_target_that_answers_in_pieces_and_gzip_is_read_whole() {
     assert_eq!(c.content_type.text(0), "application/openmetrics-text; version=1.0.0");
     assert_eq!(c.compression.text(0), "gzip");
     assert_eq!(c.origin.text(0), format!("http://{at}/m?x=1"), "without credentials");
+}
+
+/// Answers `n` requests with a page, each when it comes; the requests as they came.
+fn answer(n: usize) -> (std::net::SocketAddr, std::thread::JoinHandle<Vec<String>>) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = server.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        let mut requests = Vec::new();
+        for _ in 0..n {
+            let (mut peer, _) = server.accept().unwrap();
+            let mut request = vec![0; 4096];
+            let n = peer.read(&mut request).unwrap();
+            requests.push(String::from_utf8(request[..n].to_vec()).unwrap());
+            peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nup 1\n").unwrap();
+        }
+        requests
+    });
+    (at, thread)
+}
+
+#[test]
+fn pages_that_conditions_are_judged_on_are_asked_for_as_text() {
+    let (at, server) = answer(1);
+    let recording = record(scrape(&[format!("http://{at}@60")]).judged(true));
+    recording.wait_for(1);
+    let request = server.join().unwrap().remove(0);
+    assert!(request.contains("accept: application/openmetrics-text;version=1.0.0,"), "{request}");
+    let recorded = recording.finish();
+    let rows = recorded.columns("metrics.scrape");
+    assert_eq!(Scrape::cols(&rows[0]).unwrap().peer.text(0), at.to_string());
+}
+
+#[test]
+fn credentials_come_from_files_and_are_read_again_at_each_scrape() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "first\n").unwrap();
+    let (at, server) = answer(2);
+    let config = MetricsConfig { bearer_file: Some(token.clone()), ..config(&[format!("http://{at}@0.5")]) };
+    let recording = record(Metrics::new(config.clone()));
+    recording.wait_for(1);
+    std::fs::write(&token, "second\n").unwrap();
+    let requests = server.join().unwrap();
+    recording.finish();
+    assert!(requests[0].contains("authorization: Bearer first\r\n"), "{}", requests[0]);
+    assert!(requests[1].contains("authorization: Bearer second\r\n"), "{}", requests[1]);
+    std::fs::remove_file(&token).unwrap();
+    let skip = record_with(Metrics::new(config), |_| {}).err().unwrap();
+    assert!(!skip.unasked && skip.reason.contains("token: No such file"), "{skip:?}");
+}
+
+#[test]
+fn files_that_list_targets_are_followed_when_they_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("targets.json");
+    let (first, one) = answer(1);
+    let (second, two) = answer(1);
+    let labels = r#""labels": {"env": "test", "__scrape_interval__": "60s"}"#;
+    std::fs::write(&list, format!(r#"[{{"targets": ["{first}"], {labels}}}]"#)).unwrap();
+    let files = vec![dir.path().join("*.json").display().to_string()];
+    let recording = record(Metrics::new(MetricsConfig { files, ..MetricsConfig::default() }));
+    recording.wait_for(1);
+    std::fs::write(&list, format!(r#"[{{"targets": ["{second}"], {labels}}}]"#)).unwrap();
+    recording.wait_for(2);
+    (one.join().unwrap(), two.join().unwrap());
+    let recorded = recording.finish();
+    assert_eq!(scrapes(&recorded, &first.to_string()).len(), 1);
+    assert_eq!(scrapes(&recorded, &second.to_string()).len(), 1);
+    let rows = recorded.columns("metrics.scrape");
+    assert_eq!(Scrape::cols(&rows[0]).unwrap().labels.text(0), "env=\"test\"");
+}
+
+/// `openssl s_server -WWW` with a certificate of its own for 127.0.0.1.
+struct TlsServer(Child, tempfile::TempDir, u16);
+
+impl TlsServer {
+    fn start() -> Option<TlsServer> {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"])
+            .args(["-days", "2", "-subj", "/CN=coldcase test", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .current_dir(dir.path())
+            .stderr(Stdio::null())
+            .status();
+        if !made.is_ok_and(|s| s.success()) {
+            eprintln!("skipped: TLS targets: no openssl");
+            return None;
+        }
+        let page = "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\r\nup 1\n";
+        std::fs::write(dir.path().join("metrics"), page).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new("openssl")
+            .args(["s_server", "-key", "key.pem", "-cert", "cert.pem", "-HTTP", "-quiet", "-accept"])
+            .arg(format!("127.0.0.1:{port}"))
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        support::wait_until("openssl s_server", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Some(TlsServer(child, dir, port))
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_tls_target_is_scraped_only_where_its_certificate_is_trusted_or_asked_not_to_matter() {
+    let Some(server) = TlsServer::start() else { return };
+    let url = format!("https://127.0.0.1:{}/metrics@0.5", server.2);
+    let ca = server.1.path().join("cert.pem");
+    let plain = config(std::slice::from_ref(&url));
+    let trusted = MetricsConfig { ca: Some(ca.clone()), ..plain.clone() };
+    let careless = MetricsConfig { insecure: true, ..plain.clone() };
+    // The right certificate, but not for this name.
+    let misnamed =
+        MetricsConfig { targets: vec![url.replace("127.0.0.1", "localhost").parse().unwrap()], ..trusted.clone() };
+    for (config, reaches) in [(trusted, true), (careless, true), (plain.clone(), false), (misnamed, false)] {
+        let recording = record(Metrics::new(config));
+        std::thread::sleep(Duration::from_millis(900));
+        let recorded = recording.finish();
+        let got = scrapes(&recorded, "https://");
+        assert!(!got.is_empty());
+        match reaches {
+            true => assert!(got.iter().any(|g| g.0 == 200) && recorded.raw("metrics.pages")[0] == b"up 1\n", "{got:?}"),
+            false => {
+                assert!(
+                    got.iter().all(|g| g.0 == 0 && (g.3.contains("no TLS") || g.3.contains("no connection"))),
+                    "{got:?}"
+                );
+                assert!(got.iter().any(|g| g.3.contains("no TLS")), "{got:?}");
+                assert_eq!(recorded.lost("scrape-miss"), Some(got.len() as u64));
+            }
+        }
+    }
+    std::fs::write(&ca, "nothing").unwrap();
+    let skip = record_with(Metrics::new(MetricsConfig { ca: Some(ca), ..plain }), |_| {}).err().unwrap();
+    assert!(skip.reason.contains("no certificate in it"), "{skip:?}");
 }
 
 #[test]

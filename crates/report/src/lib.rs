@@ -12,6 +12,7 @@ mod flow;
 mod flow_layout;
 mod html;
 mod latency;
+mod moves;
 mod palette;
 mod sequence;
 mod strip;

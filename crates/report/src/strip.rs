@@ -44,7 +44,18 @@ pub(crate) fn svg(a: &Analysis, m: &MetricSeries, axis_labels: bool) -> Result<S
             area.extend([(last.0, bottom), (first.0, bottom)]);
             canvas.polygon(&area, Ink::Accent, 0.10);
         }
-        canvas.path(&line, Ink::Accent, 1.4, 1.0);
+        // No line over a gap: nothing is known there.
+        let lives = points.chunk_by(|a, b| !m.gaps.iter().any(|&(from, to)| a.0 <= from && to <= b.0));
+        for life in lives {
+            let line: Vec<(f64, f64)> = life.iter().map(|&(t, v)| (axis.x(t), y(v))).collect();
+            match line.as_slice() {
+                [only] => canvas.dot(*only, 1.4, Ink::Accent),
+                line => canvas.path(line, Ink::Accent, 1.4, 1.0),
+            }
+        }
+        for &(from, to) in &m.gaps {
+            canvas.rect((axis.x(from), TOP), (axis.x(to), bottom), Ink::Grid);
+        }
         if let [only] = line.as_slice() {
             canvas.dot(*only, 2.5, Ink::Accent);
         }

@@ -90,6 +90,7 @@ pub fn summary(a: &Analysis, width: usize, colour: bool) -> String {
     network(&mut page, a, &facts);
     logs(&mut page, a);
     worst(&mut page, a);
+    metrics(&mut page, a);
     page.out
 }
 
@@ -328,6 +329,31 @@ fn worst(page: &mut Page, a: &Analysis) {
     if !w.logs.is_empty() {
         let plain = plural(w.logs.len() as u64, "log line", "log lines");
         page.entry("", &format!("{plain} there, see the report"), None);
+    }
+}
+
+/// Metrics that moved together, exemplars of slow events, and targets that did not answer.
+fn metrics(page: &mut Page, a: &Analysis) {
+    for (i, g) in a.metric_moves.iter().take(4).enumerate() {
+        let style = g.incident.then_some(YELLOW);
+        page.entry(if i == 0 { "metrics" } else { "" }, &crate::moves::line(a, g, 4), style);
+    }
+    let joined = a.exemplars.iter().filter(|e| e.joined != "none");
+    for (i, e) in joined.take(2).enumerate() {
+        let text = format!(
+            "{} of {}: {} {}, trace {} (joined by {})",
+            crate::text::number(e.value),
+            e.name,
+            e.service,
+            e.span_name,
+            e.trace,
+            e.joined
+        );
+        page.entry(if i == 0 { "exemplars" } else { "" }, &text, None);
+    }
+    let sick = a.metric_targets.iter().filter(|t| t.missed > 0 || t.unread > 0);
+    for (i, t) in sick.take(4).enumerate() {
+        page.entry(if i == 0 { "scrapes" } else { "" }, &crate::moves::target(t), Some(RED));
     }
 }
 

@@ -6,16 +6,38 @@ use coldcase_timeline::decode::otlp::{MetricPoint, PointValue};
 use coldcase_timeline::{Binder, Bound, LogTemplate, Packet, Timeline};
 use polars::prelude::*;
 
+use crate::exemplars;
 use crate::frame::{Ask, Frame};
 
 /// The decoded tables: name, and the streams that they come from.
-pub(crate) const TABLES: [(&str, &[&str]); 7] = [
+pub(crate) const TABLES: [(&str, &[&str]); 8] = [
     ("spans", &SPAN_STREAMS),
     ("span_events", &SPAN_STREAMS),
     ("span_links", &SPAN_STREAMS),
     ("logs", &["log.lines", "otlp.logs", "otlp.logs.json"]),
     ("log_templates", &["log.lines", "otlp.logs", "otlp.logs.json"]),
-    ("metrics", &["otlp.metrics", "otlp.metrics.json", "metrics.pages"]),
+    (
+        "metrics",
+        &[
+            "otlp.metrics",
+            "otlp.metrics.json",
+            "metrics.pages",
+            "prometheus.remote_write",
+            "prometheus.remote_write.v2",
+        ],
+    ),
+    (
+        "exemplars",
+        &[
+            "metrics.pages",
+            "prometheus.remote_write",
+            "prometheus.remote_write.v2",
+            "otlp.traces",
+            "otlp.traces.json",
+            "jaeger.traces",
+            "zipkin.spans",
+        ],
+    ),
     ("packets", &["packets"]),
 ];
 
@@ -29,6 +51,7 @@ pub(crate) fn frame(t: &Timeline, name: &str, ask: Ask<'_>) -> Option<PolarsResu
         "logs" => logs(t, out),
         "log_templates" => log_templates(t, out),
         "metrics" => metrics(t, out),
+        "exemplars" => exemplars::frame(t, out),
         "packets" => packets(t, out),
         _ => return None,
     })
@@ -183,6 +206,7 @@ struct Metric<'a> {
     labels: String,
     value: Option<f64>,
     count: Option<u64>,
+    stale: bool,
 }
 
 /// A number, or the sum of a distribution; and how many values it is of.
@@ -210,10 +234,11 @@ fn metrics(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
             labels: m.point.attributes.to_string(),
             value,
             count,
+            stale: false,
         }
     });
     let samples = t.samples().iter().map(|s| Metric {
-        stream: "metrics.pages",
+        stream: s.stream,
         row: s.row,
         index: s.sample.line,
         utc: s.utc.0,
@@ -223,7 +248,9 @@ fn metrics(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
         kind: &s.sample.kind,
         labels: s.sample.label_text(),
         value: Some(s.sample.value),
-        count: None,
+        // A distribution may be of so many values that no integer holds them exactly; the cast saturates.
+        count: s.sample.histogram.as_ref().map(|h| h.count as u64),
+        stale: s.sample.is_stale(),
     });
     let mut all: Vec<Metric<'_>> = points.chain(samples).collect();
     all.sort_by_key(|m| (m.utc, m.stream, m.row, m.index));
@@ -239,6 +266,8 @@ fn metrics(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
     out.put("labels", || m.iter().map(|m| m.labels.clone()).collect::<Vec<_>>());
     out.put("value", || m.iter().map(|m| m.value).collect::<Vec<_>>());
     out.put("count", || m.iter().map(|m| m.count).collect::<Vec<_>>());
+    // Its series ended there: the value is a NaN that means so.
+    out.put("stale", || m.iter().map(|m| m.stale).collect::<Vec<_>>());
     out.finish()
 }
 

@@ -66,7 +66,7 @@ macro_rules! values {
         }
     )*};
 }
-values!(u32 => UInt32, u64 => UInt64, i32 => Int32, i64 => Int64, f64 => Float64, String => String);
+values!(bool => Boolean, u32 => UInt32, u64 => UInt64, i32 => Int32, i64 => Int64, f64 => Float64, String => String);
 
 impl Values for StringChunked {
     const TYPE: DataType = DataType::String;

@@ -20,6 +20,7 @@
 //! ```
 
 mod decoded;
+mod exemplars;
 mod flow;
 mod frame;
 mod sql;

@@ -76,6 +76,7 @@ impl Tables {
             ("logs", !(d.lines.is_empty() && d.records.is_empty())),
             ("log_templates", !(d.lines.is_empty() && d.records.is_empty())),
             ("metrics", !(d.metrics.is_empty() && d.samples.is_empty())),
+            ("exemplars", !d.exemplars.is_empty()),
             ("packets", !d.packets.is_empty()),
         ];
         loaded.chain(filled.iter().filter(|(_, filled)| *filled).map(|(name, _)| (*name).to_owned())).collect()

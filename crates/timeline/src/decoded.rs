@@ -1,12 +1,13 @@
 //! Rows decoded from raw streams, each with the number of its message: `stream#row` is its evidence.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coldcase_decode::log::LogFields;
-use coldcase_decode::otlp::{LogRecord, MetricPoint, Span};
+use coldcase_decode::otlp::{LogRecord, MetricPoint, Span, SpanId, TraceId};
 use coldcase_decode::packet;
 use coldcase_decode::pcapng::PacketRow;
-use coldcase_decode::prometheus::Sample;
+use coldcase_decode::prometheus::{Exemplar, Sample};
 use coldcase_model::{Boottime, Utc};
 
 /// A span, from `otlp.traces` or `otlp.traces.json`.
@@ -48,17 +49,58 @@ pub struct MetricRow {
     pub point: MetricPoint,
 }
 
-/// A sample of a scraped page, from `metrics.pages`.
+/// A sample of a scraped page, from `metrics.pages`, or of a Remote-Write request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampleRow {
-    /// Number of its page in `metrics.pages`.
+    /// The stream of its page or request.
+    pub stream: &'static str,
+    /// Number of its page or request in that; [`Sample::line`] is its place in it.
     pub row: u64,
     /// When: the time on the page, else when the page was received.
     pub utc: Utc,
-    /// The target's URL.
+    /// The target's URL; [`REMOTE_WRITE`] for what was pushed.
     pub target: Arc<str>,
     /// The sample.
     pub sample: Sample,
+}
+
+/// The origin of samples that were pushed: their own labels tell `job` and `instance`.
+pub const REMOTE_WRITE: &str = "remote-write";
+
+/// An exemplar: one of the events that a sample counts, with the trace that it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExemplarRow {
+    /// The stream of its page or request.
+    pub stream: &'static str,
+    /// Number of its page or request in that.
+    pub row: u64,
+    /// Its number among the exemplars of that, from 0.
+    pub index: u32,
+    /// When: its own time, else that of its sample.
+    pub utc: Utc,
+    /// The target's URL; [`REMOTE_WRITE`] for what was pushed.
+    pub target: Arc<str>,
+    /// Name of the sample.
+    pub name: Arc<str>,
+    /// Labels of the sample.
+    pub labels: Vec<(String, String)>,
+    /// The trace, from the label `trace_id` (or `traceID`, `traceid`).
+    pub trace: Option<TraceId>,
+    /// The span, likewise.
+    pub span: Option<SpanId>,
+    /// The exemplar.
+    pub exemplar: Exemplar,
+}
+
+impl ExemplarRow {
+    /// The trace and the span that an exemplar names.
+    pub(crate) fn ids(exemplar: &Exemplar) -> (Option<TraceId>, Option<SpanId>) {
+        let label = |names: [&str; 3]| names.into_iter().find_map(|n| exemplar.label(n));
+        (
+            label(["trace_id", "traceID", "traceid"]).and_then(TraceId::from_hex),
+            label(["span_id", "spanID", "spanid"]).and_then(SpanId::from_hex),
+        )
+    }
 }
 
 /// A packet, from `packets`.
@@ -118,8 +160,14 @@ pub struct Decoded {
     pub records: Vec<RecordRow>,
     /// Metric points.
     pub metrics: Vec<MetricRow>,
-    /// Samples of scraped pages.
+    /// Samples of scraped pages and Remote-Write requests.
     pub samples: Vec<SampleRow>,
+    /// Their exemplars.
+    pub exemplars: Vec<ExemplarRow>,
+    /// Types of pushed families by name, from whatever request told them.
+    pub kinds: BTreeMap<Arc<str>, &'static str>,
+    /// Scraped pages that were refused as a whole: target, number of the page, and why.
+    pub refused: Vec<(Arc<str>, u64, String)>,
     /// Packets.
     pub packets: Vec<Packet>,
     /// Log lines.

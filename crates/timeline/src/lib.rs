@@ -54,7 +54,7 @@ pub use coldcase_decode as decode;
 pub use container::{Container, ContainerNames};
 pub use cpu_groups::{CpuGroup, CpuGroups, Limit, ROOT};
 pub use debug_files::{DebugFiles, DebugFilesError};
-pub use decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
+pub use decoded::{Decoded, ExemplarRow, LogRow, MetricRow, Packet, REMOTE_WRITE, RecordRow, SampleRow, SpanRow};
 pub use devices::Devices;
 pub use enums::EnumNames;
 pub use error::TimelineError;

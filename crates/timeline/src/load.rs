@@ -6,11 +6,15 @@ use std::sync::Arc;
 
 use coldcase_bundle::{Batch, BatchBody, Bundle, ChunkStream};
 use coldcase_decode::otlp::{LogRecord, MetricPoint, OtlpError, Span};
-use coldcase_decode::{log, otlp, pcapng, prometheus, spans};
+use coldcase_decode::prometheus::Sample;
+use coldcase_decode::remote_write::{self, RemoteWriteError, Written};
+use coldcase_decode::{exposition, log, otlp, pcapng, spans};
 use coldcase_model::{Boottime, Columns, Event, Utc, catalogue, events};
 use rayon::prelude::*;
 
-use crate::decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow, line_time};
+use crate::decoded::{
+    Decoded, ExemplarRow, LogRow, MetricRow, Packet, REMOTE_WRITE, RecordRow, SampleRow, SpanRow, line_time,
+};
 use crate::repeats::{self, Request, all_told};
 use crate::segment::Segment;
 
@@ -79,6 +83,9 @@ impl Loaded {
         to.records.extend(from.records);
         to.metrics.extend(from.metrics);
         to.samples.extend(from.samples);
+        to.exemplars.extend(from.exemplars);
+        to.kinds.extend(from.kinds);
+        to.refused.extend(from.refused);
         to.packets.extend(from.packets);
         to.lines.extend(from.lines);
         to.problems.extend(from.problems);
@@ -97,7 +104,10 @@ impl Loaded {
         d.spans.sort_by_key(|s| (s.stream, s.row, s.span.index));
         d.records.sort_by_key(|r| (r.stream, r.row, r.record.index));
         d.metrics.sort_by_key(|m| (m.stream, m.row, m.point.index));
-        d.samples.sort_by_key(|s| (s.row, s.sample.line));
+        d.samples.sort_by_key(|s| (s.stream, s.row, s.sample.line));
+        d.exemplars.sort_by_key(|e| (e.stream, e.row, e.index));
+        d.refused.sort_by_key(|r| r.1);
+        d.name_kinds();
         d.packets.sort_by_key(|p| (p.row, p.packet.index));
         d.lines.sort_by_key(|l| l.row);
         if d.problems.len() > TOLD {
@@ -174,19 +184,12 @@ impl Decoder {
             "otlp.logs.json" => records("otlp.logs.json", row, received, bytes, otlp::logs_json(bytes), all)?,
             "otlp.metrics" => points("otlp.metrics", row, received, bytes, otlp::metrics(bytes), all)?,
             "otlp.metrics.json" => points("otlp.metrics.json", row, received, bytes, otlp::metrics_json(bytes), all)?,
-            "metrics.pages" => {
-                let (target, content_type) = self.pages.get(&row).cloned().unwrap_or_default();
-                let page = prometheus::parse(bytes, &content_type);
-                out.samples.extend(page.samples.into_iter().map(|sample| {
-                    let utc = sample.time.map_or(received, Utc);
-                    SampleRow { row, utc, target: target.clone(), sample }
-                }));
-                if let Some((line, why)) = page.errors.first() {
-                    return Err(format!(
-                        "{} bad lines in a page of {target}, the first {line}: {why}",
-                        page.errors.len()
-                    ));
-                }
+            "metrics.pages" => self.page(row, received, bytes, out)?,
+            "prometheus.remote_write" => {
+                written("prometheus.remote_write", row, received, remote_write::v1(bytes), out)?;
+            }
+            "prometheus.remote_write.v2" => {
+                written("prometheus.remote_write.v2", row, received, remote_write::v2(bytes), out)?;
             }
             "packets" => {
                 let section = pcapng::decode(bytes);
@@ -204,6 +207,38 @@ impl Decoder {
             _ => {}
         }
         Ok(())
+    }
+
+    fn page(&self, row: u64, received: Utc, bytes: &[u8], out: &mut Decoded) -> Result<(), String> {
+        let (target, content_type) = self.pages.get(&row).cloned().unwrap_or_default();
+        let scraped = exposition::read(bytes, &content_type);
+        if let Some(why) = scraped.refused {
+            out.refused.push((target.clone(), row, why.to_string()));
+            return Err(format!("a page of {target} breaks the rules of OpenMetrics and is not read: {why}"));
+        }
+        let page = scraped.page;
+        let mut index = 0;
+        for sample in page.samples {
+            let sample = SampleRow {
+                stream: "metrics.pages",
+                row,
+                utc: sample.time.map_or(received, Utc),
+                target: target.clone(),
+                sample,
+            };
+            if let Some(exemplar) = &sample.sample.exemplar {
+                let of = Of { stream: sample.stream, row, index, received: sample.utc, target: &sample.target };
+                out.exemplars.push(of.exemplar(sample.sample.name.clone(), sample.sample.labels.clone(), exemplar));
+                index += 1;
+            }
+            out.samples.push(sample);
+        }
+        match page.errors.first() {
+            None => Ok(()),
+            Some((line, why)) => {
+                Err(format!("{} bad lines in a page of {target}, the first {line}: {why}", page.errors.len()))
+            }
+        }
     }
 
     fn spans(
@@ -229,6 +264,84 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+/// Where an exemplar comes from.
+struct Of<'a> {
+    stream: &'static str,
+    row: u64,
+    index: u32,
+    received: Utc,
+    target: &'a Arc<str>,
+}
+
+impl Of<'_> {
+    fn exemplar(
+        &self,
+        name: Arc<str>,
+        labels: Vec<(String, String)>,
+        exemplar: &coldcase_decode::prometheus::Exemplar,
+    ) -> ExemplarRow {
+        let (trace, span) = ExemplarRow::ids(exemplar);
+        ExemplarRow {
+            stream: self.stream,
+            row: self.row,
+            index: self.index,
+            utc: exemplar.time.map_or(self.received, Utc),
+            target: self.target.clone(),
+            name,
+            labels,
+            trace,
+            span,
+            exemplar: exemplar.clone(),
+        }
+    }
+}
+
+/// The rows of a Remote-Write request.
+fn written(
+    stream: &'static str,
+    row: u64,
+    received: Utc,
+    written: Result<Written, RemoteWriteError>,
+    out: &mut Decoded,
+) -> Result<(), String> {
+    let written = written.map_err(|e| e.to_string())?;
+    let target: Arc<str> = REMOTE_WRITE.into();
+    out.samples.extend(written.samples.into_iter().map(|sample| {
+        let utc = sample.time.map_or(received, Utc);
+        SampleRow { stream, row, utc, target: target.clone(), sample }
+    }));
+    for (e, index) in written.exemplars.into_iter().zip(0u32..) {
+        let of = Of { stream, row, index, received, target: &target };
+        out.exemplars.push(of.exemplar(e.name, e.labels, &e.exemplar));
+    }
+    out.kinds.extend(written.kinds);
+    match written.errors.first() {
+        None => Ok(()),
+        Some((number, why)) => {
+            Err(format!("{} series cannot be read, the first {number}: {why}", written.errors.len()))
+        }
+    }
+}
+
+impl Decoded {
+    /// Version 1.0 of Remote-Write sends types in requests of their own: samples of families whose type was told get it.
+    fn name_kinds(&mut self) {
+        let kinds: BTreeMap<&Arc<str>, Arc<str>> = self.kinds.iter().map(|(n, k)| (n, Arc::from(*k))).collect();
+        let pushed = |s: &&mut SampleRow| &*s.target == REMOTE_WRITE && &*s.sample.kind == "untyped";
+        for row in self.samples.iter_mut().filter(pushed) {
+            if let Some(kind) = family_kind(&kinds, &row.sample) {
+                row.sample.kind = kind;
+            }
+        }
+    }
+}
+
+fn family_kind(kinds: &BTreeMap<&Arc<str>, Arc<str>>, sample: &Sample) -> Option<Arc<str>> {
+    let suffixes = ["", "_total", "_bucket", "_count", "_sum", "_created", "_info", "_gcount", "_gsum"];
+    let family = |suffix: &str| kinds.get(&Arc::<str>::from(sample.name.strip_suffix(suffix)?)).cloned();
+    suffixes.into_iter().find_map(family)
 }
 
 fn records(

@@ -4,7 +4,7 @@
 //! was cut into chunks nor on the number of threads.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use coldcase_bundle::{ChunkInfo, ChunkStream};
@@ -64,6 +64,11 @@ pub enum Body {
         /// The target's URL.
         target: Arc<str>,
         /// Samples on it.
+        samples: usize,
+    },
+    /// A Remote-Write request that has samples, at the time of its first.
+    Written {
+        /// Samples in it.
         samples: usize,
     },
 }
@@ -209,7 +214,7 @@ impl<'a> Merge<'a> {
         let (target, content_type) = self.pages.get(&batch.first_row).cloned().unwrap_or_default();
         let samples = match &batch.body {
             coldcase_bundle::BatchBody::Raw(bytes) => {
-                coldcase_decode::prometheus::parse(bytes, &content_type).samples.len()
+                coldcase_decode::exposition::read(bytes, &content_type).page.samples.len()
             }
             coldcase_bundle::BatchBody::Columns(_) => 0,
         };
@@ -270,6 +275,15 @@ impl<'a> Merge<'a> {
         for (stream, points) in [("otlp.metrics", protobuf), ("otlp.metrics.json", json)] {
             let entry = |m: MetricRow| (m.utc, m.utc, m.row, m.point.index, Body::Metric(Box::new(m)));
             put(stream, points.into_iter().map(entry).collect());
+        }
+        // A request is one entry, as a page is; its rows are those of the table `metrics`.
+        let mut requests = BTreeMap::<(&'static str, u64), (Utc, usize)>::new();
+        for s in &d.samples {
+            let at = requests.entry((s.stream, s.row)).or_insert((s.utc, 0));
+            *at = (at.0.min(s.utc), at.1 + 1);
+        }
+        for ((stream, row), (utc, samples)) in requests {
+            put(stream, vec![(utc, utc, row, 0, Body::Written { samples })]);
         }
         let packets = d.packets.into_iter().map(|p| (p.utc, p.utc, p.row, p.packet.index, Body::Packet(Box::new(p))));
         put("packets", packets.collect());

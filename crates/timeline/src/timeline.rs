@@ -10,7 +10,7 @@ use coldcase_model::time::AnchorPoint;
 use coldcase_model::{Boottime, Event, Evidence, Nanos, Utc, events};
 
 use crate::cpu_groups::CpuGroups;
-use crate::decoded::{Decoded, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
+use crate::decoded::{Decoded, ExemplarRow, LogRow, MetricRow, Packet, RecordRow, SampleRow, SpanRow};
 use crate::devices::Devices;
 use crate::enums::EnumNames;
 use crate::error::TimelineError;
@@ -203,8 +203,7 @@ impl Timeline {
     /// Whether a chunk may hold rows of the window. Streams whose rows tell their own times are always read: when
     /// they were received says little of when they were.
     pub(crate) fn near(&self, s: &ChunkStream) -> bool {
-        let own = ["otlp.", "jaeger.", "zipkin."].iter().any(|p| s.stream.starts_with(p))
-            || s.stream.starts_with("metrics.")
+        let own = ["otlp.", "jaeger.", "zipkin.", "metrics.", "prometheus."].iter().any(|p| s.stream.starts_with(p))
             || &*s.stream == "log.lines";
         if own || !self.clock.steps().is_empty() {
             return true;
@@ -233,6 +232,7 @@ impl Timeline {
         d.records.retain(|r| self.in_window(r.utc, r.utc));
         d.metrics.retain(|m| self.in_window(m.utc, m.utc));
         d.samples.retain(|s| self.in_window(s.utc, s.utc));
+        d.exemplars.retain(|e| self.in_window(e.utc, e.utc));
         d.packets.retain(|p| self.in_window(p.utc, p.utc));
         d.lines.retain(|l| self.in_window(l.utc, l.utc));
         self.loaded = Loaded { segments: kept, decoded: d, ..Loaded::default() };
@@ -351,9 +351,14 @@ impl Timeline {
         &self.loaded.decoded.metrics
     }
 
-    /// Samples of scraped pages, in order of arrival.
+    /// Samples of scraped pages and Remote-Write requests, by stream and in order of arrival.
     pub fn samples(&self) -> &[SampleRow] {
         &self.loaded.decoded.samples
+    }
+
+    /// Exemplars of those, likewise.
+    pub fn exemplars(&self) -> &[ExemplarRow] {
+        &self.loaded.decoded.exemplars
     }
 
     /// Packets, in order of capture.

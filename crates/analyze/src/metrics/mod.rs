@@ -1,9 +1,14 @@
 //! Metrics on the common time axis: of the host, of scrape targets, and as OTLP sent them.
 
+pub(crate) mod exemplars;
 mod histogram;
+pub(crate) mod moves;
+mod native;
 mod rate;
+mod segments;
+pub(crate) mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use coldcase_decode::otlp::{MetricKind, PointValue};
 use coldcase_model::analysis::MetricSeries;
@@ -27,26 +32,60 @@ struct Readings {
     unit: String,
     counter: bool,
     points: Vec<(i64, f64)>,
+    /// Where nothing is known.
+    gaps: Vec<(i64, i64)>,
+    /// When it was last seen, and at which of its target's scrapes.
+    last: Option<(i64, Option<u64>)>,
+    /// When it ended.
+    ended: Option<i64>,
+}
+
+impl Readings {
+    /// A reading at one of its target's scrapes; `attempt` counts those that were missed too.
+    fn add(&mut self, time: i64, value: f64, attempt: Option<u64>) {
+        let missed = match (self.last, attempt) {
+            (Some((_, Some(before))), Some(now)) => now > before.saturating_add(1),
+            _ => false,
+        };
+        if let Some((before, _)) = self.last.filter(|_| missed || self.ended.is_some()) {
+            self.gaps.push((self.ended.take().map_or(before, |e| before.min(e)), time));
+        }
+        self.last = Some((time, attempt));
+        self.points.push((time, value));
+    }
+
+    /// A staleness marker: it ended here, and may begin again.
+    fn end(&mut self, time: i64) {
+        self.ended.get_or_insert(time);
+        // No rate reaches over an end.
+        self.points.push((time, f64::NAN));
+    }
 }
 
 /// All series that move, those first that moved most between one part of the recording and the rest.
 pub(crate) fn series(t: &Timeline) -> Vec<MetricSeries> {
     let mut readings = BTreeMap::<Key, Readings>::new();
     let mut buckets = BTreeMap::<Key, Buckets>::new();
+    let mut natives = BTreeMap::<Key, native::Natives>::new();
     host(t, &mut readings);
-    scraped(t.samples(), &mut readings, &mut buckets);
+    scraped(t.samples(), &targets::attempts(t), &mut readings, &mut buckets, &mut natives);
+    targets::series(t, &mut readings);
     otlp(t.metrics(), &mut readings);
     let readings: Vec<(Key, Readings)> = readings.into_iter().collect();
     let mut out: Vec<MetricSeries> = readings.into_par_iter().filter_map(|(key, r)| finish(key, r)).collect();
-    for ((origin, name), buckets) in buckets {
-        let points = thin(buckets.quantiles(0.99));
+    // A native histogram tells more than the buckets beside it.
+    buckets.retain(|key, _| !natives.contains_key(key));
+    let quantiles = buckets.into_iter().map(|(key, b)| (key, b.quantiles(0.99)));
+    let quantiles = quantiles.chain(natives.into_iter().map(|(key, n)| (key, n.quantiles(0.99))));
+    for ((origin, name), points) in quantiles {
+        let points = thin(points);
         let unit = if name.contains("seconds") { "s" } else { "" };
         let name = match name.split_once('{') {
             Some((base, labels)) => format!("{base} p99{{{labels}"),
             None => format!("{name} p99"),
         };
         if moves(&points) {
-            out.push(MetricSeries { name, unit: unit.to_owned(), origin, points });
+            out.push(MetricSeries { name, unit: unit.to_owned(), origin, points, ..MetricSeries::default() });
         }
     }
     let mut ranked: Vec<(u64, MetricSeries)> = out.into_iter().map(|s| (moved(&s.points), s)).collect();
@@ -57,8 +96,21 @@ pub(crate) fn series(t: &Timeline) -> Vec<MetricSeries> {
 
 fn finish((origin, name): Key, mut r: Readings) -> Option<MetricSeries> {
     r.points.sort_by_key(|p| p.0);
-    let points = thin(if r.counter { rate::rates(&r.points) } else { r.points });
-    moves(&points).then_some(MetricSeries { name, unit: r.unit, origin, points })
+    let mut resets = Vec::new();
+    let points = if r.counter {
+        // A staleness marker is no number: what came before it and what comes after are two lives of one series.
+        let lives = r.points.split(|p| p.1.to_bits() == coldcase_decode::prometheus::STALE || p.1.is_nan());
+        lives
+            .flat_map(|life| {
+                resets.extend(rate::resets(life));
+                rate::rates(life)
+            })
+            .collect()
+    } else {
+        r.points
+    };
+    let points = thin(points);
+    moves(&points).then_some(MetricSeries { name, unit: r.unit, origin, points, gaps: r.gaps, resets })
 }
 
 /// What the host's metrics are summed over: one series for all CPUs, not one each.
@@ -110,28 +162,50 @@ fn unit(name: &str, counter: bool) -> String {
     if counter { format!("{unit}/s") } else { unit.to_owned() }
 }
 
-fn scraped(samples: &[SampleRow], out: &mut BTreeMap<Key, Readings>, buckets: &mut BTreeMap<Key, Buckets>) {
+fn scraped(
+    samples: &[SampleRow],
+    attempts: &HashMap<u64, u64>,
+    out: &mut BTreeMap<Key, Readings>,
+    buckets: &mut BTreeMap<Key, Buckets>,
+    natives: &mut BTreeMap<Key, native::Natives>,
+) {
     for row in samples {
         let s = &row.sample;
         let origin = row.target.to_string();
+        if let Some(histogram) = &s.histogram {
+            if !s.is_stale() {
+                let key = (origin, with_labels(&s.name, &s.label_text()));
+                natives.entry(key).or_default().add(row.utc.0, histogram.clone());
+            }
+            continue;
+        }
         if let Some(base) = s.name.strip_suffix("_bucket")
             && let Some(at) = s.labels.iter().position(|(k, _)| k == "le")
         {
             let mut rest = s.clone();
             let (_, le) = rest.labels.remove(at);
             let key = (origin, with_labels(base, &rest.label_text()));
-            buckets.entry(key).or_default().add(&le, row.utc.0, s.value);
+            if !s.is_stale() {
+                buckets.entry(key).or_default().add(&le, row.utc.0, s.value);
+            }
             continue;
         }
-        let counter = match &*s.kind {
-            "counter" => true,
-            "histogram" | "summary" | "untyped" | "unknown" => is_counter(&s.name),
-            _ => false,
-        };
+        // Since when a counter counts is no count.
+        let counter = !s.name.ends_with("_created")
+            && match &*s.kind {
+                "counter" => true,
+                "histogram" | "summary" | "untyped" | "unknown" => is_counter(&s.name),
+                _ => false,
+            };
         let r = out.entry((origin, with_labels(&s.name, &s.label_text()))).or_default();
         r.counter = counter;
         r.unit = unit(&s.name, counter);
-        r.points.push((row.utc.0, s.value));
+        if s.is_stale() {
+            r.end(row.utc.0);
+        } else {
+            let attempt = if row.stream == "metrics.pages" { attempts.get(&row.row).copied() } else { None };
+            r.add(row.utc.0, s.value, attempt);
+        }
     }
 }
 
@@ -238,6 +312,24 @@ mod tests {
         let thin = thin(points);
         assert_eq!(thin.len(), POINTS);
         assert_eq!(thin[0], (9, 4.5));
+    }
+
+    #[test]
+    fn a_missed_scrape_and_an_end_are_gaps_and_no_rate_reaches_over_an_end() {
+        const S: i64 = 1_000_000_000;
+        let mut r = Readings { counter: true, ..Readings::default() };
+        for (i, value) in [(0, 10.0), (1, 12.0), (4, 21.0), (5, 22.0)] {
+            r.add(i * S, value, Some(i as u64));
+        }
+        r.end(6 * S);
+        r.add(8 * S, 3.0, Some(8));
+        r.add(9 * S, 5.0, Some(9));
+        r.add(10 * S, 1.0, Some(10));
+        let series = finish(("x".into(), "y".into()), r).unwrap_or_default();
+        assert_eq!(series.gaps, [(S, 4 * S), (5 * S, 8 * S)]);
+        let rates = [(S, 2.0), (4 * S, 3.0), (5 * S, 1.0), (9 * S, 2.0), (10 * S, 1.0)];
+        assert_eq!(series.points, rates, "over a miss the mean, over an end nothing");
+        assert_eq!(series.resets, [10 * S], "an end is no reset");
     }
 
     #[test]

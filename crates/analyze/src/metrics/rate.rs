@@ -24,6 +24,12 @@ pub(crate) fn increases(readings: &[(i64, f64)]) -> Vec<(i64, i64, f64)> {
     out
 }
 
+/// When a counter began anew: at each reading that is less than the one before.
+pub(crate) fn resets(readings: &[(i64, f64)]) -> Vec<i64> {
+    let finite: Vec<(i64, f64)> = readings.iter().copied().filter(|r| r.1.is_finite()).collect();
+    finite.windows(2).filter(|w| w[1].0 > w[0].0 && w[1].1 < w[0].1).map(|w| w[1].0).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,7 +44,10 @@ mod tests {
 
     #[test]
     fn a_counter_that_was_started_anew_never_gives_a_negative_rate() {
-        assert_eq!(rates(&[(0, 1_000.0), (S, 5.0), (2 * S, 7.0)]), [(S, 5.0), (2 * S, 2.0)]);
+        let readings = [(0, 1_000.0), (S, 5.0), (2 * S, 7.0)];
+        assert_eq!(rates(&readings), [(S, 5.0), (2 * S, 2.0)]);
+        assert_eq!(resets(&readings), [S]);
+        assert_eq!(resets(&[(0, 1.0), (S, f64::NAN), (2 * S, 1.0), (3 * S, 2.0)]), []);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 
-/// Make a bundle of files of other tools: packet captures, OTLP, traces of Jaeger and Zipkin, CPU profiles, systemd's journal, logs
+/// Make a bundle of files of other tools: captures, OTLP, Jaeger, Zipkin, Prometheus pages, CPU profiles, systemd's journal, logs
 ///
 /// A file is recognised by its content, whatever its name, compressed with gzip or zstd or not. Every verb takes the bundle; what the files hold stays in
 /// it as it was.
@@ -22,6 +22,7 @@ Examples:
   perf script -F +pid > perf.txt; coldcase import perf.txt -o b.case
   coldcase import requests/*.pb requests/*.jsonl -o b.case      of the OpenTelemetry Collector's file exporter
   coldcase import traces-1ef2.json -o b.case                    what Jaeger's page downloads, or Zipkin's API
+  coldcase import backfill.om -o b.case              what promtool tsdb create-blocks-from openmetrics takes
   coldcase import --as pcap strange.bin -o b.case
 
 Exit codes: 0 all was imported, 3 a file was cut or damaged or says that packets were dropped, 1 failed,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use coldcase_analyze::Part;
 use coldcase_model::Nanos;
-use coldcase_model::analysis::{Analysis, CpuCgroup, Latency};
+use coldcase_model::analysis::{Analysis, CpuCgroup, Latency, MetricExemplar};
 use coldcase_model::text::visible;
 use serde_json::json;
 
@@ -73,6 +73,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
                 "latencies": a.latencies,
                 "waits": a.waits,
                 "cpu_cgroups": a.cpu_cgroups,
+                "exemplars": a.exemplars,
             });
             Document::new("coldcase.latency", body)
         };
@@ -112,7 +113,7 @@ fn databases(args: &Args, out: &Out) -> Result<Exit, Failure> {
 }
 
 fn page(a: &Analysis, top: usize, out: &Out) -> String {
-    if a.latencies.is_empty() {
+    if a.latencies.is_empty() && a.exemplars.is_empty() {
         return "no spans, block I/O, connects or waits were recorded in this scope\n".to_owned();
     }
     let tables = GROUPS.iter().filter_map(|(group, title)| {
@@ -121,6 +122,7 @@ fn page(a: &Analysis, top: usize, out: &Out) -> String {
     });
     let mut tables: Vec<String> = tables.collect();
     tables.extend(cgroups(&a.cpu_cgroups, top, out));
+    tables.extend(exemplars(&a.exemplars, top, out));
     tables.join("\n")
 }
 
@@ -141,6 +143,29 @@ fn table(latencies: &[&Latency], title: &str, top: usize, out: &Out) -> String {
         text.push_str(&format!("and {} more (--top)\n", latencies.len() - top));
     }
     text
+}
+
+/// Exemplars of metrics with the spans that they name, the slowest first.
+fn exemplars(all: &[MetricExemplar], top: usize, out: &Out) -> Option<String> {
+    if all.is_empty() {
+        return None;
+    }
+    let rows: Vec<Vec<String>> = all
+        .iter()
+        .take(top)
+        .map(|e| {
+            let span = if e.span_name.is_empty() { "-".into() } else { format!("{} {}", e.service, e.span_name) };
+            let took = e.duration.map_or_else(|| "-".to_owned(), |d| Nanos(d).to_string());
+            vec![e.name.clone(), e.value.to_string(), span, took, e.trace.clone(), e.joined.clone()]
+        })
+        .collect();
+    let mut text = out.style(Style::Bold, "exemplars of metrics (joined by span id, by trace id alone, or not)");
+    text.push('\n');
+    text.push_str(&columns(&["metric", "value", "span", "took", "trace", "joined by"], &rows));
+    if all.len() > top {
+        text.push_str(&format!("and {} more (--top)\n", all.len() - top));
+    }
+    Some(text)
 }
 
 /// How long threads queued and were throttled, by cgroup; nothing where all are in the root.

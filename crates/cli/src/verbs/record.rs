@@ -152,9 +152,27 @@ struct What {
     /// Receive syslog here: udp://127.0.0.1:5514, tcp://127.0.0.1:5514, unix:/path
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     syslog: Vec<SyslogAddress>,
-    /// Scrape this Prometheus target; @SECONDS sets how often
+    /// Scrape this Prometheus target; @SECONDS sets how often. dns+http:// scrapes every address of the name
     #[arg(long, value_name = "URL[@SECONDS]")]
     scrape: Vec<ScrapeTarget>,
+    /// Scrape the targets in this file or glob (Prometheus' file_sd, JSON or YAML); read again when it changes
+    #[arg(long, value_name = "PATH")]
+    scrape_file: Vec<String>,
+    /// Trust the certificates in this file (PEM) for https:// targets, instead of the system's
+    #[arg(long, value_name = "FILE")]
+    scrape_ca: Option<PathBuf>,
+    /// Take whatever certificate an https:// target shows
+    #[arg(long)]
+    scrape_insecure: bool,
+    /// Send the bearer token in this file to the targets
+    #[arg(long, value_name = "FILE", conflicts_with = "scrape_basic_auth_file")]
+    scrape_bearer_file: Option<PathBuf>,
+    /// Send the USER:PASSWORD in this file to the targets
+    #[arg(long, value_name = "FILE")]
+    scrape_basic_auth_file: Option<PathBuf>,
+    /// Receive Prometheus Remote-Write here
+    #[arg(long, value_name = "ADDRESS")]
+    remote_write: Option<SocketAddr>,
     /// Tap this network interface; all that are up unless named
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     interface: Vec<String>,
@@ -327,6 +345,12 @@ fn configure(args: &Args) -> Result<RecordConfig, Failure> {
     over(&mut config.logs.journal_dir, &what.journal_dir);
     over_list(&mut config.logs.syslog, &what.syslog);
     over_list(&mut config.metrics.targets, &what.scrape);
+    over_list(&mut config.metrics.files, &what.scrape_file);
+    over(&mut config.metrics.ca, &what.scrape_ca);
+    config.metrics.insecure |= what.scrape_insecure;
+    over(&mut config.metrics.bearer_file, &what.scrape_bearer_file);
+    over(&mut config.metrics.basic_auth_file, &what.scrape_basic_auth_file);
+    over(&mut config.remote_write.listen, &what.remote_write);
     over_list(&mut config.packets.interfaces, &what.interface);
     over(&mut config.packets.filter, &what.filter);
     config.packets.payload = what.payload.unwrap_or(config.packets.payload);
@@ -407,7 +431,7 @@ fn tell(config: &RecordConfig, out: &Out) {
         "privacy: {packets}, command lines masked, environments never read; log lines and OTLP are stored as sent"
     ));
     let logs = config.logs.paths.is_empty() && config.wants("log");
-    let metrics = config.metrics.targets.is_empty() && config.wants("metrics");
+    let metrics = config.metrics.is_empty() && config.wants("metrics");
     if !logs && !metrics {
         return;
     }

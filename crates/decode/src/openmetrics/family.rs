@@ -126,6 +126,7 @@ impl Building {
             time: line.time.map(nanoseconds),
             kind: self.kind_name.clone(),
             exemplar: exemplar.map(Exemplar::from),
+            histogram: None,
             line: number,
         });
         Ok(())

@@ -3,11 +3,16 @@
 //! Lenient on purpose: a page is evidence, so a line that is wrong is counted and the others are read. Whether a page
 //! keeps the rules of OpenMetrics is told by [`crate::openmetrics::parse`].
 
+pub(crate) mod budget;
 pub(crate) mod line;
+pub(crate) mod native;
+pub(crate) mod number;
 
 use std::sync::Arc;
 
 use line::{Line, RawExemplar, Rules, nanoseconds};
+
+pub use native::{Bucket, NativeHistogram};
 
 /// An exemplar: one of the events that a sample counts, mostly with the id of its trace.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,32 +53,48 @@ pub struct Sample {
     pub kind: Arc<str>,
     /// Its exemplar; `None` where it has none, or one that cannot be read.
     pub exemplar: Option<Exemplar>,
-    /// Line of the page, from 1.
+    /// The native histogram that it is; then the value is its sum. Only the protobuf formats carry them.
+    pub histogram: Option<Arc<NativeHistogram>>,
+    /// Line of the page, from 1; in protobuf the sample's number.
     pub line: u32,
 }
 
+/// The value that says that a series ended: a quiet NaN of its own. Other NaNs are values.
+/// <https://prometheus.io/docs/specs/prw/remote_write_spec/>, "Stale Markers".
+pub const STALE: u64 = 0x7ff0_0000_0000_0002;
+
 impl Sample {
+    /// Whether it is a staleness marker: its series ended here.
+    pub fn is_stale(&self) -> bool {
+        self.value.to_bits() == STALE
+    }
+
     /// Labels as in the exposition format, without braces.
     pub fn label_text(&self) -> String {
-        let mut out = String::new();
-        for (k, v) in &self.labels {
-            if !out.is_empty() {
-                out.push(',');
-            }
-            out.push_str(k);
-            out.push_str("=\"");
-            for c in v.chars() {
-                match c {
-                    '\\' => out.push_str("\\\\"),
-                    '"' => out.push_str("\\\""),
-                    '\n' => out.push_str("\\n"),
-                    c => out.push(c),
-                }
-            }
-            out.push('"');
-        }
-        out
+        label_text(&self.labels)
     }
+}
+
+/// Labels as in the exposition format, without braces.
+pub fn label_text(labels: &[(String, String)]) -> String {
+    let mut out = String::new();
+    for (k, v) in labels {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        out.push_str(k);
+        out.push_str("=\"");
+        for c in v.chars() {
+            match c {
+                '\\' => out.push_str("\\\\"),
+                '"' => out.push_str("\\\""),
+                '\n' => out.push_str("\\n"),
+                c => out.push(c),
+            }
+        }
+        out.push('"');
+    }
+    out
 }
 
 /// A page.
@@ -137,6 +158,7 @@ pub fn parse(page: &[u8], content_type: &str) -> Page {
                     time: time.map(nanoseconds),
                     kind,
                     exemplar: exemplar.map(Exemplar::from),
+                    histogram: None,
                     line: number,
                 });
             }

@@ -31,5 +31,9 @@ crate::event! {
         target: String [None],
         /// What went wrong; empty when it succeeded.
         error: String [None],
+        /// Who was asked, `address:port`; empty when there was no connection.
+        peer: String [None],
+        /// What discovery says of the target, in the exposition format without braces.
+        labels: String [None],
     }
 }

@@ -57,6 +57,11 @@ impl Default for FlightConfig {
 }
 
 impl FlightConfig {
+    /// Whether a condition is judged on scraped pages.
+    pub fn judges_metrics(&self) -> bool {
+        self.triggers.iter().any(|t| t.kind == Some(super::rule::RuleKind::Metric))
+    }
+
     /// What no flight recording can be made with, in the words of the file.
     pub fn fault(&self) -> Option<String> {
         let Some(window) = self.window else {

@@ -67,6 +67,11 @@ impl Recording {
         Recorded { bundle, losses, _dir: self.dir }
     }
 
+    /// The source itself, to be stepped down.
+    pub fn running(&mut self) -> &mut dyn Running {
+        &mut *self.running
+    }
+
     /// Waits until the source took in so many events; panics after ten seconds.
     pub fn wait_for(&self, events: u64) {
         wait_until(&format!("{events} events (there are {})", self.context.intake.events()), || {

@@ -1,6 +1,6 @@
 //! Metrics on the page: strips on the bundle's time axis, those that moved most first, grouped by unit.
 
-use coldcase_model::analysis::{Analysis, MetricSeries};
+use coldcase_model::analysis::{Analysis, MetricExemplar, MetricMove, MetricSeries};
 use serde_json::{Value, json};
 
 use super::Charts;
@@ -9,10 +9,12 @@ use crate::ReportError;
 use crate::axis::TimeAxis;
 use crate::facts::moved;
 use crate::strip::{plot_box, svg, thinned};
-use crate::text::{escape, shorten};
+use crate::text::{duration, escape, measured, number, offset, plural, shorten};
 
 /// Strips shown at once.
 const FIRST: usize = 12;
+/// Exemplars that are listed.
+const EXEMPLARS: usize = 20;
 /// Strips folded away.
 const MORE: usize = 48;
 
@@ -25,6 +27,7 @@ pub(crate) fn body(a: &Analysis, charts: &mut Charts) -> Result<String, ReportEr
     let mut out = String::from(
         "<p class=\"hint\">The series that moved most, grouped by unit, on the time axis of the heat maps.</p>\n",
     );
+    out.insert_str(0, &moves(a));
     out.push_str(&strips(a, first, 0, charts)?);
     if !rest.is_empty() {
         let shown = &rest[..rest.len().min(MORE)];
@@ -36,6 +39,53 @@ pub(crate) fn body(a: &Analysis, charts: &mut Charts) -> Result<String, ReportEr
         }
     }
     Ok(out)
+}
+
+/// What moved together, who was scraped, and exemplars.
+fn moves(a: &Analysis) -> String {
+    let mut out = String::new();
+    let mut list = |title: &str, items: Vec<String>| {
+        if !items.is_empty() {
+            let items: String = items.iter().map(|i| format!("<li>{i}</li>\n")).collect();
+            out.push_str(&format!("<h3>{title}</h3>\n<ul>\n{items}</ul>\n"));
+        }
+    };
+    let moved = |g: &MetricMove| {
+        let members: String = g
+            .members
+            .iter()
+            .map(|m| {
+                format!(
+                    "<li>{} <span>{}</span>: {} ({} → {})</li>",
+                    escape(&shorten(&m.name, 160)),
+                    escape(&shorten(&m.origin, 80)),
+                    escape(&crate::moves::change(m)),
+                    escape(&measured(m.before, &m.unit)),
+                    escape(&measured(m.after, &m.unit))
+                )
+            })
+            .collect();
+        let more = if g.left_out > 0 { format!("<li>and {} more</li>", g.left_out) } else { String::new() };
+        format!("<b>{}</b><ul>{members}{more}</ul>", escape(&crate::moves::when(a, g)))
+    };
+    list("Moved at the same time", a.metric_moves.iter().map(moved).collect());
+    let exemplar = |e: &MetricExemplar| {
+        let span = match e.duration {
+            Some(d) => format!("{} {}, {}", e.service, e.span_name, duration(d)),
+            None => "its span was not recorded".to_owned(),
+        };
+        escape(&format!(
+            "{} {} of {}: {span}, trace {} (joined by {})",
+            offset(e.time, a.bundle.first),
+            number(e.value),
+            shorten(&e.name, 160),
+            e.trace,
+            e.joined
+        ))
+    };
+    list("Exemplars", a.exemplars.iter().take(EXEMPLARS).map(exemplar).collect());
+    list("Targets", a.metric_targets.iter().map(|t| escape(&crate::moves::target(t))).collect());
+    out
 }
 
 fn strips(a: &Analysis, series: &[&MetricSeries], from: usize, charts: &mut Charts) -> Result<String, ReportError> {
@@ -59,12 +109,24 @@ fn strips(a: &Analysis, series: &[&MetricSeries], from: usize, charts: &mut Char
             out.push_str(&format!(
                 "<figure class=\"time strip\" data-chart=\"{id}\"><figcaption><b>{}</b> <span>{}</span></figcaption><div class=\"scroll\"><div class=\"chart\">{}</div></div></figure>\n",
                 escape(&shorten(&m.name, 160)),
-                escape(&shorten(&m.origin, 80)),
+                escape(&shorten(&told(m), 120)),
                 svg(a, m, labels)?
             ));
         }
     }
     Ok(out)
+}
+
+/// Where a series comes from, how often it began anew, and how often nothing is known of it.
+fn told(m: &MetricSeries) -> String {
+    let mut out = m.origin.clone();
+    if !m.resets.is_empty() {
+        out.push_str(&format!(" · {}", plural(m.resets.len() as u64, "counter reset", "counter resets")));
+    }
+    if !m.gaps.is_empty() {
+        out.push_str(&format!(" · {}", plural(m.gaps.len() as u64, "gap", "gaps")));
+    }
+    out
 }
 
 /// What the read-out of a strip needs: numbers, and which unit.

@@ -88,7 +88,7 @@ fn latency(group: &str, name: &str, rate: f64, base: f64, slow: Option<(f64, f64
 
 fn metric(name: &str, unit: &str, origin: &str, f: impl Fn(f64, f64) -> f64, noise: &mut Noise) -> MetricSeries {
     let points = (0..20).map(|i| (START + i * SECOND, f(i as f64, noise.next()))).collect();
-    MetricSeries { name: name.into(), unit: unit.into(), origin: origin.into(), points }
+    MetricSeries { name: name.into(), unit: unit.into(), origin: origin.into(), points, ..MetricSeries::default() }
 }
 
 fn source(name: &str, status: SourceStatus, reason: &str, hint: &str) -> SourceEntry {

@@ -167,6 +167,7 @@ fn decoded(t: &Timeline, body: &Body) -> Value {
             "span": l.fields.span.map(|s| s.to_string()),
         }),
         Body::Page { target, samples } => json!({ "target": &**target, "samples": samples }),
+        Body::Written { samples } => json!({ "samples": samples }),
         // Written by `row`.
         Body::Row { .. } => Value::Null,
     }

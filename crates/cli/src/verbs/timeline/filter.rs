@@ -72,7 +72,7 @@ impl<'a> Filter<'a> {
             // Whose lines a file holds is not known.
             Body::Line(_) if self.scope.narrows_processes() => None,
             Body::Line(_) => self.log(entry),
-            Body::Page { .. } => None,
+            Body::Page { .. } | Body::Written { .. } => None,
         }
     }
 

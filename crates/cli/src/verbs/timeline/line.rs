@@ -27,6 +27,7 @@ pub(super) fn write(t: &Timeline, entry: &Entry, out: &mut String) {
         Body::Packet(p) => packet(t, p),
         Body::Line(l) => format!("{}: {}", l.path.rsplit('/').next().unwrap_or(""), l.text()),
         Body::Page { target, samples } => format!("scraped {target}: {samples} samples"),
+        Body::Written { samples } => format!("remote write: {samples} samples"),
     };
     out.push_str(&visible(&raw));
 }
