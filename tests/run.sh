@@ -71,6 +71,7 @@ part "log rotation" python3 tests/logs/rotation.py
 part journal python3 tests/logs/journal.py
 part syslog python3 tests/logs/syslog.py
 part_as_root "traces and what is joined to them" python3 tests/requests/traces.py
+part_as_root services python3 tests/services/services.py
 part_as_root databases python3 tests/requests/databases.py
 part_as_root tiers python3 tests/requests/tiers.py
 part_as_root kills python3 tests/kills/kills.py 3

@@ -13,6 +13,7 @@
 
 mod axis;
 mod change;
+pub mod compare;
 mod events;
 mod findings;
 mod flame;

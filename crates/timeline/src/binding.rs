@@ -45,6 +45,9 @@ pub enum ThreadTier {
     Name,
     /// The process had one thread.
     Only,
+    /// The sender is Node.js, whose programs run on the first thread of their process. Inferred: one that starts worker
+    /// threads may have made the span in one of those.
+    Main,
 }
 
 /// What is known of where a span ran.
@@ -96,6 +99,7 @@ impl ThreadTier {
             ThreadTier::Id => "thread.id",
             ThreadTier::Name => "thread.name",
             ThreadTier::Only => "only thread",
+            ThreadTier::Main => "main thread of Node.js (inferred)",
         }
     }
 }
@@ -219,8 +223,16 @@ impl<'a> Binder<'a> {
             return only(named.into_iter()).map(|tid| (tid, ThreadTier::Name));
         }
         let known: Vec<u32> = live().collect();
-        only(known.into_iter()).map(|tid| (tid, ThreadTier::Only))
+        let sole = only(known.into_iter()).map(|tid| (tid, ThreadTier::Only));
+        sole.or_else(|| (span.thread.is_none() && is_node(&span.resource)).then_some((pid, ThreadTier::Main)))
     }
+}
+
+/// Whether spans are sent by a program in Node.js (OpenTelemetry semantic conventions, `process.runtime.name` and
+/// `telemetry.sdk.language`).
+fn is_node(resource: &Resource) -> bool {
+    let said = |name: &str| resource.attributes.text(name).is_some_and(|v| v == "nodejs");
+    said("process.runtime.name") || said("telemetry.sdk.language")
 }
 
 /// The first bytes of a text, at most `n`.

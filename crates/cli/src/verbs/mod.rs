@@ -59,5 +59,7 @@ verbs! {
     #[cfg(feature = "full")]
     query => Query,
     #[cfg(feature = "full")]
+    compare => Compare,
+    #[cfg(feature = "full")]
     manual => Manual,
 }
