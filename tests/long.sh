@@ -26,6 +26,8 @@ part log-rotation env RECORDER="$PWD/target/recorder/coldcase" python3 tests/log
 # Sets the clock of this host by an hour for some seconds.
 part clock-step python3 tests/hostile/hostile.py clock
 part otlp-sdk env COLDCASE_OTLP_SPANS=50000 cargo test --workspace --test otlp
+# RUNS recordings of the unchanged shop, and a sixth as many of each change.
+part compare-rates python3 tests/compare/rates.py "${RUNS:-120}"
 part fuzz tests/fuzz.sh "${FUZZ_SECONDS:-600}"
 part flips env COLDCASE_FLIPS=10000 cargo test --workspace --test damage
 for fault in cpu lock fsync slow-query downstream-sleep reset; do

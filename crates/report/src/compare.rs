@@ -69,9 +69,8 @@ fn aligned(rows: &[Vec<String>]) -> String {
     let mut out = String::new();
     for row in rows {
         let cells = row.iter().zip(&widths).enumerate();
-        let line: Vec<String> = cells
-            .map(|(i, (cell, &w))| if i < 2 { format!("{cell:<w$}") } else { format!("{cell:>w$}") })
-            .collect();
+        let line: Vec<String> =
+            cells.map(|(i, (cell, &w))| if i < 2 { format!("{cell:<w$}") } else { format!("{cell:>w$}") }).collect();
         out.push_str(line.join("  ").trim_end());
         out.push('\n');
     }
@@ -225,7 +224,8 @@ pub fn compare_junit(c: &Comparison) -> String {
     };
     cases.push(("verdict".to_owned(), verdict));
     for e in c.exact.iter().filter(|e| e.critical) {
-        cases.push((format!("{} of {}: {}", e.kind, e.operation, e.what), e.worse.then(|| ("failure", exact_words(e)))));
+        cases
+            .push((format!("{} of {}: {}", e.kind, e.operation, e.what), e.worse.then(|| ("failure", exact_words(e)))));
     }
     for m in c.measures.iter().filter(|m| m.critical) {
         let why = || format!("{} to {}, {}", value(m, m.centre.0), value(m, m.centre.1), effect(m));

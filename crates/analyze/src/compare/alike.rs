@@ -11,14 +11,15 @@ use super::facts::Facts;
 const APART: f64 = 1.2;
 
 /// What differs, the misleading first.
-pub(super) fn differences(base: &[Facts], head: &[Facts]) -> Vec<Difference> {
+pub(super) fn differences(base: &[&Facts], head: &[&Facts]) -> Vec<Difference> {
     let mut out = Vec::new();
     let mut told = |what: &str, misleads: bool, of: &dyn Fn(&Facts) -> String| {
-        let side = |runs: &[Facts]| runs.iter().map(of).collect::<BTreeSet<String>>();
+        let side = |runs: &[&Facts]| runs.iter().map(|f| of(f)).collect::<BTreeSet<String>>();
         let (b, h) = (side(base), side(head));
         if b != h {
             let words = |s: BTreeSet<String>| {
-                let all: Vec<String> = s.into_iter().map(|v| if v.is_empty() { "unknown".to_owned() } else { v }).collect();
+                let all: Vec<String> =
+                    s.into_iter().map(|v| if v.is_empty() { "unknown".to_owned() } else { v }).collect();
                 all.join(" or ")
             };
             out.push(Difference { what: what.to_owned(), base: words(b), head: words(h), misleads });
@@ -31,7 +32,8 @@ pub(super) fn differences(base: &[Facts], head: &[Facts]) -> Vec<Difference> {
     told("the host", false, &|f| f.host.name.clone());
     told("what was recorded", false, &|f| f.sources.join(" "));
     told("whether all bundles are sealed", false, &|f| if f.sealed { "sealed".into() } else { "not sealed".into() });
-    let mean = |runs: &[Facts], of: &dyn Fn(&Facts) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64;
+    let mean =
+        |runs: &[&Facts], of: &dyn Fn(&Facts) -> f64| runs.iter().map(|f| of(f)).sum::<f64>() / runs.len() as f64;
     let seconds = |f: &Facts| f.run.duration as f64 / 1e9;
     let apart = |a: f64, b: f64| a.max(b) > APART * a.min(b);
     let (b, h) = (mean(base, &seconds), mean(head, &seconds));
@@ -45,13 +47,14 @@ pub(super) fn differences(base: &[Facts], head: &[Facts]) -> Vec<Difference> {
         let words = |r: f64| format!("{r:.1} requests/s");
         out.push(Difference { what: "the load".into(), base: words(b), head: words(h), misleads: false });
     }
-    let names = |runs: &[Facts]| runs.iter().flat_map(|f| f.operations.keys().cloned()).collect::<BTreeSet<_>>();
+    let names = |runs: &[&Facts]| runs.iter().flat_map(|f| f.operations.keys().cloned()).collect::<BTreeSet<_>>();
     let (b, h) = (names(base), names(head));
     if b.is_disjoint(&h) {
-        let some = |s: &BTreeSet<String>| s.iter().next().cloned().map_or("none".to_owned(), |n| format!("{n} and others"));
+        let some =
+            |s: &BTreeSet<String>| s.iter().next().cloned().map_or("none".to_owned(), |n| format!("{n} and others"));
         out.push(Difference { what: "the set of operations".into(), base: some(&b), head: some(&h), misleads: true });
     }
-    let lost = |runs: &[Facts]| runs.iter().map(|f| f.run.lost).sum::<u64>();
+    let lost = |runs: &[&Facts]| runs.iter().map(|f| f.run.lost).sum::<u64>();
     let (b, h) = (lost(base), lost(head));
     if (b > 0) != (h > 0) {
         let words = |n: u64| format!("{n} events");

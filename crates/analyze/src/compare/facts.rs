@@ -149,7 +149,12 @@ fn operations(spans: &[SpanRow]) -> BTreeMap<String, Operation> {
     for (i, row) in spans.iter().enumerate() {
         let span = &row.span;
         let valid = span.start > 0 && span.end >= span.start;
-        if !valid || by_id.get(&match key(row) { Some(key) => key, None => continue }) != Some(&i) {
+        if !valid
+            || by_id.get(&match key(row) {
+                Some(key) => key,
+                None => continue,
+            }) != Some(&i)
+        {
             continue;
         }
         if begins(i) {

@@ -30,16 +30,18 @@ struct Kind {
 const P50: Kind = Kind { name: "latency p50", unit: "ns", tolerance: 1.02, more_is_worse: true, floor: 1.0 };
 const P99: Kind = Kind { name: "latency p99", unit: "ns", tolerance: 1.05, more_is_worse: true, floor: 1.0 };
 const ERRORS: Kind = Kind { name: "errors", unit: "share", tolerance: 0.002, more_is_worse: true, floor: 0.0 };
-const RATE: Kind = Kind { name: "requests per second", unit: "per second", tolerance: 1.05, more_is_worse: false, floor: 1e-6 };
-const CPU: Kind = Kind { name: "CPU samples per request", unit: "samples", tolerance: 1.05, more_is_worse: true, floor: 1e-3 };
+const RATE: Kind =
+    Kind { name: "requests per second", unit: "per second", tolerance: 1.05, more_is_worse: false, floor: 1e-6 };
+const CPU: Kind =
+    Kind { name: "CPU samples per request", unit: "samples", tolerance: 1.05, more_is_worse: true, floor: 1e-3 };
 const WAIT: Kind = Kind { name: "wait per request", unit: "ns", tolerance: 1.10, more_is_worse: true, floor: 1_000.0 };
 
 /// All measures that every run has: critical first, then by how sure and how large.
-pub(super) fn measures(base: &[Facts], head: &[Facts]) -> Vec<Measure> {
-    let runs: Vec<&Facts> = base.iter().chain(head).collect();
+pub(super) fn measures(base: &[&Facts], head: &[&Facts]) -> Vec<Measure> {
+    let runs: Vec<&Facts> = base.iter().chain(head).copied().collect();
     let mut out = Vec::new();
     let mut add = |kind: &Kind, of: &str, critical: bool, value: &dyn Fn(&Facts) -> Option<f64>| {
-        let side = |runs: &[Facts]| runs.iter().map(value).collect::<Option<Vec<f64>>>();
+        let side = |runs: &[&Facts]| runs.iter().map(|f| value(f)).collect::<Option<Vec<f64>>>();
         if let (Some(b), Some(h)) = (side(base), side(head)) {
             out.push(measure(kind, of, critical, b, h));
         }
@@ -48,9 +50,8 @@ pub(super) fn measures(base: &[Facts], head: &[Facts]) -> Vec<Measure> {
     for (at, name) in names.iter().enumerate() {
         let critical = at < CRITICAL;
         let with = |least: usize| move |o: &&Operation| o.durations.len() >= least;
-        let percentile = |f: &Facts, least, p| {
-            f.operations.get(name).filter(with(least)).map(|o| quantile(&o.durations, p) as f64)
-        };
+        let percentile =
+            |f: &Facts, least, p| f.operations.get(name).filter(with(least)).map(|o| quantile(&o.durations, p) as f64);
         add(&P50, name, critical, &|f| percentile(f, MEDIAN, 50));
         add(&P99, name, critical, &|f| percentile(f, TAIL, 99));
         let errors = |o: &Operation| o.errors as f64 / o.durations.len() as f64;
@@ -74,11 +75,14 @@ pub(super) fn measures(base: &[Facts], head: &[Facts]) -> Vec<Measure> {
         }
     }
     decide(&mut out);
-    let size = |m: &Measure| m.effect.map_or(0.0, |e| if m.unit == "share" { e.estimate.abs() } else { e.estimate.ln().abs() });
+    let size = |m: &Measure| {
+        m.effect.map_or(0.0, |e| if m.unit == "share" { e.estimate.abs() } else { e.estimate.ln().abs() })
+    };
     out.sort_by(|a, b| {
-        (!a.critical, a.decision).cmp(&(!b.critical, b.decision)).then(size(b).total_cmp(&size(a))).then_with(|| {
-            (&a.operation, &a.measure).cmp(&(&b.operation, &b.measure))
-        })
+        (!a.critical, a.decision)
+            .cmp(&(!b.critical, b.decision))
+            .then(size(b).total_cmp(&size(a)))
+            .then_with(|| (&a.operation, &a.measure).cmp(&(&b.operation, &b.measure)))
     });
     out
 }
@@ -92,7 +96,12 @@ pub(super) fn sentence(m: &Measure) -> String {
     };
     let effect = m.effect.map_or(String::new(), |e| match m.unit.as_str() {
         "share" => format!(", {:+.2} points ({:+.2} to {:+.2})", 100.0 * e.estimate, 100.0 * e.low, 100.0 * e.high),
-        _ => format!(", {:+.1}% ({:+.1} to {:+.1})", 100.0 * (e.estimate - 1.0), 100.0 * (e.low - 1.0), 100.0 * (e.high - 1.0)),
+        _ => format!(
+            ", {:+.1}% ({:+.1} to {:+.1})",
+            100.0 * (e.estimate - 1.0),
+            100.0 * (e.low - 1.0),
+            100.0 * (e.high - 1.0)
+        ),
     });
     format!("{} of {} is {}, it was {}{effect}", m.measure, m.operation, value(m.centre.1), value(m.centre.0))
 }
@@ -112,7 +121,8 @@ fn common(runs: &[&Facts]) -> Vec<String> {
 
 fn measure(kind: &Kind, operation: &str, critical: bool, base: Vec<f64>, head: Vec<f64>) -> Measure {
     let share = kind.unit == "share";
-    let scaled = |of: &[f64]| -> Vec<f64> { of.iter().map(|&v| if share { v } else { v.max(kind.floor).ln() }).collect() };
+    let scaled =
+        |of: &[f64]| -> Vec<f64> { of.iter().map(|&v| if share { v } else { v.max(kind.floor).ln() }).collect() };
     let (b, h) = (scaled(&base), scaled(&head));
     let back = |v: f64| if share { v } else { v.exp() };
     let mean = |of: &[f64]| back(of.iter().sum::<f64>() / of.len().max(1) as f64);
@@ -122,7 +132,13 @@ fn measure(kind: &Kind, operation: &str, critical: bool, base: Vec<f64>, head: V
         let (low, high) = d.interval();
         // For what should be more, worse is the other way.
         let p = if kind.more_is_worse { d.p_above(limit) } else { 1.0 - d.p_above(-limit) };
-        Effect { estimate: back(d.estimate), low: back(low), high: back(high), p, runs_needed: d.runs_needed(limit, ALPHA) }
+        Effect {
+            estimate: back(d.estimate),
+            low: back(low),
+            high: back(high),
+            p,
+            runs_needed: d.runs_needed(limit, ALPHA),
+        }
     });
     Measure {
         measure: kind.name.to_owned(),
@@ -142,7 +158,8 @@ fn measure(kind: &Kind, operation: &str, critical: bool, base: Vec<f64>, head: V
 /// Corrects what is likely by chance for how many measures there are, and decides.
 fn decide(measures: &mut [Measure]) {
     for critical in [true, false] {
-        let at: Vec<usize> = (0..measures.len()).filter(|&i| measures[i].critical == critical && measures[i].effect.is_some()).collect();
+        let at: Vec<usize> =
+            (0..measures.len()).filter(|&i| measures[i].critical == critical && measures[i].effect.is_some()).collect();
         let p: Vec<f64> = at.iter().filter_map(|&i| measures[i].effect.map(|e| e.p)).collect();
         let corrected = if critical { stats::holm(&p) } else { stats::benjamini_hochberg(&p) };
         for (&i, &p) in at.iter().zip(&corrected) {

@@ -9,6 +9,7 @@ mod alike;
 mod exact;
 mod facts;
 mod measures;
+mod rates;
 mod stats;
 
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ use coldcase_model::compare::{Comparison, Decision, Measure, Verdict};
 
 use crate::AnalyzeError;
 use facts::Facts;
+
+pub use rates::{Rates, rates};
 
 /// Runs on a side below which measures say nothing.
 pub(crate) const LEAST_RUNS: usize = 3;
@@ -67,18 +70,18 @@ pub fn compare(base: &[PathBuf], head: &[PathBuf], options: &CompareOptions) -> 
         }
         seen.push(facts);
     }
-    Ok(of_facts(base, head))
+    Ok(of_facts(&base.iter().collect::<Vec<_>>(), &head.iter().collect::<Vec<_>>()))
 }
 
-fn of_facts(base: Vec<Facts>, head: Vec<Facts>) -> Comparison {
-    let differences = alike::differences(&base, &head);
-    let exact = exact::changes(&base, &head);
-    let measures = measures::measures(&base, &head);
+fn of_facts(base: &[&Facts], head: &[&Facts]) -> Comparison {
+    let differences = alike::differences(base, head);
+    let exact = exact::changes(base, head);
+    let measures = measures::measures(base, head);
     let mut comparison = Comparison {
         verdict: Verdict::Pass,
         reasons: Vec::new(),
-        base: base.into_iter().map(|f| f.run).collect(),
-        head: head.into_iter().map(|f| f.run).collect(),
+        base: base.iter().map(|f| f.run.clone()).collect(),
+        head: head.iter().map(|f| f.run.clone()).collect(),
         differences,
         exact,
         measures,
