@@ -64,9 +64,8 @@ def main():
         view = json.loads(run("trace", bundle, "--trace", trace, "--json"))["traces"][0]
         verdicts.check("the path sums to the root", sum(p["to"] - p["from"] for p in view["path"]) == view["duration"] ==
                        sum(s["on_path"] for s in view["spans"]))
-        processes = json.loads(run("query", bundle, "SELECT pid, comm FROM host_process", "--json"))
-        rows = [list(r.values()) if isinstance(r, dict) else r for r in processes["rows"]]
-        names = {pid for pid, comm in rows if "coldcase-demo" in comm}
+        processes = json.loads(run("query", bundle, "SELECT pid FROM host_process WHERE exe LIKE '%coldcase-demo'", "--json"))
+        names = {next(iter(r.values())) if isinstance(r, dict) else r[0] for r in processes["rows"]}
         verdicts.check("each span is bound to its thread", all(s["tier"] == "process.pid, thread.id" for s in view["spans"]), [s["tier"] for s in view["spans"]])
         verdicts.check("and that is one of the shop's", {s["pid"] for s in view["spans"]} <= names and len({s["pid"] for s in view["spans"]}) == 2, sorted(names))
 

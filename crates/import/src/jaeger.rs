@@ -1,14 +1,14 @@
 //! Jaeger: what its query API and its page give as JSON.
 
-use std::ops::Range;
 use std::path::Path;
 
 use coldcase_bundle::Writer;
 use coldcase_decode::spans;
 
 use crate::format::{Format, Times};
+use crate::json::{self, Places};
 use crate::spans::Kind;
-use crate::{ImportError, Imported, json};
+use crate::{ImportError, Imported};
 
 pub(crate) use coldcase_decode::spans::is_jaeger;
 
@@ -26,11 +26,11 @@ pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Res
 }
 
 /// The traces of a document: it is a list of them under `data`, or one.
-fn elements(bytes: &[u8], at: usize) -> Result<Vec<Range<usize>>, String> {
+fn elements(bytes: &[u8], at: usize) -> Result<Places, String> {
     let members = json::members(bytes, at)?;
     match members.iter().find(|m| m.0 == "data") {
         Some((_, data)) if bytes[data.start..].starts_with(b"[") => Ok(json::elements(bytes, data.start)?.0),
         Some(_) => Ok(Vec::new()),
-        None => Ok(vec![at..json::value(bytes, at)?]),
+        None => Ok(std::iter::once(at..json::value(bytes, at)?).collect()),
     }
 }

@@ -4,11 +4,14 @@ use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
+/// Where things stand in a document.
+pub(crate) type Places = Vec<Range<usize>>;
+
 /// The elements of the list that begins at `at`, and where it ends.
 ///
 /// # Errors
 /// When it is not JSON. What was read until then is not told: a list that is cut is not taken in part.
-pub(crate) fn elements(bytes: &[u8], at: usize) -> Result<(Vec<Range<usize>>, usize), String> {
+pub(crate) fn elements(bytes: &[u8], at: usize) -> Result<(Places, usize), String> {
     let mut at = expect(bytes, at, b'[')?;
     let mut out = Vec::new();
     loop {

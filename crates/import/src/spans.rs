@@ -17,7 +17,7 @@ use coldcase_model::events::Receipt;
 
 use crate::clock::boot;
 use crate::format::{Format, Times};
-use crate::json;
+use crate::json::{self, Places};
 use crate::{ImportError, Imported};
 
 /// Largest file: it is held in memory.
@@ -34,7 +34,7 @@ pub(crate) struct Kind {
     /// What stands before and behind the elements of a document.
     pub(crate) around: (&'static str, &'static str),
     /// The elements of the document that begins at a place.
-    pub(crate) elements: fn(&[u8], usize) -> Result<Vec<Range<usize>>, String>,
+    pub(crate) elements: fn(&[u8], usize) -> Result<Places, String>,
     pub(crate) decode: fn(&[u8]) -> Result<Vec<Span>, SpansError>,
 }
 
@@ -93,7 +93,7 @@ impl Importing<'_> {
         &mut self,
         bytes: &[u8],
         whole: Range<usize>,
-        elements: Vec<Range<usize>>,
+        elements: Places,
         times: &mut Times<'_>,
     ) -> Result<(), ImportError> {
         let document = &bytes[whole];

@@ -1,14 +1,14 @@
 //! Zipkin: the spans of its API, version 2.
 
-use std::ops::Range;
 use std::path::Path;
 
 use coldcase_bundle::Writer;
 use coldcase_decode::spans;
 
 use crate::format::{Format, Times};
+use crate::json::{self, Places};
 use crate::spans::Kind;
-use crate::{ImportError, Imported, json};
+use crate::{ImportError, Imported};
 
 pub(crate) use coldcase_decode::spans::is_zipkin;
 
@@ -21,7 +21,7 @@ pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Res
 }
 
 /// The spans of a document; those of traces one by one.
-fn elements(bytes: &[u8], at: usize) -> Result<Vec<Range<usize>>, String> {
+fn elements(bytes: &[u8], at: usize) -> Result<Places, String> {
     let mut out = Vec::new();
     for element in json::elements(bytes, at)?.0 {
         match bytes.get(element.start) {

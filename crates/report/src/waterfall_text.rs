@@ -279,10 +279,9 @@ mod tests {
     fn bars_are_full_where_the_trace_waited_and_what_was_captured_is_visible_only() {
         let text = waterfall(&view(), 100, 50, false);
         let bar = |name: &str| {
-            let row =
-                text.lines().find(|l| l.trim_start().trim_start_matches("✗ ").starts_with(name)).unwrap().to_owned();
-            let full = row.chars().filter(|&c| c == '█').count();
-            (full, row.chars().filter(|&c| c == '░').count())
+            let of = |l: &&str| l.contains('█') && l.trim_start().trim_start_matches("✗ ").starts_with(name);
+            let row = text.lines().find(of).unwrap();
+            (row.chars().filter(|&c| c == '█').count(), row.chars().filter(|&c| c == '░').count())
         };
         let room = (100 - 36) - (100 - 36) * 45 / 100;
         let (buy, pay) = (bar("buy"), bar("pay"));
@@ -290,7 +289,8 @@ mod tests {
         assert_eq!((buy.0 + pay.0, pay.1), (room, 0), "{text}");
         assert!(!text.contains('\x1b') && !text.contains('\x07') && text.contains("says: no"), "{text}");
         assert!(
-            text.contains("is ahead of host a by about 2ms (1ms to 3ms, 4 pairs)") && text.contains("--deskew"),
+            text.contains("is ahead of host a by about 2.00ms (1.00ms to 3.00ms, 4 pairs)")
+                && text.contains("--deskew"),
             "{text}"
         );
         assert!(text.contains("note: 1 parent is not in the bundle") && text.contains("event retry"), "{text}");
@@ -304,7 +304,8 @@ mod tests {
         v.spans[1].corrected = 2_000_000;
         let text = waterfall(&v, 100, 50, false);
         assert!(
-            text.contains("CORRECTED: 2ms was taken off the times of host b") && text.contains("corrected by -2ms"),
+            text.contains("CORRECTED: 2.00ms was taken off the times of host b")
+                && text.contains("corrected by -2.00ms"),
             "{text}"
         );
         assert!(waterfall(&v, 100, 1, false).contains("and 1 span more (--top)"));

@@ -141,7 +141,17 @@ fn operations(all: &[TraceOperation], top: usize, out: &Out) -> String {
     let mut text = out.style(Style::Bold, "traces by the operation of their root");
     text.push('\n');
     let head = [
-        "operation", "traces", "failed", "p50", "p90", "p99", "p99.9", "max", "of usual structure", "structures", "odd",
+        "operation",
+        "traces",
+        "failed",
+        "p50",
+        "p90",
+        "p99",
+        "p99.9",
+        "max",
+        "of usual structure",
+        "structures",
+        "odd",
         "at the edge",
         "flawed",
     ];
@@ -172,7 +182,14 @@ fn odd(all: &[TraceOperation], top: usize, out: &Out) -> Option<String> {
         .take(top)
         .map(|(o, odd)| {
             let usual = format!("{} of {}", o.usual, o.traces);
-            vec![called(o), odd.trace.id.clone(), Nanos(odd.trace.duration).to_string(), odd.same.to_string(), usual, odd.differs.join(", ")]
+            vec![
+                called(o),
+                odd.trace.id.clone(),
+                Nanos(odd.trace.duration).to_string(),
+                odd.same.to_string(),
+                usual,
+                odd.differs.join(", "),
+            ]
         })
         .collect();
     (!rows.is_empty()).then(|| {
@@ -199,8 +216,12 @@ fn clocks(a: &Analysis, top: usize, out: &Out) -> Option<String> {
         })
         .collect();
     (!rows.is_empty()).then(|| {
-        let title = out.style(Style::Bold, "clocks by causality: how far the second is ahead of the first (never applied unless --deskew)");
-        let mut text = format!("{title}\n{}", columns(&["clocks", "ahead by", "at least", "at most", "pairs", ""], &rows));
+        let title = out.style(
+            Style::Bold,
+            "clocks by causality: how far the second is ahead of the first (never applied unless --deskew)",
+        );
+        let mut text =
+            format!("{title}\n{}", columns(&["clocks", "ahead by", "at least", "at most", "pairs", ""], &rows));
         more(&mut text, all.len(), top);
         text
     })

@@ -65,7 +65,9 @@ impl<'a> Filter<'a> {
                     ends.any(|pid| self.scope.has_process(t, pid, at))
                 };
                 match self.of_trace {
-                    Some(of) => of.packet(p).filter(|_| !self.scope.narrows_processes() || in_scope()).map(Shown::Joined),
+                    Some(of) => {
+                        of.packet(p).filter(|_| !self.scope.narrows_processes() || in_scope()).map(Shown::Joined)
+                    }
                     None => self.plain(in_scope()),
                 }
             }

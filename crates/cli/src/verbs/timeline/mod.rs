@@ -8,6 +8,7 @@ mod library;
 mod life;
 mod line;
 mod of_trace;
+mod print;
 mod socket;
 mod memory;
 
@@ -15,15 +16,16 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use coldcase_bundle::Bundle;
-use coldcase_model::{CATALOGUE, Utc, catalogue};
+use coldcase_model::{CATALOGUE, catalogue};
 use coldcase_timeline::{Entry, Merge, Options, StreamSet, Timeline};
 use regex::Regex;
 
 use crate::args::{DebugFiles, Scope};
 use crate::exit::{Exit, Failure};
-use crate::out::{Out, Style};
-use filter::{Filter, Shown};
+use crate::out::Out;
+use filter::Filter;
 use of_trace::{OfTrace, Request};
+use print::Printer;
 
 /// Print what happened, all streams in one order, one line an event
 ///
@@ -105,48 +107,27 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         timelines.push(Timeline::of(Bundle::open(path)?, &options)?);
     }
     check_streams(&args.stream, &timelines)?;
-    let mut of_traces = Vec::new();
-    if !who.traces.is_empty() {
-        for t in &timelines {
-            of_traces.push(OfTrace::new(t, &who, [from, to], args.threads)?);
-        }
-    }
-    for note in of_traces.iter().flat_map(|of| &of.clocks) {
-        out.remark(&format!("note: {note}"));
-    }
-    let with_requests = args.stream.is_empty() || StreamSet::named(&args.stream).has("packets");
-    let mut requests: Vec<&[Request]> = of_traces.iter().map(|of| &of.requests[..]).collect();
-    requests.resize(timelines.len(), &[]);
+    let of_traces = match who.traces.is_empty() {
+        true => Vec::new(),
+        false => timelines.iter().map(|t| OfTrace::new(t, &who, [from, to], args.threads)).collect::<Result<_, _>>()?,
+    };
+    of_traces.iter().flat_map(|of| &of.clocks).for_each(|note| out.remark(&format!("note: {note}")));
     let filters: Vec<Filter<'_>> =
         timelines.iter().enumerate().map(|(i, t)| Filter::new(t, &who, of_traces.get(i))).collect();
     let mut merges: Vec<Head<'_>> =
         timelines.iter().map(|t| Head::new(Merge::new(t, &streams(&args.stream, t)))).collect();
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
-    let (left, mut text) = (args.limit.unwrap_or(u64::MAX), String::new());
-    // Offsets count from the earliest start, so that the columns of several bundles compare.
-    let start = timelines.iter().map(Timeline::start).min().unwrap_or_default();
-    let mut printer = Printer { args: &args, out, start, several: timelines.len() > 1, left, stdout: &mut stdout, json: Vec::new() };
-    while printer.left > 0 {
-        let next = (0..merges.len()).filter_map(|i| merges[i].next.as_ref().map(|e| (e.utc, i))).min();
-        let asked = (0..requests.len()).filter_map(|i| requests[i].first().map(|r| (r.utc, i))).min();
-        if let Some((utc, i)) = asked.filter(|_| with_requests)
-            && next.is_none_or(|n| utc <= n.0)
-            && let Some((request, rest)) = requests[i].split_first()
-        {
-            requests[i] = rest;
-            printer.request(&timelines[i], request)?;
-            continue;
-        }
-        let Some((i, entry)) = next.and_then(|(_, i)| merges[i].take().map(|e| (i, e))) else { break };
-        // A loss counter that stayed at zero is proof, not news; it is shown where its stream is asked for.
-        if let Some(shown) = filters[i].passes(&entry)
-            && !(args.stream.is_empty() && line::is_no_news(&entry))
-        {
-            text.clear();
-            line::write(&timelines[i], &entry, &mut text);
-            printer.entry(&timelines[i], &entry, shown, &text)?;
-        }
-    }
+    let mut printer = Printer {
+        args: &args,
+        out,
+        // The earliest, so that the columns of several bundles compare.
+        start: timelines.iter().map(Timeline::start).min().unwrap_or_default(),
+        several: timelines.len() > 1,
+        left: args.limit.unwrap_or(u64::MAX),
+        stdout: &mut stdout,
+        json: Vec::new(),
+    };
+    print(&mut printer, &timelines, &filters, &mut merges, &of_traces)?;
     stdout.flush()?;
     drop(stdout);
     let mut flawed = false;
@@ -161,56 +142,41 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     Ok(if args.strict && flawed { Exit::Lost } else { Exit::Fine })
 }
 
-/// Prints lines, until there were enough.
-struct Printer<'a, W: Write> {
-    args: &'a Args,
-    out: &'a Out,
-    start: Utc,
-    /// Whether lines name their bundle.
-    several: bool,
-    left: u64,
-    stdout: &'a mut W,
-    json: Vec<u8>,
-}
-
-impl<W: Write> Printer<'_, W> {
-    fn entry(&mut self, t: &Timeline, entry: &Entry, shown: Shown, text: &str) -> Result<(), Failure> {
-        let how = match shown {
-            Shown::InScope => None,
-            Shown::Joined(how) => Some(how),
-        };
-        self.print(t, entry.utc, &entry.stream, how, text, |text| fields::object(t, entry, how, text))
-    }
-
-    fn request(&mut self, t: &Timeline, r: &Request) -> Result<(), Failure> {
-        self.print(t, r.utc, "packets", Some(&r.how), &r.text, |text| fields::request(t, r, text))
-    }
-
-    fn print<'t, J: serde::Serialize>(
-        &mut self,
-        t: &Timeline,
-        utc: Utc,
-        stream: &str,
-        how: Option<&str>,
-        text: &'t str,
-        object: impl FnOnce(&'t str) -> J,
-    ) -> Result<(), Failure> {
-        if self.args.grep.as_ref().is_some_and(|g| !g.is_match(text)) {
-            return Ok(());
+/// Prints the entries of all bundles, and the requests of traces among them, in one order.
+fn print<W: Write>(
+    printer: &mut Printer<'_, W>,
+    timelines: &[Timeline],
+    filters: &[Filter<'_>],
+    merges: &mut [Head<'_>],
+    of_traces: &[OfTrace],
+) -> Result<(), Failure> {
+    let named = &printer.args.stream;
+    let with_requests = named.is_empty() || StreamSet::named(named).has("packets");
+    let mut requests: Vec<&[Request]> =
+        of_traces.iter().filter(|_| with_requests).map(|of| &of.requests[..]).collect();
+    let mut text = String::new();
+    while printer.left > 0 {
+        let next = (0..merges.len()).filter_map(|i| merges[i].next.as_ref().map(|e| (e.utc, i))).min();
+        let asked = (0..requests.len()).filter_map(|i| requests[i].first().map(|r| (r.utc, i))).min();
+        if let Some((utc, i)) = asked
+            && next.is_none_or(|n| utc <= n.0)
+            && let Some((request, rest)) = requests[i].split_first()
+        {
+            requests[i] = rest;
+            printer.request(&timelines[i], request)?;
+            continue;
         }
-        if self.out.json {
-            self.json.clear();
-            serde_json::to_writer(&mut self.json, &object(text))?;
-            self.json.push(b'\n');
-            self.stdout.write_all(&self.json)?;
-        } else {
-            let head = head(utc, stream, self.start, self.several.then(|| t.bundle().id()));
-            let how = how.map(|how| self.out.style(Style::Dim, &format!(" [{how}]"))).unwrap_or_default();
-            writeln!(self.stdout, "{} {text}{how}", self.out.style(Style::Dim, &head))?;
+        let Some((i, entry)) = next.and_then(|(_, i)| merges[i].take().map(|e| (i, e))) else { break };
+        // A loss counter that stayed at zero is proof, not news; it is shown where its stream is asked for.
+        if let Some(shown) = filters[i].passes(&entry)
+            && !(printer.args.stream.is_empty() && line::is_no_news(&entry))
+        {
+            text.clear();
+            line::write(&timelines[i], &entry, &mut text);
+            printer.entry(&timelines[i], &entry, shown, &text)?;
         }
-        self.left -= 1;
-        Ok(())
     }
+    Ok(())
 }
 
 /// A merge and its next entry.
@@ -228,15 +194,6 @@ impl<'a> Head<'a> {
     fn take(&mut self) -> Option<Entry> {
         std::mem::replace(&mut self.next, self.merge.next())
     }
-}
-
-/// `+2.318042s kernel.offcpu`, in columns.
-fn head(utc: Utc, stream: &str, start: Utc, bundle: Option<&str>) -> String {
-    let after = i128::from(utc.0) - i128::from(start.0);
-    let sign = if after < 0 { '-' } else { '+' };
-    let micros = after.unsigned_abs() / 1000;
-    let bundle = bundle.map(|b| format!("{b} ")).unwrap_or_default();
-    format!("{sign}{}.{:06}s {bundle}{stream:<20}", micros / 1_000_000, micros % 1_000_000)
 }
 
 fn streams(patterns: &[String], t: &Timeline) -> StreamSet {
