@@ -86,7 +86,9 @@ impl Source for Otlp {
         let mut remarks = Vec::new();
         for (what, listener) in &listeners {
             let (place, address) = listener.place().map_err(cannot)?;
-            let _ = address.map(|at| context.own.listen(at));
+            if let Some(at) = address {
+                context.own.listen(at);
+            }
             remarks.push(format!("otlp: {what} on {place}"));
         }
         context.losses.watch(NAME, Class::Otlp, Reason::OtlpRejected);
