@@ -44,6 +44,25 @@ def by_stream(files):
     return {k: sorted(v) for k, v in out.items()}
 
 
+def repeats(folder, verdicts):
+    """What a sender that saw no answer sends again is stored each time, and counted once."""
+    from otlp import Http, Recorder, new_id, traces
+    recorder = Recorder(folder / "again.case")
+    line, ids = Http(recorder.http), [new_id() for _ in range(20)]
+    once, other = traces(ids[:10]), traces(ids[10:])
+    for body in (once, other, once, once):
+        line.send("traces", body)
+    recorder.end()
+    spans = run("query", folder / "again.case", "SELECT span FROM spans", "--format", "csv", "--quiet").splitlines()[1:]
+    verdicts.check("repeated requests: each span is counted once", sorted(spans) == sorted(id.hex() for id in ids), len(spans))
+    text = run("analyze", folder / "again.case", "-o", folder / "again.report")
+    quality = json.loads((folder / "again.report/findings.json").read_text())["quality"]
+    verdicts.check("repeated requests: how many is told", quality["requests_repeated"] == 2 and "2 OTLP requests repeated" in text, quality.get("requests_repeated"))
+    verdicts.check("repeated requests: in the page too", "2 OTLP requests repeated" in (folder / "again.report/report.html").read_text())
+    run("export", "--otlp", folder / "again", folder / "again.case")
+    verdicts.check("repeated requests: all of them are in the bundle", framed(folder / "again/traces.pb") == [once, other, once, once])
+
+
 def main():
     verdicts = Verdicts()
     try:
@@ -123,6 +142,7 @@ def main():
         cut.write_bytes(whole + struct.pack(">I", 1 << 30) + b"x")
         done = subprocess.run([COLDCASE, "import", str(cut), "-o", str(folder / "cut.case"), "--force", "--json"], capture_output=True, text=True)
         verdicts.check("a length beyond all bounds: said, not read", done.returncode == 3 and "no bundle takes" in json.loads(done.stdout)["files"][0]["problem"])
+        repeats(folder, verdicts)
     finally:
         shutil.rmtree(folder)
     verdicts.end()

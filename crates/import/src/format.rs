@@ -147,7 +147,8 @@ impl Format {
     }
 }
 
-fn head(path: &Path) -> std::io::Result<Vec<u8>> {
+/// The start of a file, unpacked.
+pub(crate) fn head(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     Unpack::new(File::open(path)?)?.take(HEAD).read_to_end(&mut head)?;
     Ok(head)

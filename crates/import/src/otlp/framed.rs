@@ -13,12 +13,29 @@ use super::{LONGEST, Put};
 use crate::ImportError;
 
 /// Whether a file begins with a request behind its length.
-pub(super) fn is_framed(head: &[u8]) -> bool {
-    let Some((length, rest)) = head.split_first_chunk::<4>() else { return false };
-    let length = u64::from(u32::from_be_bytes(*length));
-    // What of the first request is in the head: it may end later.
-    let part = &rest[..rest.len().min(length as usize)];
-    length <= LONGEST && !part.is_empty() && signal(part).is_some()
+pub(super) fn is_framed(mut head: &[u8]) -> bool {
+    while let Some((length, rest)) = head.split_first_chunk::<4>() {
+        let length = u64::from(u32::from_be_bytes(*length));
+        if length > LONGEST {
+            return false;
+        }
+        if length > 0 {
+            // What of the first request is in the head: it may end later.
+            let part = &rest[..rest.len().min(length as usize)];
+            return signal(part).is_some() || begins_with_a_part(part, length);
+        }
+        head = rest;
+    }
+    false
+}
+
+/// Whether a request of `length` bytes begins with its first part, as those of all signals do: resource_* = 1, a message.
+fn begins_with_a_part(request: &[u8], length: u64) -> bool {
+    let Some((&0x0a, rest)) = request.split_first() else { return false };
+    let bytes = rest.iter().take(5).take_while(|&&b| b & 0x80 != 0).count();
+    let Some(varint) = rest.get(..=bytes) else { return false };
+    let inner = varint.iter().rev().fold(0u64, |n, &b| n << 7 | u64::from(b & 0x7f));
+    inner + bytes as u64 + 2 <= length
 }
 
 fn signal(request: &[u8]) -> Option<Signal> {

@@ -16,7 +16,7 @@ use coldcase_model::events::Receipt;
 
 use self::about::{About, Encoding, is_whole};
 use crate::clock::boot;
-use crate::format::{Format, Times};
+use crate::format::{Format, Times, head};
 use crate::{ImportError, Imported};
 
 /// Longest request: a bundle takes no longer message.
@@ -31,7 +31,7 @@ pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Res
     let io = |source| ImportError::Io { path: path.to_owned(), source };
     let mut file = BufReader::with_capacity(1 << 20, File::open(path).and_then(Unpack::new).map_err(io)?);
     let origin = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let framed = framed::is_framed(file.fill_buf().map_err(io)?);
+    let framed = framed::is_framed(&head(path).map_err(io)?);
     let stream = if framed { "otlp.traces" } else { "otlp.traces.json" };
     let done = Imported::new(path, Format::Otlp, stream);
     let mut put = Put { writer, times, origin, newest: Utc(0), done };

@@ -86,7 +86,9 @@ impl Source for Otlp {
         let mut remarks = Vec::new();
         for (what, listener) in &listeners {
             let (place, address) = listener.place().map_err(cannot)?;
-            let _ = address.map(|at| context.own.listen(at));
+            if let Some(at) = address {
+                context.own.listen(at);
+            }
             remarks.push(format!("otlp: {what} on {place}"));
         }
         context.losses.watch(NAME, Class::Otlp, Reason::OtlpRejected);
@@ -220,18 +222,19 @@ async fn route(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Peer
         .is_some_and(|v| v.starts_with("application/grpc"));
     let signal = Signal::at(request.uri().path(), grpc);
     let (Some(signal), &Method::POST) = (signal, request.method()) else {
-        // Read to its end where that is cheap: an answer to half a request reaches some senders as a broken stream.
-        let _ = axum::body::to_bytes(request.into_body(), 64 << 10).await;
+        read_out(request).await;
         return if grpc { grpc::unimplemented().map(Body::new) } else { plain(StatusCode::NOT_FOUND) };
     };
     let Shared { intake, forward, token, turns, max_request } = shared;
     let refuse = intake.clone();
     if token.is_some_and(|t| !t.admits(request.headers())) {
         refuse.refused(false, 0);
-        return match grpc {
+        let answer = match grpc {
             true => tonic::Status::unauthenticated(http::UNAUTHORIZED).into_http::<Body>(),
             false => http::unauthorized(request.headers()),
         };
+        read_out(request).await;
+        return answer;
     }
     let served = async {
         let Ok(turn) = turns.acquire_owned().await else { return plain(StatusCode::SERVICE_UNAVAILABLE) };
@@ -251,6 +254,14 @@ async fn route(State(shared): State<Shared>, ConnectInfo(peer): ConnectInfo<Peer
             }
         }
     }
+}
+
+/// Reads a request that is not taken to its end, where that is cheap: an answer to half a request reaches some senders as a broken
+/// stream.
+async fn read_out(request: Request) {
+    let read = axum::body::to_bytes(request.into_body(), 64 << 10);
+    // Longer, slower or broken: its sender may see what it sees.
+    let _ = tokio::time::timeout(PATIENCE, read).await;
 }
 
 fn plain(status: StatusCode) -> Response {
