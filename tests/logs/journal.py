@@ -89,7 +89,8 @@ def live(verdicts, folder):
     say(0, b"before the recording")
     time.sleep(1)
     bundle = folder / "live.case"
-    recorder = subprocess.Popen([RECORDER, "record", "-o", bundle, "--only", "journal", "--journal-dir", source], stderr=subprocess.PIPE, text=True)
+    recorder = subprocess.Popen([RECORDER, "record", "-o", bundle, "--only", "journal", "--journal-dir", source], stderr=subprocess.PIPE, text=True,
+                                env={**os.environ, "COLDCASE_LOG": "warn"})
     for line in recorder.stderr:
         if "followed" in line:
             break

@@ -29,9 +29,13 @@ const ROWS: usize = 4096;
 const CUT: u32 = 1;
 const NO_NEWLINE: u32 = 2;
 
-/// Whether a file begins like text in lines.
+/// Whether a file begins like text in lines: of one byte a character or more, or UTF-16 with its mark.
 pub(crate) fn is_log(head: &[u8]) -> bool {
     let odd = head.iter().filter(|b| b.is_ascii_control() && !matches!(b, b'\t' | b'\n' | b'\r' | 0x1b)).count();
+    if let [0xff, 0xfe, rest @ ..] | [0xfe, 0xff, rest @ ..] = head {
+        // UTF-16: its newline is one of 16 bits.
+        return rest.chunks_exact(2).any(|unit| unit == [b'\n', 0] || unit == [0, b'\n']);
+    }
     !head.is_empty() && !head.contains(&0) && odd * 50 <= head.len() && head.contains(&b'\n')
 }
 

@@ -1,5 +1,7 @@
 //! The tables of what is decoded from raw streams: spans, span events and links, logs, metrics, packets.
 
+use std::cell::LazyCell;
+
 use coldcase_model::catalogue::SPAN_STREAMS;
 use coldcase_timeline::decode::log::Severity;
 use coldcase_timeline::decode::otlp::{MetricPoint, PointValue};
@@ -174,22 +176,23 @@ fn logs(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
 
 /// One row a kind of line, those of most lines first; `row` is that of the first of its lines, in the stream `stream`.
 fn log_templates(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
-    let found = t.log_templates();
-    let k = &found.templates;
+    // Only a query for rows mines them.
+    let found = LazyCell::new(|| t.log_templates());
+    let kinds = || found.templates.iter();
     let example = |of: &LogTemplate| &found.logged[of.example];
-    out.put("row", || k.iter().map(|k| example(k).row).collect::<Vec<_>>());
-    out.put("utc", || k.iter().map(|k| k.first.0).collect::<Vec<_>>());
-    out.put("stream", || k.iter().map(|k| example(k).stream.to_owned()).collect::<Vec<_>>());
-    out.put("template", || k.iter().map(|k| k.pattern.clone()).collect::<Vec<_>>());
-    out.put("count", || k.iter().map(|k| k.count).collect::<Vec<_>>());
-    out.put("first", || k.iter().map(|k| k.first.0).collect::<Vec<_>>());
-    out.put("last", || k.iter().map(|k| k.last.0).collect::<Vec<_>>());
+    out.put("row", || kinds().map(|k| example(k).row).collect::<Vec<_>>());
+    out.put("utc", || kinds().map(|k| k.first.0).collect::<Vec<_>>());
+    out.put("stream", || kinds().map(|k| example(k).stream.to_owned()).collect::<Vec<_>>());
+    out.put("template", || kinds().map(|k| k.pattern.clone()).collect::<Vec<_>>());
+    out.put("count", || kinds().map(|k| k.count).collect::<Vec<_>>());
+    out.put("first", || kinds().map(|k| k.first.0).collect::<Vec<_>>());
+    out.put("last", || kinds().map(|k| k.last.0).collect::<Vec<_>>());
     for severity in Severity::ALL {
-        out.put(severity.name(), || k.iter().map(|k| k.of(severity)).collect::<Vec<_>>());
+        out.put(severity.name(), || kinds().map(|k| k.of(severity)).collect::<Vec<_>>());
     }
-    out.put("no_severity", || k.iter().map(|k| k.untold()).collect::<Vec<_>>());
-    out.put("origin", || k.iter().map(|k| example(k).origin.to_owned()).collect::<Vec<_>>());
-    out.put("example", || k.iter().map(|k| example(k).text().into_owned()).collect::<Vec<_>>());
+    out.put("no_severity", || kinds().map(|k| k.untold()).collect::<Vec<_>>());
+    out.put("origin", || kinds().map(|k| example(k).origin.to_owned()).collect::<Vec<_>>());
+    out.put("example", || kinds().map(|k| example(k).text().into_owned()).collect::<Vec<_>>());
     out.finish()
 }
 

@@ -1,7 +1,7 @@
 //! Columns to polars frames: the one place that compiles polars.
 //!
 //! Each stream is a table of the stream's name with `.` as `_` (`kernel_offcpu`); what is decoded from raw streams
-//! are the tables `spans`, `span_events`, `span_links`, `logs`, `metrics` and `packets`. Every table begins with `row` (the number
+//! are the tables `spans`, `span_events`, `span_links`, `logs`, `log_templates`, `metrics`, `exemplars` and `packets`. Every table begins with `row` (the number
 //! that evidence cites) and `utc` (nanoseconds since 1970); raw values stand beside what was derived from them.
 //!
 //! ```no_run

@@ -24,7 +24,7 @@ Examples:
   coldcase export --pcapng trace.pcapng incident.case --trace 0af7651916cd43dd8448eb211c80319c
   coldcase export --otlp requests/ incident.case
 
-Parquet: one file a table: a table for each stream (kernel.offcpu is kernel_offcpu), and spans, span_events, logs,
+Parquet: one file a table: a table for each stream (kernel.offcpu is kernel_offcpu), and spans, span_events, logs, log_templates,
 metrics and packets. Times are nanoseconds: utc since 1970, others as recorded. It takes --from and --to.
 
 pcapng: the packets of the bundle, or of a pcap or pcapng file, as they were captured, with comments: the first packet

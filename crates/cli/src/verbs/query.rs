@@ -21,10 +21,12 @@ use crate::reading::{Reading, write_new};
 Examples:
   coldcase query incident.case
   coldcase query incident.case 'SELECT name, count(*) AS n, max(duration) AS longest FROM spans GROUP BY name ORDER BY longest DESC'
+  coldcase query incident.case 'SELECT count, error, template FROM log_templates ORDER BY error DESC LIMIT 10'
   coldcase query incident.case --format csv 'SELECT process, sum(duration) AS waited FROM offcpu GROUP BY process'
   coldcase query incident.case --format parquet -o requests.parquet 'SELECT * FROM requests WHERE outcome <> '\\''ok'\\'''
 
-A table a stream (kernel.offcpu is kernel_offcpu, or offcpu), and spans, span_events, logs, metrics, packets,
+A table a stream (kernel.offcpu is kernel_offcpu, or offcpu), and spans, span_events, logs, log_templates (kinds of log
+lines: how many, when, how severe), metrics, packets,
 connections, requests, processes, losses. Durations are nanoseconds, utc is nanoseconds since 1970. The dialect is that
 of polars. Exit codes: 0 fine, 1 failed, 2 not readable as a bundle or a query that cannot be answered.")]
 pub(crate) struct Args {

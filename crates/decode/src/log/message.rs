@@ -1,7 +1,8 @@
-//! What a line says, without what was put around it: by a container's runtime, and by JSON or logfmt.
+//! What a line says, without what was put around it: by a container's runtime, by JSON or logfmt, and the time before it.
 
 use std::borrow::Cow;
 
+use super::time::date_time;
 use super::{cri, docker, json, logfmt};
 use crate::otlp::{Attributes, Value};
 
@@ -44,7 +45,15 @@ fn fields(line: &[u8]) -> Cow<'_, [u8]> {
     };
     match fields.as_ref().and_then(message) {
         Some(text) => Cow::Owned(text.as_bytes().to_vec()),
-        None => Cow::Borrowed(line),
+        None => Cow::Borrowed(behind_time(line)),
+    }
+}
+
+/// What stands behind the time at a line's front: when it was said is no part of what was said.
+fn behind_time(line: &[u8]) -> &[u8] {
+    match date_time(line) {
+        Some((_, end)) if line.get(end) == Some(&b' ') => line[end..].trim_ascii_start(),
+        _ => line,
     }
 }
 
@@ -69,7 +78,8 @@ mod tests {
             (r#"{"log":"plain\n","stream":"stdout","time":"2024-01-02T03:04:05Z"}"#, "plain"),
             (r#"2024-01-02T03:04:05Z stdout F level=info msg="it is up" port=80"#, "it is up"),
             ("2024-01-02T03:04:05Z stdout F just text", "just text"),
-            ("2024-01-02T03:04:05Z INFO just text", "2024-01-02T03:04:05Z INFO just text"),
+            ("2024-01-02 03:04:05,678 INFO just text", "INFO just text"),
+            ("2024-01-02T03:04:05Z", "2024-01-02T03:04:05Z"),
             (r#"{"n":1}"#, r#"{"n":1}"#),
             ("{not json", "{not json"),
             ("", ""),
