@@ -68,7 +68,7 @@ fn of_series(s: &MetricSeries) -> Vec<Change> {
     let cuts = changes(&values);
     let ends = cuts.iter().skip(1).copied().chain([values.len()]);
     let begins = std::iter::once(0).chain(cuts.iter().copied());
-    let mut spacings: Vec<i64> = s.points.windows(2).map(|w| w[1].0 - w[0].0).collect();
+    let mut spacings: Vec<i64> = s.points.windows(2).map(|w| w[1].0.saturating_sub(w[0].0)).collect();
     spacings.sort_unstable();
     let spacing = spacings.get(spacings.len() / 2).copied().unwrap_or(0);
     let mut out = Vec::new();

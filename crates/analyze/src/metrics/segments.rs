@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(changes(&step), [25]);
         let mut wild: Vec<f64> = (0..40).map(noise).collect();
         wild[20] = 1e9;
-        assert!(changes(&wild).is_empty());
+        assert_eq!(changes(&wild), Vec::<usize>::new());
         let perfect: Vec<f64> = (0..12).map(|i| if i < 6 { 0.0 } else { 1.0 }).collect();
         assert_eq!(changes(&perfect), [6]);
     }
@@ -118,9 +118,9 @@ mod tests {
     fn noise_hardly_ever_changes_its_level() {
         let found = (0..300).filter(|s| !changes(&(0..40).map(|i| noise(i + s * 101)).collect::<Vec<_>>()).is_empty());
         assert!(found.count() <= 6);
-        assert!(changes(&[1.0; 50]).is_empty());
-        assert!(changes(&[1.0, 2.0, 3.0]).is_empty());
-        assert!(changes(&[]).is_empty());
+        assert_eq!(changes(&[1.0; 50]), Vec::<usize>::new());
+        assert_eq!(changes(&[1.0, 2.0, 3.0]), Vec::<usize>::new());
+        assert_eq!(changes(&[]), Vec::<usize>::new());
     }
 
     #[test]

@@ -13,6 +13,58 @@ const START: i64 = 1_795_350_681_000_000_000;
 const SECOND: i64 = 1_000_000_000;
 const ID: &str = "3f9a1c0e5d7b2846";
 
+fn metric_move() -> MetricMove {
+    let time = START + 10 * SECOND;
+    let moved = |name: &str, before: f64, after: f64, strength: f64| MovedMetric {
+        name: name.into(),
+        origin: "http://127.0.0.1:9100/metrics".into(),
+        unit: "/s".into(),
+        time,
+        before,
+        after,
+        strength,
+    };
+    MetricMove {
+        time,
+        until: time + SECOND / 2,
+        incident: true,
+        members: vec![moved("shop_errors_total", 10.0, 31.0, 12.0), moved("shop_orders_total", 50.0, 30.0, 9.0)],
+        left_out: 3,
+    }
+}
+
+fn metric_target() -> MetricTarget {
+    MetricTarget {
+        target: "http://127.0.0.1:9100/metrics".into(),
+        labels: "env=\"test\"".into(),
+        scrapes: 20,
+        missed: 2,
+        unread: 1,
+        samples: 812,
+        p50: 3_000_000,
+        max: 90_000_000,
+        peer: "127.0.0.1:9100".into(),
+        process: "node_exporter[77]".into(),
+        how: "socket".into(),
+    }
+}
+
+fn exemplar() -> MetricExemplar {
+    MetricExemplar {
+        time: START + 11 * SECOND,
+        origin: "http://127.0.0.1:9100/metrics".into(),
+        name: "shop_seconds_bucket{le=\"1.0\"}".into(),
+        value: 0.7,
+        trace: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
+        span: Some("00f067aa0ba902b7".into()),
+        joined: "span".into(),
+        service: "orders".into(),
+        span_name: "POST /orders".into(),
+        duration: Some(700_000_000),
+        evidence: Vec::new(),
+    }
+}
+
 /// A small generator, so that the sample is the same everywhere.
 struct Noise(u64);
 
@@ -334,6 +386,9 @@ pub fn incident() -> Analysis {
         format!("{ID}/kernel.sample#17").into(),
     ]);
     Analysis {
+        metric_moves: vec![metric_move()],
+        metric_targets: vec![metric_target()],
+        exemplars: vec![exemplar()],
         flame_diffs: Vec::new(),
         traces: Default::default(),
         bundle: BundleSummary {
@@ -447,6 +502,10 @@ pub fn hostile() -> Analysis {
     a.flames[1].unit = "ns".into();
     a.metrics[0].points =
         vec![(i64::MIN, f64::NAN), (START, f64::INFINITY), (START + SECOND, f64::MAX), (i64::MAX, -f64::MAX)];
+    a.metrics[0].gaps = vec![(i64::MIN, i64::MAX)];
+    a.metric_moves[0].time = i64::MIN;
+    a.metric_moves[0].members[0].before = f64::NAN;
+    a.exemplars[0].time = i64::MAX;
     a.bundle.marks.push(MarkPoint { time: i64::MAX, text: HOSTILE.into() });
     a.worst.as_mut().unwrap().to = i64::MAX;
     a.latencies[1].heat.step = u64::MAX;

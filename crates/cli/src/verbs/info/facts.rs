@@ -402,6 +402,11 @@ fn span(streams: &[Stream]) -> Option<Span> {
 /// What is in the bundle as its sender wrote it, secrets included if there were any.
 fn stored_as_sent(streams: &[Stream]) -> Vec<&'static str> {
     let has = |prefix: &str| streams.iter().any(|s| s.events > 0 && s.name.starts_with(prefix));
-    let kinds = [("log.lines", "log lines"), ("otlp.", "OTLP"), ("metrics.pages", "scraped metrics pages")];
+    let kinds = [
+        ("log.lines", "log lines"),
+        ("otlp.", "OTLP"),
+        ("metrics.pages", "scraped metrics pages"),
+        ("prometheus.", "Prometheus Remote-Write"),
+    ];
     kinds.into_iter().filter(|(prefix, _)| has(prefix)).map(|(_, name)| name).collect()
 }
