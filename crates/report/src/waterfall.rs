@@ -78,6 +78,10 @@ pub(crate) fn remarks(view: &TraceView) -> Vec<String> {
             count(f.roots)
         ));
     }
+    let unbound = view.spans.iter().filter(|s| s.pid.is_none() && s.place.as_deref() != Some("missing")).count() as u64;
+    if unbound > 0 {
+        out.push(format!("the process of {} on the recorded host is unknown", plural(unbound, "span", "spans")));
+    }
     if view.left_out > 0 {
         out.push(format!("{} beside the critical path are left out", plural(view.left_out, "span", "spans")));
     }
@@ -136,7 +140,7 @@ fn legend(canvas: &mut Canvas<'_>, y: f64) {
     let mut x = LEFT;
     for (ink, text) in [
         (Ink::Accent, "on the critical path"),
-        (Ink::Grid, "not waited for"),
+        (Ink::Grid, "running otherwise"),
         (Ink::Bad, "failed"),
         (Ink::Warn, "event"),
     ] {

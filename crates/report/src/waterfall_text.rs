@@ -32,7 +32,8 @@ pub fn waterfall(view: &TraceView, width: usize, rows: usize, colour: bool) -> S
     let mut page =
         Page { view, out: String::new(), width, colour, names: room * 45 / 100, bars: room - room * 45 / 100 };
     page.head();
-    let style = page.paint(DIM, &page.columns("span", "at", "took", "own", "█ on the path, ░ not waited for"));
+    let style =
+        page.paint(DIM, &page.columns("span", "at", "took", "own", "█ on the critical path, ░ running otherwise"));
     page.line(&style);
     for (at, span) in view.spans.iter().enumerate().take(rows) {
         page.span(at, span);
@@ -293,7 +294,12 @@ mod tests {
                 && text.contains("--deskew"),
             "{text}"
         );
-        assert!(text.contains("note: 1 parent is not in the bundle") && text.contains("event retry"), "{text}");
+        assert!(
+            text.contains("note: 1 parent is not in the bundle")
+                && text.contains("the process of 2 spans")
+                && text.contains("event retry"),
+            "{text}"
+        );
         assert!(text.contains("[trace id]") && text.contains("50%"), "{text}");
     }
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use coldcase_analyze::{Options, Part, TraceViews};
 use coldcase_model::Nanos;
-use coldcase_model::analysis::{Analysis, TraceOperation, TraceView};
+use coldcase_model::analysis::{Analysis, ClockPair, TraceOperation, TraceView};
 use coldcase_model::text::visible;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::columns::columns;
 use crate::exit::{Exit, Failure};
@@ -71,22 +71,37 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         write_picture(file, coldcase_report::trace_svg(view), args.force)?;
     }
     if out.json {
-        let body = |a: &Analysis| {
-            let body = json!({
-                "bundle": name(a),
-                "count": a.traces.count,
-                "spans_without_trace": a.traces.spans_without_trace,
-                "operations": a.traces.operations,
-                "clocks": a.traces.clocks,
-                "traces": a.traces.views,
-            });
-            Document::new("coldcase.trace", body)
-        };
+        let body = |a| Document::new("coldcase.trace", Body::of(a));
         documents(out, &all.iter().map(body).collect::<Vec<_>>())?;
     } else {
         pages(out, &all, |a| if asked { views(a, args.top, out) } else { page(a, args.top.unwrap_or(15), out) })?;
     }
     Ok(args.reading.exit(&all))
+}
+
+/// What a document says. A trace may have a million spans: they are written as they are held.
+#[derive(Serialize)]
+struct Body<'a> {
+    bundle: serde_json::Value,
+    count: u64,
+    spans_without_trace: u64,
+    operations: &'a [TraceOperation],
+    clocks: &'a [ClockPair],
+    traces: &'a [TraceView],
+}
+
+impl<'a> Body<'a> {
+    fn of(a: &'a Analysis) -> Body<'a> {
+        let t = &a.traces;
+        Body {
+            bundle: name(a),
+            count: t.count,
+            spans_without_trace: t.spans_without_trace,
+            operations: &t.operations,
+            clocks: &t.clocks,
+            traces: &t.views,
+        }
+    }
 }
 
 /// Refuses ids that no bundle has a span of.
