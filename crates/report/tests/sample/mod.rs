@@ -391,6 +391,7 @@ pub fn incident() -> Analysis {
         exemplars: vec![exemplar()],
         flame_diffs: Vec::new(),
         traces: Default::default(),
+        log_kinds: Vec::new(),
         bundle: BundleSummary {
             id: ID.into(),
             file: "incident.case".into(),
