@@ -123,9 +123,9 @@ def main():
         run("export", "--otlp", folder / "back", folder / "back.case")
         verdicts.check("and what was imported from there, byte for byte", exported(folder / "back") == files, {k: len(v) for k, v in exported(folder / "back").items()})
         for name in files:
-            one = folder / f"one-{name}"
-            run("import", out / name, "-o", one.with_suffix(".case"))
-            run("export", "--otlp", one, one.with_suffix(".case"))
+            one, case = folder / f"one-{name}", folder / f"one-{name}.case"
+            run("import", out / name, "-o", case)
+            run("export", "--otlp", one, case)
             verdicts.check(f"{name} by itself too", sorted(sum(exported(one).values(), [])) == sorted(files[name]))
 
         # as the Collector names its files: the signal is told by what is in them
