@@ -333,6 +333,7 @@ pub fn incident() -> Analysis {
         format!("{ID}/kernel.sample#17").into(),
     ]);
     Analysis {
+        log_kinds: Vec::new(),
         flame_diffs: Vec::new(),
         bundle: BundleSummary {
             id: ID.into(),
