@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn both_framings_are_told_apart_message_by_message_however_they_arrive() {
-        let stream = b"<13>one\n11 <13>two\nmor<13>three\r\n\n5 <1>xy<14>four\0007 days\n<13>open";
+        let stream = b"<13>one\n11 <13>two\nmor<13>three\r\n\n5 <1>xy<14>four\x00007 days\n<13>open";
         let want = ["<13>one", "<13>two\nmor", "<13>three", "<1>xy", "<14>four", "007 days", "<13>open"];
         let found = all(&mut std::iter::once(&stream[..]));
         assert_eq!(found.iter().map(|f| f.0.as_str()).collect::<Vec<_>>(), want);
