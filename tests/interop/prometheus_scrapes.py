@@ -5,6 +5,7 @@ came: it is read again by prometheus_client (text, OpenMetrics) and by Google's 
 
 usage: prometheus_scrapes.py   needs prometheus-node-exporter, prometheus (apt), prometheus_client, protobuf, mcap (PyPI)
 """
+import contextlib
 import csv
 import http.server
 import io
@@ -91,7 +92,9 @@ def serve(page, content_type="text/plain; version=0.0.4"):
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            # The recorder hangs up when it ends.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.wfile.write(body)
 
         def log_message(self, *_):
             pass

@@ -1,7 +1,8 @@
 //! Where a series changes its level: the division into few runs that explains it best.
 //!
 //! The cost of a run is the scatter of its values' ranks, so that one wild value weighs no more than any other and no
-//! distribution is assumed. The number of runs is weighed by a penalty on each change (as BIC has it, but stricter, since
+//! distribution is assumed; the price is that a change may be told some readings early or late, where those are the
+//! highest or lowest of their level. The number of runs is weighed by a penalty on each change (as BIC has it, but stricter, since
 //! many series are looked at). Least squares over all divisions by dynamic programming: no start value, no chance.
 //! (Auger and Lawrence 1989, "Segment Neighbourhood"; ranks as in Pettitt 1979.)
 
