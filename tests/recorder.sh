@@ -28,7 +28,8 @@ fi
 cargo build --quiet --profile recorder --target "$target" -p coldcase --no-default-features "${features[@]}"
 mkdir -p target/recorder
 # Copied aside and renamed: a recorder that is running is not disturbed.
-cp "target/$target/recorder/coldcase" target/recorder/coldcase.new
+# Not every linker leaves the table of symbols out when the profile says so.
+strip -o target/recorder/coldcase.new "target/$target/recorder/coldcase"
 mv target/recorder/coldcase.new target/recorder/coldcase
 size=$(stat -c %s target/recorder/coldcase)
 echo "recorder: target/recorder/coldcase, $((size / 1024)) KiB, $(file -bL target/recorder/coldcase 2> /dev/null | grep -oE 'static(ally linked|-pie linked)' || echo 'linkage unknown')"
