@@ -143,7 +143,7 @@ fn gather<'a>(logged: Vec<Logged<'a>>, miner: &Miner, ids: &[TemplateId]) -> Log
         template.count += 1;
         template.last = template.last.max(line.utc);
         template.severities[line.severity.map_or(SEVERITIES - 1, |s| s as usize)] += 1;
-        if line.utc < template.first {
+        if template.count == 1 || line.utc < template.first {
             (template.first, template.example) = (line.utc, i);
         }
     }
