@@ -323,7 +323,10 @@ fn seal(
             bytes: 0,
         });
     }
-    let manifest = assembler.seal(manifest, docs)?;
-    assembler.finish()?;
+    let sealed = assembler.seal(manifest, docs);
+    // Sealed or not: what was acknowledged as durable is in it.
+    let finished = assembler.finish();
+    let manifest = sealed?;
+    finished?;
     Ok(manifest)
 }
