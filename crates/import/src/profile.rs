@@ -96,7 +96,8 @@ fn read_perf_script(mut file: impl BufRead, profile: &mut Profile, done: &mut Im
         number += 1;
         let text = String::from_utf8_lossy(&line);
         let ends = read == 0 || text.trim().is_empty();
-        if !ends && !(block.is_empty() && text.starts_with('#')) && (block.len() as u64) < LONGEST {
+        let comment = block.is_empty() && text.starts_with('#');
+        if !ends && !comment && (block.len() as u64) < LONGEST {
             if block.is_empty() {
                 begun = number;
             }

@@ -57,7 +57,7 @@ fn profiles_are_known_by_their_name_and_kept() {
 fn json_with_line_breaks_is_framed_as_well() {
     let dir = tempfile::tempdir().unwrap();
     let request = b"{\n \"resourceSpans\": []\n}\n".to_vec();
-    let (told, bundle) = imported(dir.path(), "traces.json.framed", &framed(&[request.clone()])).unwrap();
+    let (told, bundle) = imported(dir.path(), "traces.json.framed", &framed(std::slice::from_ref(&request))).unwrap();
     assert_eq!((told.messages, told.problem), (1, None));
     assert_eq!(raw(&bundle, "otlp.traces.json"), [request]);
 }

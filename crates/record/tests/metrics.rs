@@ -209,7 +209,8 @@ fn files_that_list_targets_are_followed_when_they_change() {
     recording.wait_for(1);
     std::fs::write(&list, format!(r#"[{{"targets": ["{second}"], {labels}}}]"#)).unwrap();
     recording.wait_for(2);
-    (one.join().unwrap(), two.join().unwrap());
+    one.join().unwrap();
+    two.join().unwrap();
     let recorded = recording.finish();
     assert_eq!(scrapes(&recorded, &first.to_string()).len(), 1);
     assert_eq!(scrapes(&recorded, &second.to_string()).len(), 1);

@@ -53,12 +53,8 @@ pub(super) fn changes(values: &[f64]) -> Vec<usize> {
     // The scatter of values that are evenly spread within one rank: a perfect step is not infinitely good.
     let floor = n as f64 / 12.0;
     let score = |k: usize| n as f64 * ((best[k][n].0 + floor) / n as f64).ln() + PENALTY * k as f64 * (n as f64).ln();
-    let mut chosen = 0;
-    for k in 1..=CHANGES {
-        if best[k][n].0.is_finite() && score(k) < score(chosen) {
-            chosen = k;
-        }
-    }
+    let possible = (1..=CHANGES).filter(|&k| best[k][n].0.is_finite());
+    let chosen = possible.fold(0, |chosen, k| if score(k) < score(chosen) { k } else { chosen });
     let mut out = Vec::new();
     let mut end = n;
     for k in (1..=chosen).rev() {

@@ -93,7 +93,7 @@ pub(crate) fn targets(t: &Timeline) -> Vec<MetricTarget> {
             scrapes: attempts.len() as u64,
             missed: attempts.iter().filter(|a| a.page.is_none()).count() as u64,
             unread: pages().filter(|p| refused.contains(p)).count() as u64,
-            samples: pages().last().and_then(|p| samples.get(&p).copied()).unwrap_or(0),
+            samples: pages().next_back().and_then(|p| samples.get(&p).copied()).unwrap_or(0),
             p50: durations.get(durations.len().saturating_sub(1) / 2).copied().unwrap_or(0),
             max: durations.last().copied().unwrap_or(0),
             peer: asked.map_or(String::new(), |(peer, _)| peer.to_string()),

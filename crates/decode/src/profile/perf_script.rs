@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! comm with spaces 123/124 [001] 38652.793676:   10101010 cpu-clock:ppp:
-//! 	ffffffff8162dea1 __kmalloc+0x191 ([kernel.kallsyms])
-//! 	           d0043 __GI___getdents64+0x13 (/usr/lib/x86_64-linux-gnu/libc.so.6)
+//!     ffffffff8162dea1 __kmalloc+0x191 ([kernel.kallsyms])
+//!            d0043 __GI___getdents64+0x13 (/usr/lib/x86_64-linux-gnu/libc.so.6)
 //! ```
 
 use std::borrow::Cow;
