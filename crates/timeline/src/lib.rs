@@ -38,6 +38,7 @@ mod log_templates;
 mod made;
 mod merge;
 mod options;
+mod pieces;
 mod process;
 mod processes;
 mod repeats;

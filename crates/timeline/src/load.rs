@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use crate::decoded::{
     Decoded, ExemplarRow, LogRow, MetricRow, Packet, REMOTE_WRITE, RecordRow, SampleRow, SpanRow, line_time,
 };
+use crate::pieces;
 use crate::repeats::{self, Request, all_told};
 use crate::segment::Segment;
 
@@ -110,6 +111,7 @@ impl Loaded {
         d.name_kinds();
         d.packets.sort_by_key(|p| (p.row, p.packet.index));
         d.lines.sort_by_key(|l| l.row);
+        pieces::join(&mut d.lines);
         if d.problems.len() > TOLD {
             let more = d.problems.len() - TOLD;
             d.problems.truncate(TOLD);
