@@ -97,6 +97,8 @@ fn what_cannot_be_compared_is_told_and_is_no_pass() {
     assert!(twice.contains("the same bundle"), "{twice}");
     run_in(dir.path(), &["compare", "a.case", "--", "missing.case"]).code(2);
     run_in(dir.path(), &["compare", "a.case"]).code(2);
+    let late = run_in(dir.path(), &["compare", "a.case", "--", "b.case", "--top"]).code(2).stderr;
+    assert!(late.contains("options stand before"), "{late}");
     std::fs::create_dir(dir.path().join("empty")).unwrap();
     let none = run_in(dir.path(), &["compare", "empty", "--", "a.case"]).code(2).stderr;
     assert!(none.contains("no bundle in this folder"), "{none}");

@@ -20,10 +20,10 @@ use crate::reading::{Document, failure as unread, write_new};
 Examples:
   coldcase compare base-*.case -- head-*.case
   coldcase compare runs/base/ -- runs/head/            all bundles of a folder
-  coldcase compare base-*.case -- head-*.case --json | jq '.measures[] | select(.decision == \"worse\")'
-  coldcase compare base/ -- head/ --markdown comment.md --junit compare.xml --github
+  coldcase compare --json base-*.case -- head-*.case | jq '.measures[] | select(.decision == \"worse\")'
+  coldcase compare --markdown comment.md --junit compare.xml --github base/ -- head/
 
-Options may stand behind the bundles of the head as well.
+Options stand before the `--`.
 Exit codes: 0 pass, 1 regression, 2 a bundle cannot be read or wrong usage, 3 inconclusive.")]
 pub(crate) struct Args {
     /// Bundles, or folders of them, to hold against
@@ -80,6 +80,10 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
 fn bundles(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut all = Vec::new();
     for path in named {
+        if path.as_os_str().as_encoded_bytes().starts_with(b"--") {
+            return Err(Failure::usage(format!("{}: an option behind the bundles of the head", path.display()))
+                .hint("options stand before the `--`"));
+        }
         if !path.is_dir() {
             all.push(path.clone());
             continue;
