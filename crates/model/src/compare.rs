@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::Nanos;
+
 /// What it comes to; an exit code each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,6 +120,29 @@ pub struct Measure {
     pub critical: bool,
     /// What is said of it.
     pub decision: Decision,
+}
+
+impl Measure {
+    /// A value in its unit, for people.
+    pub fn value_words(&self, value: f64) -> String {
+        match self.unit.as_str() {
+            "ns" => Nanos(value.max(0.0) as u64).to_string(),
+            "share" => format!("{:.2}%", 100.0 * value),
+            "per second" => format!("{value:.1}/s"),
+            _ => format!("{value:.2}"),
+        }
+    }
+
+    /// Its effect with the interval, for people.
+    pub fn effect_words(&self) -> Option<String> {
+        let e = self.effect?;
+        Some(if self.unit == "share" {
+            format!("{:+.2} points ({:+.2} to {:+.2})", 100.0 * e.estimate, 100.0 * e.low, 100.0 * e.high)
+        } else {
+            let percent = |ratio: f64| 100.0 * (ratio - 1.0);
+            format!("{:+.1}% ({:+.1} to {:+.1})", percent(e.estimate), percent(e.low), percent(e.high))
+        })
+    }
 }
 
 /// An estimate with its interval.

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use coldcase_model::Nanos;
 use coldcase_model::compare::{Comparison, Decision, ExactChange, Measure, Run, Verdict};
 use coldcase_model::text::visible;
 
@@ -13,28 +12,9 @@ const LONGEST: usize = 65_000;
 /// Characters of a name in Markdown.
 const NAME: usize = 120;
 
-/// A value in the measure's unit.
-fn value(m: &Measure, v: f64) -> String {
-    match m.unit.as_str() {
-        "ns" => Nanos(v.max(0.0) as u64).to_string(),
-        "share" => format!("{:.2}%", 100.0 * v),
-        "per second" => format!("{v:.1}/s"),
-        _ => format!("{v:.2}"),
-    }
-}
-
 /// The effect and its interval, in words.
 fn effect(m: &Measure) -> String {
-    match m.effect {
-        None => "-".to_owned(),
-        Some(e) if m.unit == "share" => {
-            format!("{:+.2} points ({:+.2} to {:+.2})", 100.0 * e.estimate, 100.0 * e.low, 100.0 * e.high)
-        }
-        Some(e) => {
-            let percent = |r: f64| 100.0 * (r - 1.0);
-            format!("{:+.1}% ({:+.1} to {:+.1})", percent(e.estimate), percent(e.low), percent(e.high))
-        }
-    }
+    m.effect_words().unwrap_or_else(|| "-".to_owned())
 }
 
 fn needed(m: &Measure) -> String {
@@ -110,7 +90,7 @@ pub fn compare_text(c: &Comparison, top: usize) -> String {
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         rows.extend(c.measures.iter().take(top).map(|m| {
             let name = format!("{}{}", m.measure, if m.critical { " !" } else { "" });
-            let (b, h) = (value(m, m.centre.0), value(m, m.centre.1));
+            let (b, h) = (m.value_words(m.centre.0), m.value_words(m.centre.1));
             vec![name, visible(&m.operation).into_owned(), b, h, effect(m), m.decision.name().to_owned(), needed(m)]
         }));
         out.push_str(&aligned(&rows));
@@ -177,7 +157,7 @@ pub fn compare_markdown(c: &Comparison) -> String {
         out.push_str("\n| measure | of | base | head | change (95% interval) | |\n|---|---|--:|--:|--:|---|\n");
         for m in c.measures.iter().take(ROWS) {
             let name = format!("{}{}", cell(&m.measure), if m.critical { " **!**" } else { "" });
-            let (b, h) = (value(m, m.centre.0), value(m, m.centre.1));
+            let (b, h) = (m.value_words(m.centre.0), m.value_words(m.centre.1));
             let decision = match m.decision {
                 Decision::Worse => "❌ worse",
                 other => other.name(),
@@ -228,7 +208,7 @@ pub fn compare_junit(c: &Comparison) -> String {
             .push((format!("{} of {}: {}", e.kind, e.operation, e.what), e.worse.then(|| ("failure", exact_words(e)))));
     }
     for m in c.measures.iter().filter(|m| m.critical) {
-        let why = || format!("{} to {}, {}", value(m, m.centre.0), value(m, m.centre.1), effect(m));
+        let why = || format!("{} to {}, {}", m.value_words(m.centre.0), m.value_words(m.centre.1), effect(m));
         let outcome = match m.decision {
             Decision::Worse => Some(("failure", why())),
             Decision::TooFew => Some(("skipped", "too few runs or requests".to_owned())),

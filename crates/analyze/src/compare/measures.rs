@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use coldcase_model::Nanos;
 use coldcase_model::compare::{Decision, Effect, Measure};
 
 use super::facts::{Facts, Operation};
@@ -89,20 +88,8 @@ pub(super) fn measures(base: &[&Facts], head: &[&Facts]) -> Vec<Measure> {
 
 /// In a sentence.
 pub(super) fn sentence(m: &Measure) -> String {
-    let value = |v: f64| match m.unit.as_str() {
-        "ns" => Nanos(v as u64).to_string(),
-        "share" => format!("{:.2}%", 100.0 * v),
-        _ => format!("{v:.2}"),
-    };
-    let effect = m.effect.map_or(String::new(), |e| match m.unit.as_str() {
-        "share" => format!(", {:+.2} points ({:+.2} to {:+.2})", 100.0 * e.estimate, 100.0 * e.low, 100.0 * e.high),
-        _ => format!(
-            ", {:+.1}% ({:+.1} to {:+.1})",
-            100.0 * (e.estimate - 1.0),
-            100.0 * (e.low - 1.0),
-            100.0 * (e.high - 1.0)
-        ),
-    });
+    let effect = m.effect_words().map_or(String::new(), |e| format!(", {e}"));
+    let value = |v: f64| m.value_words(v);
     format!("{} of {} is {}, it was {}{effect}", m.measure, m.operation, value(m.centre.1), value(m.centre.0))
 }
 
