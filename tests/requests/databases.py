@@ -40,6 +40,8 @@ def clients():
             print("skipped: databases: the clients could not be installed from PyPI")
             sys.exit(0)
         stamp.write_text("\n".join(PACKAGES))
+    if "--install" in sys.argv:
+        sys.exit(0)
     os.execve(venv / "bin/python", [venv / "bin/python", __file__, *sys.argv[1:]], {**os.environ, "DATABASES_VENV": "1"})
 
 
@@ -527,7 +529,9 @@ def redis_compare(captured, stats, clock):
     pairs = [(r["end"] - r["sent"], logged[r["detail"]], clock.took[r["detail"]]) for r in ours if r["detail"] in logged and r["detail"] in clock.took]
     times("redis: times are those of the slow log", pairs)
     sleeps = [r["end"] - r["start"] for r in ours if r["key"] == "DEBUG SLEEP"]
-    verdicts.check("redis: what was slow is slow", len(sleeps) == 2 and all(200 * MS <= s <= 260 * MS for s in sleeps), sleeps)
+    # Where packets are lost, the answer may come with the second or third sending.
+    most = 260 if "LOSSY" not in os.environ else 2000
+    verdicts.check("redis: what was slow is slow", len(sleeps) == 2 and all(200 * MS <= s <= most * MS for s in sleeps), sleeps)
     subscribed = [(r["key"], r["outcome"]) for r in ours if r["key"].endswith("SUBSCRIBE")]
     verdicts.check("redis: subscriptions are answered, and their messages are no answers", len(subscribed) == 8 and all(
         o == "Ok" for _, o in subscribed), subscribed)
