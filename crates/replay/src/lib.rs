@@ -1,0 +1,1 @@
+//! Plays a bundle again: its timeline at the pace it happened to live receivers, its requests to a server.
