@@ -69,6 +69,7 @@ part_as_root "servers on a lossy way" python3 tests/requests/lossy_servers.py
 part_as_root "where requests vanish" python3 tests/requests/vanish.py
 part "log rotation" python3 tests/logs/rotation.py
 part journal python3 tests/logs/journal.py
+part "standard input" python3 tests/logs/stdin.py
 part syslog python3 tests/logs/syslog.py
 part_as_root "traces and what is joined to them" python3 tests/requests/traces.py
 part_as_root services python3 tests/services/services.py

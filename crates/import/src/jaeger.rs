@@ -1,11 +1,10 @@
 //! Jaeger: what its query API and its page give as JSON.
 
-use std::path::Path;
-
 use coldcase_bundle::Writer;
 use coldcase_decode::spans;
 
 use crate::format::{Format, Times};
+use crate::input::Input;
 use crate::json::{self, Places};
 use crate::spans::Kind;
 use crate::{ImportError, Imported};
@@ -21,8 +20,8 @@ const KIND: Kind = Kind {
 };
 
 /// Writes the traces of a file.
-pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
-    crate::spans::import(&KIND, path, writer, times)
+pub(crate) fn import(input: &Input, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
+    crate::spans::import(&KIND, input, writer, times)
 }
 
 /// The traces of a document: it is a list of them under `data`, or one.

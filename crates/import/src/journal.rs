@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use coldcase_bundle::Writer;
@@ -16,6 +15,7 @@ use coldcase_model::{Columns, Event, Utc};
 
 use crate::clock::boot;
 use crate::format::{Format, Times};
+use crate::input::Input;
 use crate::{ImportError, Imported};
 
 /// The stream.
@@ -41,32 +41,32 @@ pub(crate) fn is_file(head: &[u8]) -> bool {
 }
 
 /// Writes the entries of an export.
-pub(crate) fn import_export(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
-    let io = |source| ImportError::Io { path: path.to_owned(), source };
-    let mut file = File::open(path).and_then(Unpack::new).map_err(io)?;
-    let mut entries = Entries::new(path, Format::JournalExport);
+pub(crate) fn import_export(input: &Input, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
+    let io = |source| ImportError::Io { path: input.name.clone(), source };
+    let mut file = File::open(input).and_then(Unpack::new).map_err(io)?;
+    let mut entries = Entries::new(input, Format::JournalExport);
     entries.read(&mut file, writer, times)?;
     let problem = file.problem().map(str::to_owned);
     entries.finish(writer, times, problem)
 }
 
 /// Writes the entries of a journal's own file, as `journalctl` reads them.
-pub(crate) fn import_file(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
-    let tool = |why: String| ImportError::Journalctl { path: path.to_owned(), why };
+pub(crate) fn import_file(input: &Input, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
+    let tool = |why: String| ImportError::Journalctl { path: input.name.clone(), why };
     let missing = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => tool("it is not installed here".to_owned()),
         _ => tool(e.to_string()),
     };
     let mut child = Command::new("journalctl")
         .args(["--quiet", "--no-pager", "--output=export", "--file"])
-        .arg(path)
+        .arg(input.as_ref())
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(missing)?;
-    let mut entries = Entries::new(path, Format::JournalFile);
+    let mut entries = Entries::new(input, Format::JournalFile);
     let done = match child.stdout.take() {
         Some(out) => entries.read(&mut BufReader::with_capacity(1 << 18, out), writer, times),
         None => Ok(()),
@@ -105,10 +105,10 @@ struct Entries {
 }
 
 impl Entries {
-    fn new(path: &Path, format: Format) -> Entries {
+    fn new(input: &Input, format: Format) -> Entries {
         Entries {
-            path: path.display().to_string(),
-            done: Imported::new(path, format, STREAM),
+            path: input.name.display().to_string(),
+            done: Imported::new(&input.name, format, STREAM),
             rows: Columns::new(&LogLine::DEF),
             bytes: 0,
             ends: None,

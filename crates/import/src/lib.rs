@@ -14,6 +14,7 @@ mod capture;
 mod clock;
 mod error;
 mod format;
+mod input;
 mod jaeger;
 mod journal;
 mod json;
@@ -38,6 +39,7 @@ pub use error::ImportError;
 pub use format::Format;
 
 use clock::Span;
+use input::Input;
 
 /// How files are imported.
 #[derive(Debug, Clone, Default)]
@@ -129,17 +131,18 @@ impl Done {
     }
 }
 
-/// Makes a bundle of the files.
+/// Makes a bundle of the files; `-` is standard input.
 ///
 /// # Errors
 /// When a file cannot be opened or is of no known format, or the bundle cannot be written. Nothing is left behind then,
 /// but for a disk that is full.
 pub fn import(files: &[PathBuf], output: &Path, options: &Options) -> Result<Done, ImportError> {
     // All are looked at before anything is written.
-    let formats = files.iter().map(|f| Format::of(f, options.format)).collect::<Result<Vec<_>, _>>()?;
+    let inputs = files.iter().map(|f| Input::open(f)).collect::<Result<Vec<_>, _>>()?;
+    let formats = inputs.iter().map(|i| Format::of(i, options.format)).collect::<Result<Vec<_>, _>>()?;
     let now = Arc::new(AtomicI64::new(0));
-    let writer = Writer::create(output, options.force, writer_options(files, &now))?;
-    let done = fill(&writer, files, &formats, &now);
+    let writer = Writer::create(output, options.force, writer_options(&inputs, &now))?;
+    let done = fill(&writer, &inputs, &formats, &now);
     let (files, span) = match done {
         Ok(done) => done,
         Err(e) => {
@@ -155,14 +158,14 @@ pub fn import(files: &[PathBuf], output: &Path, options: &Options) -> Result<Don
 
 fn fill(
     writer: &Writer,
-    files: &[PathBuf],
+    inputs: &[Input],
     formats: &[Format],
     now: &Arc<AtomicI64>,
 ) -> Result<(Vec<Imported>, Span), ImportError> {
     let mut span = Span::default();
-    let mut done = Vec::with_capacity(files.len());
-    for (path, format) in files.iter().zip(formats) {
-        let imported = format.import(path, writer, &mut |from, to| {
+    let mut done = Vec::with_capacity(inputs.len());
+    for (input, format) in inputs.iter().zip(formats) {
+        let imported = format.import(input, writer, &mut |from, to| {
             span.add(from);
             span.add(to);
             now.store(to.0, Ordering::SeqCst);
@@ -182,11 +185,11 @@ fn fill(
 }
 
 /// Options under which the same files give the same bytes: chunks are cut by size, times are those of the files.
-fn writer_options(files: &[PathBuf], now: &Arc<AtomicI64>) -> WriterOptions {
+fn writer_options(inputs: &[Input], now: &Arc<AtomicI64>) -> WriterOptions {
     let now = now.clone();
     WriterOptions {
         chunk_time: Duration::from_secs(3600),
-        id: Some(format::id(files)),
+        id: Some(format::id(inputs)),
         now: Arc::new(move || Utc(now.load(Ordering::SeqCst))),
         ..WriterOptions::default()
     }

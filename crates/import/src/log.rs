@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use coldcase_bundle::Writer;
@@ -17,6 +16,7 @@ use coldcase_model::{Columns, Event, Utc};
 
 use crate::clock::boot;
 use crate::format::{Format, Times};
+use crate::input::Input;
 use crate::{ImportError, Imported};
 
 /// The stream.
@@ -40,14 +40,14 @@ pub(crate) fn is_log(head: &[u8]) -> bool {
 }
 
 /// Writes the lines of a file.
-pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
-    let io = |source| ImportError::Io { path: path.to_owned(), source };
-    let about = std::fs::metadata(path).map_err(io)?;
+pub(crate) fn import(input: &Input, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
+    let io = |source| ImportError::Io { path: input.name.clone(), source };
+    let about = std::fs::metadata(input).map_err(io)?;
     let written = about.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
     let written = written.and_then(|d| i64::try_from(d.as_nanos()).ok()).unwrap_or(0);
-    let mut file = BufReader::with_capacity(1 << 20, File::open(path).and_then(Unpack::new).map_err(io)?);
-    let mut done = Imported::new(path, Format::Log, STREAM);
-    let mut lines = Lines { path: path.display().to_string(), inode: about.ino(), written, ..Lines::default() };
+    let mut file = BufReader::with_capacity(1 << 20, File::open(input).and_then(Unpack::new).map_err(io)?);
+    let mut done = Imported::new(&input.name, Format::Log, STREAM);
+    let mut lines = Lines { path: input.name.display().to_string(), inode: about.ino(), written, ..Lines::default() };
     let mut offset = 0;
     loop {
         let mut line = Vec::new();

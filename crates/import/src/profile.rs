@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use coldcase_bundle::Writer;
@@ -18,6 +17,7 @@ use coldcase_model::{Columns, Event, Utc};
 
 use crate::clock::boot;
 use crate::format::{Format, Times};
+use crate::input::Input;
 use crate::{ImportError, Imported};
 
 /// The stream of the samples.
@@ -55,17 +55,17 @@ pub(crate) fn is_pprof(head: &[u8]) -> bool {
 /// Reads a profile and writes what it holds.
 pub(crate) fn import(
     format: Format,
-    path: &Path,
+    input: &Input,
     writer: &Writer,
     times: &mut Times<'_>,
 ) -> Result<Imported, ImportError> {
-    let io = |source| ImportError::Io { path: path.to_owned(), source };
-    let about = std::fs::metadata(path).map_err(io)?;
+    let io = |source| ImportError::Io { path: input.name.clone(), source };
+    let about = std::fs::metadata(input).map_err(io)?;
     let written = about.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
     let written = written.and_then(|d| u64::try_from(d.as_nanos()).ok()).unwrap_or(0);
-    let file = BufReader::with_capacity(1 << 20, File::open(path).and_then(Unpack::new).map_err(io)?);
-    let mut done = Imported::new(path, format, STREAM);
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let file = BufReader::with_capacity(1 << 20, File::open(input).and_then(Unpack::new).map_err(io)?);
+    let mut done = Imported::new(&input.name, format, STREAM);
+    let name = input.origin();
     let mut profile = Profile { name, ..Profile::default() };
     match format {
         Format::Pprof => read_pprof(file, &mut profile, &mut done).map_err(io)?,

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use coldcase_bundle::{RawMessage, Writer};
@@ -14,6 +13,7 @@ use coldcase_model::events::Receipt;
 
 use crate::clock::boot;
 use crate::format::{Format, Times};
+use crate::input::Input;
 use crate::{ImportError, Imported};
 
 const STREAM: &str = "metrics.pages";
@@ -41,11 +41,11 @@ pub(crate) fn is_page(head: &[u8]) -> bool {
 }
 
 /// Writes a page to the stream.
-pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
-    let io = |source| ImportError::Io { path: path.to_owned(), source };
-    let mut done = Imported::new(path, Format::Prometheus, STREAM);
-    let about = std::fs::metadata(path).map_err(io)?;
-    let mut file = File::open(path).and_then(Unpack::new).map_err(io)?;
+pub(crate) fn import(input: &Input, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
+    let io = |source| ImportError::Io { path: input.name.clone(), source };
+    let mut done = Imported::new(&input.name, Format::Prometheus, STREAM);
+    let about = std::fs::metadata(input).map_err(io)?;
+    let mut file = File::open(input).and_then(Unpack::new).map_err(io)?;
     let mut page = Vec::new();
     let read = (&mut file).take(LONGEST + 1).read_to_end(&mut page).map_err(io)? as u64;
     done.problem = file.problem().map(str::to_owned);
@@ -78,7 +78,7 @@ pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Res
         read: at.0,
         bytes: page.len() as u64,
         items: done.items,
-        origin: path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default(),
+        origin: input.origin(),
         transport: "file".into(),
         content_type: content_type.into(),
         compression: String::new(),

@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
-use std::path::Path;
 
 use coldcase_bundle::{RawMessage, Writer};
 use coldcase_decode::capture::Unpack;
@@ -17,6 +16,7 @@ use coldcase_model::events::Receipt;
 
 use crate::clock::boot;
 use crate::format::{Format, Times};
+use crate::input::Input;
 use crate::json::{self, Places};
 use crate::{ImportError, Imported};
 
@@ -41,20 +41,20 @@ pub(crate) struct Kind {
 /// Writes the documents of a file to their stream.
 pub(crate) fn import(
     kind: &Kind,
-    path: &Path,
+    input: &Input,
     writer: &Writer,
     times: &mut Times<'_>,
 ) -> Result<Imported, ImportError> {
-    let io = |source| ImportError::Io { path: path.to_owned(), source };
-    let mut file = File::open(path).and_then(Unpack::new).map_err(io)?;
+    let io = |source| ImportError::Io { path: input.name.clone(), source };
+    let mut file = File::open(input).and_then(Unpack::new).map_err(io)?;
     let mut bytes = Vec::new();
     (&mut file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(io)?;
     let mut importing = Importing {
         kind,
         writer,
-        origin: path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        origin: input.origin(),
         newest: Utc(0),
-        done: Imported::new(path, kind.format, kind.stream),
+        done: Imported::new(&input.name, kind.format, kind.stream),
     };
     if bytes.len() as u64 > LARGEST {
         importing.lost(bytes.len(), format!("larger than {LARGEST} bytes"));

@@ -1,11 +1,10 @@
 //! Zipkin: the spans of its API, version 2.
 
-use std::path::Path;
-
 use coldcase_bundle::Writer;
 use coldcase_decode::spans;
 
 use crate::format::{Format, Times};
+use crate::input::Input;
 use crate::json::{self, Places};
 use crate::spans::Kind;
 use crate::{ImportError, Imported};
@@ -16,8 +15,8 @@ const KIND: Kind =
     Kind { format: Format::Zipkin, stream: "zipkin.spans", around: ("[", "]"), elements, decode: spans::zipkin };
 
 /// Writes the spans of a file.
-pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
-    crate::spans::import(&KIND, path, writer, times)
+pub(crate) fn import(input: &Input, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
+    crate::spans::import(&KIND, input, writer, times)
 }
 
 /// The spans of a document; those of traces one by one.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crossbeam_channel::Sender;
 
@@ -16,14 +16,26 @@ pub(crate) struct Child {
     pub(crate) pid: u32,
 }
 
+/// Which of our standard streams are not the command's to use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    /// It is read as a log.
+    pub(crate) stdin: bool,
+    /// The bundle or a result goes there.
+    pub(crate) stdout: bool,
+}
+
 impl Child {
-    /// Starts it with our standard streams, or, where our stdout is taken, with stderr for both. Its end becomes a
-    /// [`Wake::ChildEnded`].
-    pub(crate) fn spawn(argv: &[OsString], stdout_taken: bool, wake: Sender<Wake>) -> std::io::Result<Child> {
+    /// Starts it with our standard streams, or, where our stdout is taken, with stderr for both, and where our stdin is, with
+    /// none. Its end becomes a [`Wake::ChildEnded`].
+    pub(crate) fn spawn(argv: &[OsString], taken: Taken, wake: Sender<Wake>) -> std::io::Result<Child> {
         let (program, args) = argv.split_first().ok_or_else(|| std::io::Error::from(ErrorKind::InvalidInput))?;
         let mut command = Command::new(program);
         command.args(args);
-        if stdout_taken {
+        if taken.stdin {
+            command.stdin(Stdio::null());
+        }
+        if taken.stdout {
             command.stdout(std::io::stderr().as_fd().try_clone_to_owned()?);
         }
         let mut child = command.spawn()?;

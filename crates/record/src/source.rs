@@ -40,6 +40,11 @@ pub trait Running: Send {
         Vec::new()
     }
 
+    /// Whether it was something that ends by itself, and has: the recording ends with it unless another end was asked for.
+    fn input_ended(&self) -> bool {
+        false
+    }
+
     /// What it can be asked to take in less of, the mildest first within a stage. Asked once, when it is live.
     fn rungs(&self) -> Vec<Rung> {
         Vec::new()

@@ -3,7 +3,7 @@
 use crate::config::RecordConfig;
 use crate::host::Host;
 use crate::kernel::Kernel;
-use crate::logs::{Journal, Logs, Syslog};
+use crate::logs::{Journal, Logs, Stdin, Syslog};
 use crate::metrics::{HostMetrics, Metrics};
 use crate::nat::Translations;
 use crate::otlp::Otlp;
@@ -19,6 +19,7 @@ pub fn all(config: &RecordConfig) -> Vec<Box<dyn Source>> {
     vec![
         Box::new(Otlp::new(config.otlp.clone())),
         Box::new(Logs::new(config.logs.clone())),
+        Box::new(Stdin::new(config.logs.clone())),
         Box::new(Journal::new(config.logs.clone())),
         Box::new(Syslog::new(config.logs.syslog.clone())),
         Box::new(Metrics::new(config.metrics.clone()).judged(config.flight.judges_metrics())),

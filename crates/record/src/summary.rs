@@ -35,6 +35,8 @@ pub enum Ended {
     Interrupted,
     /// The command that was recorded ended.
     CommandEnded,
+    /// The input that was read as a log ended.
+    InputEnded,
     /// `--max-memory`, with nothing left to take off.
     MemoryLimit,
     /// The kill switch's file is there.
@@ -55,6 +57,7 @@ impl Ended {
             Ended::SizeLimit => "size limit",
             Ended::Interrupted => "interrupted",
             Ended::CommandEnded => "command ended",
+            Ended::InputEnded => "input ended",
             Ended::MemoryLimit => "memory limit",
             Ended::KillSwitch => "kill switch",
             Ended::Stalled => "stalled",

@@ -23,12 +23,13 @@ Examples:
   coldcase import requests/*.pb requests/*.jsonl -o b.case      of the OpenTelemetry Collector's file exporter
   coldcase import traces-1ef2.json -o b.case                    what Jaeger's page downloads, or Zipkin's API
   coldcase import backfill.om -o b.case              what promtool tsdb create-blocks-from openmetrics takes
+  kubectl logs pod | coldcase import - -o b.case
   coldcase import --as pcap strange.bin -o b.case
 
 Exit codes: 0 all was imported, 3 a file was cut or damaged or says that packets were dropped, 1 failed,
 2 a file cannot be read or is of no known format.")]
 pub(crate) struct Args {
-    /// The files
+    /// The files; - is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// The bundle to write
@@ -42,8 +43,12 @@ pub(crate) struct Args {
     force: bool,
 }
 
+fn names() -> String {
+    Format::all().map(Format::name).collect::<Vec<_>>().join(", ")
+}
+
 fn format(name: &str) -> Result<Format, String> {
-    Format::named(name).ok_or_else(|| format!("one of {}", Format::ALL.map(Format::name).join(", ")))
+    Format::named(name).ok_or_else(|| format!("one of {}", names()))
 }
 
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
@@ -64,7 +69,7 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
 }
 
 fn failure(e: ImportError) -> Failure {
-    let formats = Format::ALL.map(Format::name).join(", ");
+    let formats = names();
     match e {
         ImportError::Write(e) => e.into(),
         ImportError::Format(_) => Failure::usage(e.to_string()).hint(format!("what can be imported: {formats}")),

@@ -135,7 +135,7 @@ struct Flight {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Sources")]
 struct What {
-    /// Follow this log file or glob
+    /// Follow this log file or glob, or - for standard input, whose end ends the recording
     #[arg(long = "log", value_name = "PATH")]
     log: Vec<String>,
     /// Read log files from their beginning, not from their end

@@ -6,7 +6,6 @@
 mod blocks;
 
 use std::fs::File;
-use std::path::Path;
 
 use coldcase_bundle::{RawMessage, Writer};
 use coldcase_decode::capture::{Next, Reader, Record, Unpack, Window};
@@ -15,6 +14,7 @@ use coldcase_model::events::Receipt;
 
 use crate::clock::boot;
 use crate::format::{Format, Times};
+use crate::input::Input;
 use crate::{ImportError, Imported};
 
 /// The stream.
@@ -38,19 +38,19 @@ pub(crate) fn is_pcap(head: &[u8]) -> bool {
 /// Writes a capture to its stream.
 pub(crate) fn import(
     format: Format,
-    path: &Path,
+    input: &Input,
     writer: &Writer,
     times: &mut Times<'_>,
 ) -> Result<Imported, ImportError> {
-    let io = |source| ImportError::Io { path: path.to_owned(), source };
-    let size = std::fs::metadata(path).map_err(io)?.len();
-    let mut file = Window::new(File::open(path).and_then(Unpack::new).map_err(io)?, PIECE);
+    let io = |source| ImportError::Io { path: input.name.clone(), source };
+    let size = std::fs::metadata(input).map_err(io)?.len();
+    let mut file = Window::new(File::open(input).and_then(Unpack::new).map_err(io)?, PIECE);
     file.fill(Reader::ENOUGH).map_err(io)?;
-    let other = || ImportError::Other { path: path.to_owned(), wanted: format.name() };
+    let other = || ImportError::Other { path: input.name.clone(), wanted: format.name() };
     let mut reader = Reader::of(file.left()).ok_or_else(other)?;
-    let origin = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let origin = input.origin();
     let mut section = Section { origin, ..Section::default() };
-    let mut done = Imported::new(path, format, STREAM);
+    let mut done = Imported::new(&input.name, format, STREAM);
     loop {
         let left = file.left();
         let (length, packet) = match reader.next(left) {

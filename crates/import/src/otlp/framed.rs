@@ -4,13 +4,13 @@
 //! what the spans, points and records look like, and for requests without any by the file's name or the request before.
 
 use std::io::Read;
-use std::path::Path;
 
 use coldcase_decode::otlp::{self, Signal};
 
 use super::about::{About, Encoding};
 use super::{LONGEST, Put};
 use crate::ImportError;
+use crate::input::Input;
 
 /// Whether a file begins with a request behind its length.
 pub(super) fn is_framed(mut head: &[u8]) -> bool {
@@ -46,8 +46,8 @@ fn signal(request: &[u8]) -> Option<Signal> {
 }
 
 /// What the name of a file says of its signal; `Err` for profiles, which are kept without being read.
-fn named(path: &Path) -> Option<Result<Signal, ()>> {
-    let name = path.file_name()?.to_string_lossy().to_lowercase();
+fn named(input: &Input) -> Option<Result<Signal, ()>> {
+    let name = input.name.file_name()?.to_string_lossy().to_lowercase();
     let known = [
         ("profile", Err(())),
         ("trace", Ok(Signal::Traces)),
@@ -59,9 +59,9 @@ fn named(path: &Path) -> Option<Result<Signal, ()>> {
 }
 
 /// Writes the requests of a file.
-pub(super) fn import(path: &Path, file: &mut impl Read, put: &mut Put<'_, '_>) -> Result<(), ImportError> {
-    let io = |source| ImportError::Io { path: path.to_owned(), source };
-    let named = named(path);
+pub(super) fn import(input: &Input, file: &mut impl Read, put: &mut Put<'_, '_>) -> Result<(), ImportError> {
+    let io = |source| ImportError::Io { path: input.name.clone(), source };
+    let named = named(input);
     let mut before = None;
     for number in 1u64.. {
         let mut length = Vec::new();

@@ -6,7 +6,6 @@ mod framed;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 
 use coldcase_bundle::{RawMessage, Writer};
 use coldcase_decode::capture::Unpack;
@@ -17,6 +16,7 @@ use coldcase_model::events::Receipt;
 use self::about::{About, Encoding, is_whole};
 use crate::clock::boot;
 use crate::format::{Format, Times, head};
+use crate::input::Input;
 use crate::{ImportError, Imported};
 
 /// Longest request: a bundle takes no longer message.
@@ -27,17 +27,17 @@ pub(crate) fn is_otlp(head: &[u8]) -> bool {
 }
 
 /// Writes the requests of a file to their streams.
-pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
-    let io = |source| ImportError::Io { path: path.to_owned(), source };
-    let mut file = BufReader::with_capacity(1 << 20, File::open(path).and_then(Unpack::new).map_err(io)?);
-    let origin = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let framed = framed::is_framed(&head(path).map_err(io)?);
+pub(crate) fn import(input: &Input, writer: &Writer, times: &mut Times<'_>) -> Result<Imported, ImportError> {
+    let io = |source| ImportError::Io { path: input.name.clone(), source };
+    let mut file = BufReader::with_capacity(1 << 20, File::open(input).and_then(Unpack::new).map_err(io)?);
+    let origin = input.origin();
+    let framed = framed::is_framed(&head(input).map_err(io)?);
     let stream = if framed { "otlp.traces" } else { "otlp.traces.json" };
-    let done = Imported::new(path, Format::Otlp, stream);
+    let done = Imported::new(&input.name, Format::Otlp, stream);
     let mut put = Put { writer, times, origin, newest: Utc(0), done };
     match framed {
-        true => framed::import(path, &mut file, &mut put)?,
-        false => lines(path, &mut file, &mut put)?,
+        true => framed::import(input, &mut file, &mut put)?,
+        false => lines(input, &mut file, &mut put)?,
     }
     let mut done = put.done;
     if let Some(problem) = file.get_ref().problem() {
@@ -46,8 +46,8 @@ pub(crate) fn import(path: &Path, writer: &Writer, times: &mut Times<'_>) -> Res
     Ok(done)
 }
 
-fn lines(path: &Path, file: &mut impl BufRead, put: &mut Put<'_, '_>) -> Result<(), ImportError> {
-    let io = |source| ImportError::Io { path: path.to_owned(), source };
+fn lines(input: &Input, file: &mut impl BufRead, put: &mut Put<'_, '_>) -> Result<(), ImportError> {
+    let io = |source| ImportError::Io { path: input.name.clone(), source };
     for number in 1u64.. {
         let mut request = Vec::new();
         let read = file.take(LONGEST).read_until(b'\n', &mut request).map_err(io)? as u64;

@@ -15,7 +15,7 @@ crate::event! {
         /// Bit 2: first line after a gap. Bit 3: an entry of systemd's journal, in its export format.
         /// Bit 4: several lines that belong together, with the newlines between them.
         flags: u32 [Flags],
-        /// Path of the file; `journal:`, or `syslog:` and the socket and the sender, where it came from one.
+        /// Path of the file; `stdin`, `journal:`, or `syslog:` and the socket and the sender, where it came from one.
         path: String [None],
         /// The line without its newline; any bytes.
         line: Vec<u8> [None],

@@ -4,14 +4,19 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use regex::bytes::Regex;
 use serde::{Deserialize, Serialize};
+
+/// The path that means standard input.
+const STDIN: &str = "-";
 
 /// Options of the log sources. `[logs]` in `coldcase.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LogsConfig {
-    /// Files and globs to follow (`--log`).
+    /// Files and globs to follow, and `-` for standard input (`--log`).
     pub paths: Vec<String>,
     /// Read the files that exist at the start from their beginning, not from their end (`--log-from-start`).
     pub from_start: bool,
@@ -27,9 +32,24 @@ pub struct LogsConfig {
 }
 
 impl LogsConfig {
+    /// Whether standard input is read as a log.
+    pub fn stdin(&self) -> bool {
+        self.paths.iter().any(|path| path == STDIN)
+    }
+
+    /// The files and globs.
+    pub(super) fn files(&self) -> impl Iterator<Item = &String> {
+        self.paths.iter().filter(|path| *path != STDIN)
+    }
+
+    /// What the first line of an entry has. A pattern that is none was refused with the configuration.
+    pub(super) fn pattern(&self) -> Option<Arc<Regex>> {
+        self.multiline.as_deref().and_then(|pattern| Regex::new(pattern).ok()).map(Arc::new)
+    }
+
     /// What nothing can be followed with.
     pub(crate) fn fault(&self) -> Option<String> {
-        let error = regex::bytes::Regex::new(self.multiline.as_deref()?).err()?;
+        let error = Regex::new(self.multiline.as_deref()?).err()?;
         // The last line of the message says what is wrong; those before show where.
         Some(format!("logs.multiline: {}", error.to_string().lines().next_back().unwrap_or_default()))
     }

@@ -63,11 +63,11 @@ pub(super) struct Follow {
 
 impl Follow {
     pub(super) fn new(config: LogsConfig) -> Follow {
+        let patterns: Vec<String> = config.files().cloned().collect();
         Follow {
-            names: Names::new(&config.paths),
-            // One that is none was refused with the configuration.
-            multiline: config.multiline.as_deref().and_then(|p| Regex::new(p).ok()).map(Arc::new),
-            patterns: config.paths,
+            names: Names::new(&patterns),
+            multiline: config.pattern(),
+            patterns,
             from_start: config.from_start,
             started: false,
             searched: None,

@@ -1,4 +1,4 @@
-//! Logs: files and globs, followed through rotation and truncation; systemd's journal; messages that come by syslog.
+//! Logs: files and globs, followed through rotation and truncation; standard input; systemd's journal; messages that come by syslog.
 
 mod batch;
 mod config;
@@ -8,6 +8,7 @@ mod journal;
 mod lines;
 mod multiline;
 mod names;
+mod stdin;
 mod syslog;
 mod syslog_frames;
 mod syslog_sockets;
@@ -23,6 +24,7 @@ use coldcase_model::loss::Reason;
 
 pub use config::{LogsConfig, SyslogAddress};
 pub use journal::Journal;
+pub use stdin::Stdin;
 pub use syslog::Syslog;
 
 use crate::reduce::{Paused, Rung, Stage};
@@ -55,7 +57,7 @@ impl Source for Logs {
     }
 
     fn start(self: Box<Self>, context: Context) -> Result<Started, Skip> {
-        if self.config.paths.is_empty() {
+        if self.config.files().next().is_none() {
             return Err(Skip::unasked("no log files were named", "--log /path/to/file.log"));
         }
         let paused = Paused::default();

@@ -41,6 +41,11 @@ impl Multiline {
         self.came.is_some_and(|came| came.elapsed() >= DONE).then(|| self.end()).flatten()
     }
 
+    /// Whether there is an entry that may go on.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The entry at hand: nothing will be added.
     pub(super) fn end(&mut self) -> Option<Line> {
         self.came = None;

@@ -18,7 +18,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use self::ending::{outlive, preface};
 use self::steps::Steps;
-use crate::child::Child;
+use crate::child::{Child, Taken};
 use crate::config::RecordConfig;
 use crate::control::Note;
 use crate::cost::CostMeter;
@@ -339,7 +339,8 @@ impl Session<'_> {
         if self.child_argv.is_empty() {
             return;
         }
-        match Child::spawn(&self.child_argv, self.stdout_taken, wake.clone()) {
+        let taken = Taken { stdin: self.config.logs.stdin(), stdout: self.stdout_taken };
+        match Child::spawn(&self.child_argv, taken, wake.clone()) {
             Ok(child) => self.child = Some(child),
             Err(e) => {
                 self.observer.warning(&format!("{}: cannot be started: {e}", self.child_argv[0].to_string_lossy()));
@@ -416,6 +417,11 @@ impl Session<'_> {
         }
         if self.config.time_limit.is_some_and(|limit| now >= self.started + limit) {
             return Some(Ended::TimeLimit);
+        }
+        // With a command, a time or a flight, the input is one source among others.
+        let with_input = self.child_argv.is_empty() && self.config.time_limit.is_none() && self.flight.is_none();
+        if with_input && self.running.iter().any(|(source, _)| source.input_ended()) {
+            return Some(Ended::InputEnded);
         }
         if let Some(ended) = self.steps.ended {
             return Some(ended);
