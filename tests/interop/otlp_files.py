@@ -63,6 +63,35 @@ def repeats(folder, verdicts):
     verdicts.check("repeated requests: all of them are in the bundle", framed(folder / "again/traces.pb") == [once, other, once, once])
 
 
+def examples(folder, verdicts):
+    """The examples of the OTLP specification: what is in them is found, and they are exported as they are."""
+    corpus = pathlib.Path(os.environ.get("COLDCASE_CORPUS", ROOT.parent / "shared/corpus")) / "otlp"
+    if not corpus.is_dir():
+        verdicts.skip("the examples of the specification", f"no {corpus} (set COLDCASE_CORPUS)")
+        return
+    found = 0
+    for file in sorted(corpus.glob("*.json")):
+        case, out = folder / f"example-{file.stem}.case", folder / f"example-{file.stem}"
+        told = json.loads(run("import", file, "-o", case, "--json"))["files"][0]
+        run("export", "--otlp", out, case)
+        verdicts.check(f"{file.name}: exported unchanged", exported(out) == {f"{out_name(file)}.json.framed": [file.read_bytes()]}, told)
+        tables = [json.loads(run("query", case, f"SELECT * FROM {table}", "--format", "json", "--quiet")) for table in ("spans", "logs", "metrics")]
+        # Each holds text that must be found again in what is read of it: names, ids, values.
+        read = json.dumps(tables).lower()
+        names = [m["name"] for r in json.loads(file.read_text()).get("resourceMetrics", []) for s in r["scopeMetrics"] for m in s["metrics"]]
+        names += [str(x[k]) for r in json.loads(file.read_text()).get("resourceSpans", []) for s in r["scopeSpans"] for x in s["spans"] for k in ("name", "traceId", "spanId")]
+        records = [x for r in json.loads(file.read_text()).get("resourceLogs", []) for s in r["scopeLogs"] for x in s["logRecords"]]
+        names += [name for x in records for name in (x.get("traceId"), x.get("body", {}).get("stringValue"), x.get("eventName"), x.get("severityText")) if name]
+        lost = [name for name in names if name.lower() not in read]
+        verdicts.check(f"{file.name}: names and ids are read", names and not lost and told["items"] == sum(map(len, tables)) and told["stream"] == f"otlp.{out_name(file)}.json", (told["stream"], names, lost))
+        found += 1
+    verdicts.check("examples were there", found == 4, found)
+
+
+def out_name(file):
+    return {"trace": "traces", "events": "logs"}.get(file.stem, file.stem)
+
+
 def main():
     verdicts = Verdicts()
     try:
@@ -143,6 +172,7 @@ def main():
         done = subprocess.run([COLDCASE, "import", str(cut), "-o", str(folder / "cut.case"), "--force", "--json"], capture_output=True, text=True)
         verdicts.check("a length beyond all bounds: said, not read", done.returncode == 3 and "no bundle takes" in json.loads(done.stdout)["files"][0]["problem"])
         repeats(folder, verdicts)
+        examples(folder, verdicts)
     finally:
         shutil.rmtree(folder)
     verdicts.end()

@@ -4,7 +4,7 @@ use std::cell::LazyCell;
 
 use coldcase_model::catalogue::SPAN_STREAMS;
 use coldcase_timeline::decode::log::Severity;
-use coldcase_timeline::decode::otlp::{MetricPoint, PointValue};
+use coldcase_timeline::decode::otlp::{LogRecord, MetricPoint, PointValue};
 use coldcase_timeline::{Binder, Bound, LogTemplate, Packet, Timeline};
 use polars::prelude::*;
 
@@ -131,6 +131,8 @@ struct Log<'a> {
     utc: i64,
     origin: &'a str,
     severity: Option<&'static str>,
+    /// What only a record has.
+    record: Option<&'a LogRecord>,
     body: std::borrow::Cow<'a, str>,
     trace: Option<String>,
     span: Option<String>,
@@ -144,6 +146,7 @@ fn logs(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
         utc: l.utc.0,
         origin: &l.path,
         severity: l.fields.severity.map(|s| s.name()),
+        record: None,
         body: l.text(),
         trace: l.fields.trace.map(|t| t.to_string()),
         span: l.fields.span.map(|s| s.to_string()),
@@ -155,6 +158,7 @@ fn logs(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
         utc: r.utc.0,
         origin: &r.record.resource.service,
         severity: r.record.severity.map(|s| s.name()),
+        record: Some(&r.record),
         body: r.record.body.as_str().into(),
         trace: r.record.trace.map(|t| t.to_string()),
         span: r.record.span.map(|s| s.to_string()),
@@ -171,6 +175,10 @@ fn logs(t: &Timeline, mut out: Frame<'_>) -> PolarsResult<DataFrame> {
     out.put("body", || l.iter().map(|l| l.body.clone().into_owned()).collect::<Vec<_>>());
     out.put("trace", || l.iter().map(|l| l.trace.clone()).collect::<Vec<_>>());
     out.put("span", || l.iter().map(|l| l.span.clone()).collect::<Vec<_>>());
+    let of_record = |told: fn(&LogRecord) -> String| l.iter().map(|l| l.record.map(told)).collect::<Vec<_>>();
+    out.put("severity_text", || of_record(|r| r.severity_text.clone()));
+    out.put("event", || of_record(|r| r.event.clone()));
+    out.put("attributes", || of_record(|r| r.attributes.to_string()));
     out.finish()
 }
 

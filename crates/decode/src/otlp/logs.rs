@@ -22,6 +22,8 @@ pub struct LogRecord {
     pub severity: Option<Severity>,
     /// The severity as the source wrote it.
     pub severity_text: String,
+    /// The name of the event that it is; empty where it is none.
+    pub event: String,
     /// What it says; a structured body as JSON.
     pub body: String,
     /// Its trace.
@@ -55,6 +57,7 @@ pub(super) fn rows(raw: ExportLogsServiceRequest) -> Vec<LogRecord> {
                     observed: time(r.observed_time_unix_nano),
                     severity: Severity::from_otlp(r.severity_number),
                     severity_text: r.severity_text,
+                    event: r.event_name,
                     body: if r.body.is_some() { value(r.body).to_string() } else { String::new() },
                     trace: TraceId::from_bytes(&r.trace_id),
                     span: SpanId::from_bytes(&r.span_id),

@@ -107,6 +107,10 @@ impl Put<'_, '_> {
         (self.times)(first, last);
         self.done.bytes += bytes + around;
         self.done.items += items;
+        // A file may hold several signals; it is named after the first.
+        if self.done.messages == 0 {
+            self.done.stream = stream;
+        }
         self.done.messages += 1;
         let receipt = Receipt {
             time: boot(last).0,

@@ -137,6 +137,7 @@ fn decoded(t: &Timeline, body: &Body) -> Value {
         Body::Record(r) => json!({
             "severity": r.record.severity.map(|s| s.name()),
             "severity_text": r.record.severity_text,
+            "event": r.record.event,
             "body": r.record.body,
             "trace": r.record.trace.map(|t| t.to_string()),
             "span": r.record.span.map(|s| s.to_string()),
