@@ -8,7 +8,10 @@ pub mod control;
 pub mod ids;
 mod lane;
 mod message;
+mod net;
+pub mod otlp;
 pub mod pace;
+mod patch;
 pub mod play;
 pub mod plain;
 pub mod shift;
@@ -17,6 +20,7 @@ pub mod summary;
 
 pub use control::{Control, Status, Stop};
 pub use message::Message;
+pub use patch::MARK;
 pub use pace::{Pacer, Speed, Timing};
 pub use play::{Filter, Options, ReplayError, play};
 pub use shift::{Offset, Shift};

@@ -7,21 +7,21 @@ use coldcase_timeline::StreamSet;
 use crate::sink::{Event, Item, Sink, SinkError, SinkReport, Wants};
 
 /// Writes the line of an event, with its end, and says whether there was one.
-pub type Line = Box<dyn FnMut(&Event<'_>, &mut Vec<u8>) -> bool>;
+pub type Line<'a> = Box<dyn FnMut(&Event<'_>, &mut Vec<u8>) -> bool + 'a>;
 
 /// Lines to a writer, such as stdout.
-pub struct Plain<W: Write> {
+pub struct Plain<'a, W: Write> {
     to: W,
     name: String,
     streams: StreamSet,
-    line: Line,
+    line: Line<'a>,
     text: Vec<u8>,
     report: SinkReport,
 }
 
-impl<W: Write> Plain<W> {
+impl<'a, W: Write> Plain<'a, W> {
     /// The lines of the entries of these streams, to what is called `name`.
-    pub fn new(to: W, name: &str, streams: StreamSet, line: Line) -> Plain<W> {
+    pub fn new(to: W, name: &str, streams: StreamSet, line: Line<'a>) -> Plain<'a, W> {
         let report = SinkReport { sink: "plain".into(), to: name.into(), unit: "lines", ..SinkReport::default() };
         Plain { to, name: name.into(), streams, line, text: Vec::new(), report }
     }
@@ -31,7 +31,7 @@ impl<W: Write> Plain<W> {
     }
 }
 
-impl<W: Write> Sink for Plain<W> {
+impl<W: Write> Sink for Plain<'_, W> {
     fn wants(&self) -> Wants {
         Wants { entries: self.streams.clone(), messages: StreamSet::None }
     }

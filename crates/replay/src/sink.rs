@@ -109,6 +109,8 @@ pub struct SinkReport {
     pub rejected: u64,
     /// Things in accepted messages that the receiver says it left out (OTLP partial success).
     pub partly_rejected: u64,
+    /// Messages that were left when it was asked to stop.
+    pub not_sent: u64,
     /// Messages that this sink cannot carry.
     pub unsupported: u64,
     /// Why, the first of each kind.
@@ -127,7 +129,7 @@ impl SinkReport {
 
     /// Whether something did not arrive.
     pub fn is_flawed(&self) -> bool {
-        self.rejected + self.partly_rejected + self.unsupported > 0
+        self.rejected + self.partly_rejected + self.unsupported + self.not_sent > 0
     }
 }
 
