@@ -29,13 +29,12 @@ pub(crate) fn lane<T>() -> (Filler<T>, Lane<T>) {
 impl<T> Filler<T> {
     /// Puts everything in, waiting for room; ends early when the reading end is gone. `size` is about the bytes of an item.
     pub(crate) fn fill(self, items: impl Iterator<Item = T>, size: impl Fn(&T) -> usize) {
-        let (mut batch, mut bytes, mut first) = (Vec::new(), 0, true);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         for item in items {
             bytes += size(&item);
             batch.push(item);
-            // The first goes alone, so that the start need not wait for its followers.
-            if first || batch.len() >= BATCH.0 || bytes >= BATCH.1 {
-                first = false;
+            // A reader that has nothing left need not wait for what comes after.
+            if self.batches.is_empty() || batch.len() >= BATCH.0 || bytes >= BATCH.1 {
                 bytes = 0;
                 if self.batches.send(std::mem::take(&mut batch)).is_err() {
                     return;

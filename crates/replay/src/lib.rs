@@ -8,6 +8,7 @@ pub mod control;
 pub mod ids;
 mod lane;
 mod message;
+pub mod metrics;
 mod net;
 pub mod otlp;
 pub mod pace;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use coldcase_decode::otlp::Attributes;
 use coldcase_model::Utc;
-use coldcase_timeline::{Entry, Merge, StreamSet, Timeline};
+use coldcase_timeline::{Body, Entry, Merge, StreamSet, Timeline};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::control::{Control, Shared, Stop};
@@ -95,7 +96,6 @@ pub fn play<'a>(
         steps: 0,
         pacer: None,
         position: window.0,
-        held_back: false,
         late: Duration::ZERO,
         timing: Timing::default(),
         streams: BTreeMap::new(),
@@ -120,8 +120,6 @@ struct Player<'a> {
     steps: u64,
     pacer: Option<Pacer>,
     position: Utc,
-    /// Whether sinks got something since they were flushed.
-    held_back: bool,
     late: Duration,
     timing: Timing,
     streams: BTreeMap<Arc<str>, u64>,
@@ -179,7 +177,6 @@ impl Player<'_> {
             }
             rounds += 1;
         }
-        self.stop_if(interrupted);
         let mut reports = Vec::with_capacity(self.sinks.len());
         for sink in std::mem::take(&mut self.sinks) {
             reports.push(sink.finish()?);
@@ -197,13 +194,6 @@ impl Player<'_> {
             sinks: reports,
             problems: self.problems,
         })
-    }
-
-    /// Whoever ended it does not want to wait for receivers either.
-    fn stop_if(&self, interrupted: bool) {
-        if interrupted {
-            self.stop.set();
-        }
     }
 
     /// Plays one round; whether it came to its end.
@@ -233,7 +223,7 @@ impl Player<'_> {
             let read = scope.spawn(move || {
                 let mut merge = Merge::between(t, &entries, window);
                 let passing = merge.by_ref().filter(|e| filter.is_none_or(|f| f(e)));
-                fill_entries.fill(passing, |_| 512);
+                fill_entries.fill(passing, size_of_entry);
                 merge.problems().to_vec()
             });
             let received = scope.spawn(move || {
@@ -277,7 +267,10 @@ impl Player<'_> {
             if self.stop.is_set() {
                 return Ok(Turn::Quit);
             }
-            while let Ok(said) = self.control.try_recv() {
+            // A step that was asked for is taken before anything else is heard.
+            while self.steps == 0
+                && let Ok(said) = self.control.try_recv()
+            {
                 match self.hear(said) {
                     Turn::On => {}
                     turn => return Ok(turn),
@@ -365,7 +358,6 @@ impl Player<'_> {
                 sink.event(event)?;
             }
         }
-        self.held_back = true;
         match self.streams.get_mut(stream) {
             Some(count) => *count += 1,
             None => _ = self.streams.insert(stream.clone(), 1),
@@ -377,10 +369,7 @@ impl Player<'_> {
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
-        match std::mem::take(&mut self.held_back) {
-            true => self.sinks.iter_mut().try_for_each(|s| s.flush()),
-            false => Ok(()),
-        }
+        self.sinks.iter_mut().try_for_each(|s| s.flush())
     }
 
     fn news(&mut self, round: &Round) {
@@ -400,6 +389,18 @@ impl Player<'_> {
         s.late = self.late;
         s.over = over;
         s.events.clone_from(&self.streams);
+    }
+}
+
+/// About the bytes of an entry. Rows share their columns, which are as large as a chunk.
+fn size_of_entry(entry: &Entry) -> usize {
+    let attributes = |a: &Attributes| a.0.iter().map(|(key, _)| key.len() + 64).sum::<usize>();
+    256 + match &entry.body {
+        Body::Span(s) => s.span.name.len() + s.span.message.len() + attributes(&s.span.attributes) + 256 * s.span.events.len(),
+        Body::Record(r) => r.record.body.len() + attributes(&r.record.attributes),
+        Body::Metric(m) => 256 + attributes(&m.point.attributes),
+        Body::Line(l) => l.line.len(),
+        Body::Row { .. } | Body::Packet(_) | Body::Page { .. } | Body::Written { .. } => 0,
     }
 }
 

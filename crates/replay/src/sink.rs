@@ -146,7 +146,7 @@ pub trait Sink {
     /// Something is due. Waits while the receiver is behind, and no longer than it is allowed to run.
     fn event(&mut self, event: Event<'_>) -> Result<(), SinkError>;
 
-    /// Nothing is due for a while: what was held back to be sent together is sent.
+    /// Nothing is due for a moment, or still is not: what was held back to go out together goes out. Called often.
     fn flush(&mut self) -> Result<(), SinkError> {
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Log lines of files and of the journal as OTLP log records.
 
+use std::time::{Duration, Instant};
+
 use coldcase_model::Utc;
 use coldcase_timeline::{LogRow, Timeline};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -11,12 +13,15 @@ use prost::Message;
 
 /// Lines that go out together, at most, and about the bytes of them.
 const TOGETHER: (usize, usize) = (512, 1 << 20);
+/// The first of them waits no longer for others.
+const LONGEST: Duration = Duration::from_millis(200);
 
 /// Collects lines to a request.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     records: Vec<LogRecord>,
     bytes: usize,
+    since: Option<Instant>,
 }
 
 impl Lines {
@@ -24,6 +29,7 @@ impl Lines {
     ///
     /// Its time is the line's own where it tells a credible one; when it was read is when it was observed.
     pub(super) fn add(&mut self, timeline: &Timeline, line: &LogRow) -> bool {
+        self.since.get_or_insert_with(Instant::now);
         let severity = line.fields.severity;
         let text = |s: &str| Some(AnyValue { value: Some(Value::StringValue(s.to_owned())) });
         let body = match std::str::from_utf8(&line.line) {
@@ -46,12 +52,18 @@ impl Lines {
         self.records.len() >= TOGETHER.0 || self.bytes >= TOGETHER.1
     }
 
+    /// Whether the first has waited long enough.
+    pub(super) fn are_due(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= LONGEST)
+    }
+
     /// The lines so far as a request; `None` without any.
     pub(super) fn take(&mut self, host: Option<&str>) -> Option<Vec<u8>> {
         if self.records.is_empty() {
             return None;
         }
         self.bytes = 0;
+        self.since = None;
         let scope_logs = vec![ScopeLogs {
             scope: Some(InstrumentationScope { name: "coldcase".into(), ..InstrumentationScope::default() }),
             log_records: std::mem::take(&mut self.records),

@@ -194,7 +194,9 @@ impl Sink for Otlp {
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
-        self.send_lines();
+        if self.lines.are_due() {
+            self.send_lines();
+        }
         Ok(())
     }
 

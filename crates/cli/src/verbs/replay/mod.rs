@@ -30,6 +30,8 @@ Examples:
   coldcase replay incident.case --speed 10 --from +20s --to +50s --stream kernel.tcp,log
   coldcase replay incident.case --otlp http://127.0.0.1:4318 --plain
   coldcase replay incident.case --otlp grpc://tempo:4317 --loop 3 --new-ids
+  coldcase replay incident.case --speed max --shift keep --openmetrics incident.om
+  coldcase replay incident.case --remote-write http://127.0.0.1:9090/api/v1/write --exposition 9464
   coldcase replay incident.case --speed step --where 'ERROR|retransmit'
   coldcase replay incident.case --speed max --shift keep --no-mark --otlp http://127.0.0.1:4318 --json
 

@@ -1,7 +1,10 @@
 //! Outputs of a replay: from the command line to sinks.
 
 use std::io::{BufWriter, IsTerminal};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
+use coldcase_replay::metrics::{Exposition, OpenMetrics, RemoteWrite, RemoteWriteUrl};
 use coldcase_replay::otlp::{Otlp, Target};
 use coldcase_replay::plain::Plain;
 use coldcase_replay::{Event, Item, Sink, Stop};
@@ -22,6 +25,26 @@ pub(super) struct Outputs {
     /// Send OTLP requests and log lines here: http://HOST:4318 (protobuf or JSON as they came), grpc://HOST:4317; https, grpcs
     #[arg(long, value_name = "URL")]
     otlp: Vec<Target>,
+    /// Write the samples of scraped pages and Remote-Write requests here, e.g. http://127.0.0.1:9090/api/v1/write
+    #[arg(long, value_name = "URL")]
+    remote_write: Vec<RemoteWriteUrl>,
+    /// Write them into an OpenMetrics file, for `promtool tsdb create-blocks-from openmetrics FILE`
+    #[arg(long, value_name = "FILE")]
+    openmetrics: Option<PathBuf>,
+    /// Let the values of the moment be scraped at http://ADDR/metrics while it runs: a port of the loopback, or an address with one
+    #[arg(long, value_name = "ADDR", value_parser = loopback)]
+    exposition: Option<SocketAddr>,
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
+}
+
+/// An address; of a port alone, that of the loopback.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
+    port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .or_else(|_| text.parse())
+        .map_err(|_| format!("'{text}' is no address: write 9464 or 127.0.0.1:9464"))
 }
 
 impl Outputs {
@@ -32,7 +55,8 @@ impl Outputs {
 
     /// Whether anything but lines is named.
     fn is_elsewhere(&self) -> bool {
-        !self.otlp.is_empty()
+        let metrics = !self.remote_write.is_empty() || self.openmetrics.is_some() || self.exposition.is_some();
+        metrics || !self.otlp.is_empty()
     }
 
     /// Opens them.
@@ -57,7 +81,36 @@ impl Outputs {
             let sink = Otlp::start(target.clone(), mark, host.filter(|h| !h.is_empty()), stop);
             sinks.push(Box::new(sink.map_err(sink_failure)?));
         }
+        self.metrics(t, mark, out, stop, &mut sinks)?;
         Ok(sinks)
+    }
+
+    fn metrics<'a>(
+        &self,
+        t: &'a Timeline,
+        mark: Option<&str>,
+        out: &Out,
+        stop: &Stop,
+        sinks: &mut Vec<Box<dyn Sink + 'a>>,
+    ) -> Result<(), Failure> {
+        for url in &self.remote_write {
+            let sink = RemoteWrite::start(url.clone(), t.pages(), mark, stop);
+            sinks.push(Box::new(sink.map_err(sink_failure)?));
+        }
+        if let Some(path) = &self.openmetrics {
+            if path.exists() && !self.force {
+                return Err(Failure::usage(format!("{}: exists", path.display()))
+                    .hint("choose another name, or --force to replace it"));
+            }
+            let sink = OpenMetrics::create(path, self.force, t.pages(), mark);
+            sinks.push(Box::new(sink.map_err(sink_failure)?));
+        }
+        if let Some(at) = self.exposition {
+            let sink = Exposition::listen(at, t.bundle().id(), t.pages()).map_err(sink_failure)?;
+            out.remark(&format!("exposition: http://{}/metrics", sink.address()));
+            sinks.push(Box::new(sink));
+        }
+        Ok(())
     }
 }
 
