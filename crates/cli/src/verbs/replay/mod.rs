@@ -3,6 +3,7 @@
 mod outputs;
 mod steering;
 mod summary;
+mod view;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use outputs::Outputs;
 use steering::Steering;
+use view::{Again, View};
 
 /// Play a recording again, in order and at its pace: to a terminal, a collector, a metrics store
 ///
@@ -120,13 +122,31 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         rounds: args.rounds,
         new_ids: args.new_ids,
     };
-    let steering = Steering::start(args.speed == Speed::Step)?;
-    let sinks = args.outputs.open(&args, &timeline, out, steering.stop())?;
+    let window = (from.unwrap_or(timeline.start()), to.unwrap_or(timeline.end()));
+    let view = args.outputs.has_view(out).then(|| View::new(&timeline, window, console::colors_enabled()));
+    // Keys are the view's.
+    let steering = Steering::start(args.speed == Speed::Step && view.is_none())?;
+    let mut sinks = args.outputs.open(&args, &timeline, out, view.as_ref(), steering.stop())?;
     if args.rounds > 1 && args.new_ids.is_none() && args.outputs.has_ids() {
         out.remark("note: the same ids go out in each round; --new-ids gives each its own");
     }
-    let played = play(&timeline, &options, sinks, steering.control(), steering.stop(), steering.status());
-    let played = played.map_err(failure)?;
+    let options = std::cell::RefCell::new(options);
+    let mut played = |again: Option<Again>| {
+        // A second time is one for the view alone, from where it was asked to go back to.
+        if let (Some(again), Some(view)) = (again, &view) {
+            let mut options = options.borrow_mut();
+            options.from = Some(again.from);
+            options.speed = again.speed.unwrap_or(options.speed);
+            sinks.push(outputs::view_of(view, &args, &timeline));
+        }
+        let sinks = std::mem::take(&mut sinks);
+        let options = options.borrow();
+        play(&timeline, &options, sinks, steering.control(), steering.stop(), steering.status()).map_err(failure)
+    };
+    let played = match &view {
+        Some(view) => view.around(&steering, args.outputs.is_only_view(), played)?,
+        None => played(None)?,
+    };
     for problem in timeline.problems().iter().chain(&played.problems) {
         out.warning(&format!("{}: {problem}", timeline.bundle().path().display()));
     }

@@ -10,6 +10,7 @@ use coldcase_replay::plain::Plain;
 use coldcase_replay::{Event, Item, Sink, Stop};
 use coldcase_timeline::Timeline;
 
+use super::view::View;
 use super::{Args, sink_failure};
 use crate::exit::Failure;
 use crate::out::{Out, Style};
@@ -19,7 +20,8 @@ use crate::verbs::timeline;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Outputs")]
 pub(super) struct Outputs {
-    /// One line an event on stdout, as `timeline` prints it [default where no other output is named]
+    /// One line an event on stdout, as `timeline` prints it, instead of the view that a terminal gets [default where stdout is no terminal and
+    /// no other output is named]
     #[arg(long)]
     plain: bool,
     /// Send OTLP requests and log lines here: http://HOST:4318 (protobuf or JSON as they came), grpc://HOST:4317; https, grpcs
@@ -59,12 +61,23 @@ impl Outputs {
         metrics || !self.otlp.is_empty()
     }
 
+    /// Whether it is shown live in the terminal.
+    pub(super) fn has_view(&self, out: &Out) -> bool {
+        !(self.plain || out.json || out.quiet) && View::is_possible()
+    }
+
+    /// Whether it goes nowhere but to the terminal, so that it can be played again without sending anything twice.
+    pub(super) fn is_only_view(&self) -> bool {
+        !self.is_elsewhere()
+    }
+
     /// Opens them.
     pub(super) fn open<'a>(
         &self,
         args: &Args,
         t: &'a Timeline,
         out: &'a Out,
+        view: Option<&View>,
         stop: &Stop,
     ) -> Result<Vec<Box<dyn Sink + 'a>>, Failure> {
         if self.plain && out.json {
@@ -73,8 +86,10 @@ impl Outputs {
         }
         let mut sinks: Vec<Box<dyn Sink + 'a>> = Vec::new();
         let mark = (!args.no_mark).then(|| t.bundle().id());
-        if self.plain || !(self.is_elsewhere() || out.json) {
-            sinks.push(lines(args, t, out));
+        match view {
+            Some(view) => sinks.push(view_of(view, args, t)),
+            None if self.plain || !(self.is_elsewhere() || out.json) => sinks.push(lines(args, t, out)),
+            None => {}
         }
         for target in &self.otlp {
             let host = t.bundle().manifest().or(t.bundle().preface()).map(|m| m.host.name.as_str());
@@ -112,6 +127,11 @@ impl Outputs {
         }
         Ok(())
     }
+}
+
+/// The live view, with the streams that lines have.
+pub(super) fn view_of<'a>(view: &View, args: &Args, t: &'a Timeline) -> Box<dyn Sink + 'a> {
+    view.sink(t, timeline::streams(&args.stream, t), timeline::write_line)
 }
 
 /// Lines on stdout, those of `timeline`.

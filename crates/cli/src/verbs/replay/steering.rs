@@ -14,7 +14,7 @@ const WORDS: usize = 64;
 pub(super) struct Steering {
     receive: Receiver<Control>,
     /// Kept, so that a replay that is paused waits instead of ending.
-    _send: Sender<Control>,
+    send: Sender<Control>,
     stop: Stop,
     status: Shared,
 }
@@ -33,11 +33,16 @@ impl Steering {
             let send = send.clone();
             std::thread::Builder::new().name("cc-replay-steps".into()).spawn(move || read_steps(&send))?;
         }
-        Ok(Steering { receive, _send: send, stop, status: Shared::default() })
+        Ok(Steering { receive, send, stop, status: Shared::default() })
     }
 
     pub(super) fn control(&self) -> &Receiver<Control> {
         &self.receive
+    }
+
+    /// Where others may say something to it.
+    pub(super) fn sender(&self) -> Sender<Control> {
+        self.send.clone()
     }
 
     pub(super) fn stop(&self) -> &Stop {
