@@ -82,6 +82,8 @@ part "OTLP doors" python3 tests/interop/otlp_guard.py
 part "OTLP forwarding" python3 tests/interop/otlp_forward.py
 part "OTLP files" python3 tests/interop/otlp_files.py
 part "OTLP metrics" python3 tests/interop/otlp_metrics.py
+part replay python3 tests/replay/selfcheck.py
+part "the replay in a terminal" python3 tests/replay/view.py
 part vm tests/vm/run.sh "$RECORDER"
 
 echo "=== verdict"

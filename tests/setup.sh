@@ -8,7 +8,7 @@ build=(build-essential pkg-config libelf-dev zlib1g-dev libpcap-dev clang llvm)
 # What building libelf from its sources takes; see recorder.sh.
 libelf=(autoconf automake autopoint libtool flex bison gawk)
 # What the tests hold us against; a distribution that lacks one only loses the checks that need it.
-test=(python3 python3-venv python3-pip tcpdump tshark linux-perf bpftrace libbpf-tools nftables iproute2 iputils-ping util-linux
+test=(python3 python3-venv python3-pip tcpdump tshark tmux linux-perf bpftrace libbpf-tools nftables iproute2 iputils-ping util-linux
 	libcap2-bin libc6-dbg nodejs redis-server redis-tools nginx wrk curl openssl prometheus prometheus-node-exporter postgresql postgresql-contrib mariadb-server mariadb-client stress-ng file procps debuginfod shellcheck qemu-system-x86 busybox-static cpio e2fsprogs kmod systemd-journal-remote bsdutils)
 
 say() { echo "setup: $*"; }

@@ -1,1 +1,29 @@
 //! Plays a bundle again: its timeline at the pace it happened to live receivers, its requests to a server.
+//!
+//! [`play::play`] reads a bundle in order with bounded memory, waits until each event is due ([`pace`]), and hands it to one or several
+//! [`Sink`]s. What has entries of its own (kernel events, log lines, what a terminal shows) comes from the merged timeline, in the order in which
+//! it happened; what was received as a message (OTLP requests, scraped pages, Remote-Write requests) goes out as a message, when it was received.
+
+pub mod control;
+pub mod ids;
+mod lane;
+mod message;
+pub mod metrics;
+mod net;
+pub mod otlp;
+pub mod pace;
+mod patch;
+pub mod play;
+pub mod plain;
+pub mod shift;
+pub mod sink;
+pub mod summary;
+
+pub use control::{Control, Status, Stop};
+pub use message::Message;
+pub use patch::MARK;
+pub use pace::{Pacer, Speed, Timing};
+pub use play::{Filter, Options, ReplayError, play};
+pub use shift::{Offset, Shift};
+pub use sink::{Event, Item, Round, Sink, SinkError, SinkReport, Wants};
+pub use summary::Summary;

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use coldcase_bundle::{ChunkInfo, ChunkStream};
+use coldcase_bundle::{Batch, ChunkInfo, ChunkStream};
 use coldcase_model::catalogue::SPAN_STREAMS;
 use coldcase_model::{CATALOGUE, Columns, Utc, catalogue};
 use rayon::prelude::*;
@@ -93,6 +93,7 @@ struct Pending {
 /// An iterator over the entries of a bundle, in order.
 pub struct Merge<'a> {
     timeline: &'a Timeline,
+    window: (Option<Utc>, Option<Utc>),
     streams: Vec<Arc<str>>,
     pages: HashMap<u64, (Arc<str>, String)>,
     /// Latest start first: the next one is at the end.
@@ -114,24 +115,15 @@ const HEAD: usize = 16;
 impl<'a> Merge<'a> {
     /// The entries of the streams, within the window of the timeline.
     pub fn new(timeline: &'a Timeline, streams: &StreamSet) -> Merge<'a> {
+        Merge::between(timeline, streams, timeline.window())
+    }
+
+    /// The entries of the streams that touch a window: start and end where it has them.
+    pub fn between(timeline: &'a Timeline, streams: &StreamSet, window: (Option<Utc>, Option<Utc>)) -> Merge<'a> {
         let names: Vec<Arc<str>> = in_order(
             timeline.bundle().streams().iter().map(|s| Arc::from(&*s.name)).filter(|s: &Arc<str>| streams.has(s)),
         );
-        let pages = match names.iter().any(|n| &**n == "metrics.pages") {
-            true => timeline.pages(),
-            false => Default::default(),
-        };
-        let mut out = Merge {
-            timeline,
-            streams: names,
-            pages,
-            pending: Vec::new(),
-            runs: Vec::new(),
-            heads: BinaryHeap::new(),
-            waiting: Vec::new(),
-            free: Vec::new(),
-            problems: Vec::new(),
-        };
+        let mut out = Merge::unread(timeline, names, window);
         let starts: Vec<(Option<Pending>, Vec<String>)> =
             timeline.install(|| timeline.bundle().chunks().par_iter().map(|c| out.pending_of(c)).collect());
         for (pending, problems) in starts {
@@ -142,13 +134,53 @@ impl<'a> Merge<'a> {
         out
     }
 
+    /// Without its chunks.
+    fn unread(timeline: &'a Timeline, names: Vec<Arc<str>>, window: (Option<Utc>, Option<Utc>)) -> Merge<'a> {
+        let pages = match names.iter().any(|n| &**n == "metrics.pages") {
+            true => timeline.pages(),
+            false => Default::default(),
+        };
+        Merge {
+            timeline,
+            window,
+            streams: names,
+            pages,
+            pending: Vec::new(),
+            runs: Vec::new(),
+            heads: BinaryHeap::new(),
+            waiting: Vec::new(),
+            free: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// What one message of a raw stream holds, as entries in the order of their index. A message that cannot be decoded holds nothing.
+    pub fn of_message(&self, batch: Batch) -> Vec<Entry> {
+        let mut out = Vec::new();
+        if &*batch.stream == "metrics.pages" {
+            out.push(self.page(batch));
+        } else {
+            let mut loaded = Loaded::default();
+            Decoder::default().batch(batch, &mut loaded);
+            self.decoded(loaded, &mut out);
+        }
+        out.sort_unstable_by_key(|e| e.index);
+        out
+    }
+
+    /// For [`Merge::of_message`] alone: an iterator without entries.
+    pub fn messages(timeline: &'a Timeline, streams: &StreamSet) -> Merge<'a> {
+        let names = timeline.bundle().streams().into_iter().map(|s| s.name).filter(|s| streams.has(s));
+        Merge::unread(timeline, in_order(names), (None, None))
+    }
+
     /// What could not be read or decoded so far, in one line each.
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
 
     fn wanted<'c>(&self, chunk: &'c ChunkInfo) -> impl Iterator<Item = &'c ChunkStream> {
-        chunk.streams.iter().filter(|s| self.streams.iter().any(|n| **n == *s.stream) && self.timeline.near(s))
+        chunk.streams.iter().filter(|s| self.streams.iter().any(|n| **n == *s.stream) && self.timeline.near_window(s, self.window))
     }
 
     /// When the first entry of a chunk is due. Rows that tell their own times must be decoded to know.
@@ -201,16 +233,20 @@ impl<'a> Merge<'a> {
         }
         let problems = std::mem::take(&mut loaded.decoded.problems);
         self.decoded(loaded, &mut out);
-        out.retain(|e| after.is_none_or(|a| e.key() > a) && self.timeline.in_window(e.utc, e.end));
+        out.retain(|e| after.is_none_or(|a| e.key() > a) && self.in_window(e.utc, e.end));
         out.sort_unstable_by_key(Entry::key);
         (out, problems)
+    }
+
+    fn in_window(&self, start: Utc, end: Utc) -> bool {
+        self.window.0.is_none_or(|from| end >= from) && self.window.1.is_none_or(|to| start < to)
     }
 
     fn order(&self, stream: &str) -> u32 {
         self.streams.iter().position(|s| **s == *stream).unwrap_or(usize::MAX) as u32
     }
 
-    fn page(&self, batch: coldcase_bundle::Batch) -> Entry {
+    fn page(&self, batch: Batch) -> Entry {
         let (target, content_type) = self.pages.get(&batch.first_row).cloned().unwrap_or_default();
         let samples = match &batch.body {
             coldcase_bundle::BatchBody::Raw(bytes) => {

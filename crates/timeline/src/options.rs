@@ -30,6 +30,8 @@ pub enum StreamSet {
     /// Those whose name is one of these, or begins with it: `kernel` and `kernel.tcp` are both fine. Receipts
     /// (`….receipts`) are only meant when they are named in full.
     Named(Vec<String>),
+    /// Those that have one of these names.
+    Exact(Vec<String>),
 }
 
 impl StreamSet {
@@ -43,6 +45,7 @@ impl StreamSet {
         match self {
             StreamSet::All => true,
             StreamSet::None => false,
+            StreamSet::Exact(names) => names.iter().any(|n| n == stream),
             StreamSet::Named(patterns) => patterns.iter().any(|p| StreamSet::pattern_has(p, stream)),
         }
     }

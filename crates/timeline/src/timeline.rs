@@ -203,6 +203,11 @@ impl Timeline {
     /// Whether a chunk may hold rows of the window. Streams whose rows tell their own times are always read: when
     /// they were received says little of when they were.
     pub(crate) fn near(&self, s: &ChunkStream) -> bool {
+        self.near_window(s, self.window)
+    }
+
+    /// The same, of another window.
+    pub(crate) fn near_window(&self, s: &ChunkStream, window: (Option<Utc>, Option<Utc>)) -> bool {
         let own = ["otlp.", "jaeger.", "zipkin.", "metrics.", "prometheus."].iter().any(|p| s.stream.starts_with(p))
             || &*s.stream == "log.lines";
         if own || !self.clock.steps().is_empty() {
@@ -210,8 +215,8 @@ impl Timeline {
         }
         let slack = Nanos::SECOND.0 as i64;
         let (start, end) = (self.clock.utc(s.start).0, self.clock.utc(s.end).0);
-        self.window.0.is_none_or(|from| end.saturating_add(slack) >= from.0)
-            && self.window.1.is_none_or(|to| start.saturating_sub(slack) < to.0)
+        window.0.is_none_or(|from| end.saturating_add(slack) >= from.0)
+            && window.1.is_none_or(|to| start.saturating_sub(slack) < to.0)
     }
 
     /// Whether an interval touches the window.
@@ -411,8 +416,8 @@ impl Timeline {
         self.pool.current_num_threads().max(1)
     }
 
-    /// Target and content type of each scraped page.
-    pub(crate) fn pages(&self) -> std::collections::HashMap<u64, (Arc<str>, String)> {
+    /// Target and content type of each scraped page, by its number in `metrics.pages`.
+    pub fn pages(&self) -> std::collections::HashMap<u64, (Arc<str>, String)> {
         let receipts = self.read(&Decoder::default(), &|s| s == "metrics.pages.receipts", &|_| true);
         load::pages(of(&receipts, "metrics.pages.receipts"))
     }

@@ -10,7 +10,7 @@ mod traces;
 mod value;
 mod wire;
 
-pub use json::{Signal, logs_json, metrics_json, signal_of, traces_json};
+pub use json::{Signal, logs_json, metrics_json, signal_of, to_protobuf, traces_json};
 pub use logs::{LogRecord, logs};
 pub use metrics::{Exemplar, MetricKind, MetricPoint, PointValue, metrics};
 pub use traces::{Span, SpanEvent, SpanKind, SpanStatus, traces};

@@ -179,6 +179,21 @@ fn print<W: Write>(
     Ok(())
 }
 
+/// Appends the line of an entry, without its time and stream. Captured text in it is made visible.
+pub(super) fn write_line(t: &Timeline, entry: &Entry, text: &mut String) {
+    line::write(t, entry, text);
+}
+
+/// `+2.318042s kernel.offcpu`, in columns: what stands before the line of an entry.
+pub(super) fn head_of(t: &Timeline, entry: &Entry) -> String {
+    print::head(entry.utc, &entry.stream, t.start(), None)
+}
+
+/// Whether an entry says that nothing happened.
+pub(super) fn is_no_news(entry: &Entry) -> bool {
+    line::is_no_news(entry)
+}
+
 /// A merge and its next entry.
 struct Head<'a> {
     merge: Merge<'a>,
@@ -196,7 +211,8 @@ impl<'a> Head<'a> {
     }
 }
 
-fn streams(patterns: &[String], t: &Timeline) -> StreamSet {
+/// The streams that are shown: those that were asked for, else all that say what happened.
+pub(super) fn streams(patterns: &[String], t: &Timeline) -> StreamSet {
     if !patterns.is_empty() {
         return StreamSet::named(patterns);
     }
@@ -206,7 +222,7 @@ fn streams(patterns: &[String], t: &Timeline) -> StreamSet {
 }
 
 /// A pattern that no stream could ever have is a slip of the fingers.
-fn check_streams(patterns: &[String], timelines: &[Timeline]) -> Result<(), Failure> {
+pub(super) fn check_streams(patterns: &[String], timelines: &[Timeline]) -> Result<(), Failure> {
     let recorded: Vec<_> = timelines.iter().flat_map(|t| t.bundle().streams()).map(|s| s.name).collect();
     let known: Vec<&str> = CATALOGUE
         .iter()

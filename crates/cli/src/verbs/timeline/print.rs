@@ -68,7 +68,7 @@ impl<W: Write> Printer<'_, W> {
 }
 
 /// `+2.318042s kernel.offcpu`, in columns.
-fn head(utc: Utc, stream: &str, start: Utc, bundle: Option<&str>) -> String {
+pub(super) fn head(utc: Utc, stream: &str, start: Utc, bundle: Option<&str>) -> String {
     let after = i128::from(utc.0) - i128::from(start.0);
     let sign = if after < 0 { '-' } else { '+' };
     let micros = after.unsigned_abs() / 1000;

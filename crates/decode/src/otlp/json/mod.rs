@@ -17,6 +17,7 @@ mod signals;
 use std::borrow::Cow;
 use std::fmt;
 
+use prost::Message;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
@@ -59,6 +60,18 @@ pub fn logs_json(request: &[u8]) -> Result<Vec<LogRecord>, OtlpError> {
 /// The points of an OTLP/JSON request, in order.
 pub fn metrics_json(request: &[u8]) -> Result<Vec<MetricPoint>, OtlpError> {
     read("metrics", request, signals::metrics).map(metrics::rows)
+}
+
+/// An OTLP/JSON request as its protobuf twin: the same spans, records or points. What OTLP does not define is left out.
+///
+/// # Errors
+/// When it is no such request.
+pub fn to_protobuf(signal: Signal, request: &[u8]) -> Result<Vec<u8>, OtlpError> {
+    match signal {
+        Signal::Traces => read("trace", request, signals::traces).map(|m| m.encode_to_vec()),
+        Signal::Logs => read("logs", request, signals::logs).map(|m| m.encode_to_vec()),
+        Signal::Metrics => read("metrics", request, signals::metrics).map(|m| m.encode_to_vec()),
+    }
 }
 
 fn read<T>(what: &'static str, request: &[u8], message: fn(&Map) -> Result<T, Bad>) -> Result<T, OtlpError> {
