@@ -149,7 +149,7 @@ def record_original(dir, case):
             load.set(n / 3)
             took.observe(n % 3)
             n += 1
-            time.sleep(0.05)
+            time.sleep(0.01)
     said, _ = others[0].communicate(timeout=30)
     for other in others[1:]:
         other.terminate()
@@ -213,7 +213,6 @@ def samples(case, stream, job):
 def check_same(dir, case):
     to = dir / "same.case"
     summary = again(case, to, "--shift", "keep", "--no-mark", "--speed", "10")
-    timing(summary, 10)
     v.check("nothing was refused or left out", all(o["rejected"] + o["partly_rejected"] + o["not_sent"] == 0 for o in summary["outputs"]), summary["outputs"])
     ours, theirs = requests(case, dir / "a"), requests(to, dir / "b")
     for signal in ("traces", "metrics"):
@@ -280,20 +279,37 @@ def check_new_ids(dir, case):
     v.check("log records still belong to their spans", joined == were > 0, were)
 
 
-def timing(summary, speed):
+SLEEPS = r"""
+import time
+late, end = [], time.time() + 3
+while time.time() < end:
+    t = time.perf_counter()
+    time.sleep(0.005)
+    late.append(time.perf_counter() - t - 0.005)
+late.sort()
+print(late[len(late) // 2] * 1e9, late[len(late) * 99 // 100] * 1e9)
+"""
+
+
+def check_on_time(case, speed, seconds):
+    """The aim is 5 ms at p99. On a machine that is busy with other things a sleeper is woken late too: that is measured beside it, and allowed for."""
+    sleeps = subprocess.Popen([sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, text=True)
+    summary = replay(case, "--otlp", sink.url, "--speed", speed, "--from", "+1s", "--to", f"+{1 + seconds}s")
+    p50, p99 = map(float, sleeps.communicate()[0].split())
     t = summary["timing"]
-    # 5 ms is the aim, on a machine that has a CPU for it; a busy one must not fail for that.
-    v.check(f"on time at speed {speed}", t["events"] > 0 and t["p99"] <= 20_000_000,
-            f"p50 {t['p50'] / 1e6:.3f} ms, p99 {t['p99'] / 1e6:.3f} ms, max {t['max'] / 1e6:.3f} ms of {t['events']} events (aim: p99 5 ms)")
+    v.check(f"on time at speed {speed}", t["events"] > 20 and t["p99"] <= max(20e6, 2 * p99 + 5e6),
+            f"p50 {t['p50'] / 1e6:.3f} ms, p99 {t['p99'] / 1e6:.3f} ms, max {t['max'] / 1e6:.3f} ms of {t['events']} events "
+            f"(aim: p99 5 ms); beside it a bare sleep: p50 {p50 / 1e6:.3f} ms, p99 {p99 / 1e6:.3f} ms")
+    return summary
 
 
 def check_pace(case):
     out = subprocess.run([COLDCASE, "replay", case, "--plain", "--from", "+1s", "--to", "+4s"], capture_output=True, text=True)
     lines = out.stdout.splitlines()
     v.check("lines come in order at their pace", out.returncode == 0 and len(lines) > 100, f"{len(lines)} lines")
-    summary = replay(case, "--otlp", sink.url, "--from", "+1s", "--to", "+4s")
+    summary = check_on_time(case, 1, 3)
     v.check("three seconds take three", 2.5e9 < summary["elapsed"] < 5e9, f"{summary['elapsed'] / 1e9:.2f} s")
-    timing(summary, 1)
+    check_on_time(case, 10, 5)
     found = replay(case, "--otlp", sink.url, "--speed", "max", "--where", "pay")
     of = {s["name"]: s["events"] for s in found["streams"]}
     v.check("--where narrows", set(of) == {"otlp.traces"}, of)
