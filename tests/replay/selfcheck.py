@@ -25,7 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from case import COLDCASE, Verdicts, run  # noqa: E402
 
 try:
-    from otlp import free_port, recorder_binary, traces
+    from otlp import Http, free_port, recorder_binary, traces
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 except ImportError as e:
     print(f"skipped: replay: {e} (make setup-test installs it)")
@@ -103,6 +103,12 @@ print(n)
 """
 
 
+# As a browser's SDK sends.
+JSON = """{"resourceSpans": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "page"}}]}, "scopeSpans": [{"scope": {"name": "web"}, "spans": [
+{"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "name": "click", "kind": 1, "startTimeUnixNano": "%d", "endTimeUnixNano": "%d"}]}]}]}""" % (
+    time.time_ns(), time.time_ns() + 1000)
+
+
 def scraped(registry):
     """A target with a page, as a server of its own."""
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -150,6 +156,7 @@ def record_original(dir, case):
             took.observe(n % 3)
             n += 1
             time.sleep(0.01)
+    Http(recorder.http).send("traces", JSON.encode(), {"Content-Type": "application/json"})
     said, _ = others[0].communicate(timeout=30)
     for other in others[1:]:
         other.terminate()
@@ -166,10 +173,11 @@ def replay(case, *argv, ok=(0,), stdin=None):
     return json.loads(done.stdout)
 
 
-def again(case, to, *argv):
+def again(case, to, *argv, grpc=False):
     """Replays into a second recorder; the summary."""
     recorder = Recorder(to)
-    summary = replay(case, "--otlp", f"http://{recorder.http}", "--remote-write", f"http://{recorder.write}/api/v1/write", *argv)
+    otlp = f"grpc://{recorder.grpc}" if grpc else f"http://{recorder.http}"
+    summary = replay(case, "--otlp", otlp, "--remote-write", f"http://{recorder.write}/api/v1/write", *argv)
     recorder.end()
     return summary
 
@@ -189,6 +197,8 @@ def requests(case, dir):
             all[data[at + 4:at + 4 + length]] += 1
             at += 4 + length
         out[path.stem] = all
+    for path in dir.glob("*.json*"):
+        out["json"] = collections.Counter([path.read_bytes()])
     return out
 
 
@@ -217,6 +227,7 @@ def check_same(dir, case):
     ours, theirs = requests(case, dir / "a"), requests(to, dir / "b")
     for signal in ("traces", "metrics"):
         v.check(f"the {signal} requests are the same, byte for byte", ours[signal] and ours[signal] == theirs[signal], f"{ours[signal].total()} requests")
+    v.check("and those in JSON", ours["json"] and ours["json"] == theirs["json"])
     v.check("the logs requests too, and those of log lines beside them", ours["logs"] and not ours["logs"] - theirs["logs"], f"{ours['logs'].total()} requests")
     a, b = query(case, SPANS), query(to, SPANS)
     v.check("the spans are the same", a and a == b, f"{len(a)} spans")
@@ -263,11 +274,11 @@ def check_moved(dir, case):
 
 def check_new_ids(dir, case):
     to = dir / "ids.case"
-    again(case, to, "--speed", "max", "--shift", "keep", "--new-ids")
+    again(case, to, "--speed", "max", "--shift", "keep", "--new-ids", grpc=True)
     a, b = query(case, SPANS), query(to, SPANS)
     key = lambda r: (r["utc"], r["end"], r["name"])  # noqa: E731
     a, b = sorted(a, key=key), sorted(b, key=key)
-    v.check("with new ids spans are the same but for their ids", without(a, "trace", "span", "parent") == without(b, "trace", "span", "parent"))
+    v.check("by gRPC and with new ids spans are the same but for their ids, that in JSON too", without(a, "trace", "span", "parent") == without(b, "trace", "span", "parent"))
     ids = {}
     for x, y in zip(a, b):
         for k in ("trace", "span", "parent"):
@@ -465,7 +476,7 @@ def main():
         case = dir / "original.case"
         orders, lines = record_original(dir, case)
         have = {r["stream"]: r["n"] for r in query(case, "SELECT stream, count(*) AS n FROM logs GROUP BY stream")}
-        v.check("the original has what was sent", query(case, "SELECT count(*) AS n FROM spans")[0]["n"] == 2 * orders and have.get("log.lines") == lines, have)
+        v.check("the original has what was sent", query(case, "SELECT count(*) AS n FROM spans")[0]["n"] == 2 * orders + 1 and have.get("log.lines") == lines, have)
         check_same(dir, case)
         check_moved(dir, case)
         check_new_ids(dir, case)
