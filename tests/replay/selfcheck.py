@@ -25,7 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from case import COLDCASE, Verdicts, run  # noqa: E402
 
 try:
-    from otlp import free_port, recorder_binary, traces
+    from otlp import Http, free_port, recorder_binary, traces
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 except ImportError as e:
     print(f"skipped: replay: {e} (make setup-test installs it)")
@@ -103,6 +103,12 @@ print(n)
 """
 
 
+# As a browser's SDK sends.
+JSON = """{"resourceSpans": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "page"}}]}, "scopeSpans": [{"scope": {"name": "web"}, "spans": [
+{"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "name": "click", "kind": 1, "startTimeUnixNano": "%d", "endTimeUnixNano": "%d"}]}]}]}""" % (
+    time.time_ns(), time.time_ns() + 1000)
+
+
 def scraped(registry):
     """A target with a page, as a server of its own."""
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -149,7 +155,8 @@ def record_original(dir, case):
             load.set(n / 3)
             took.observe(n % 3)
             n += 1
-            time.sleep(0.05)
+            time.sleep(0.01)
+    Http(recorder.http).send("traces", JSON.encode(), {"Content-Type": "application/json"})
     said, _ = others[0].communicate(timeout=30)
     for other in others[1:]:
         other.terminate()
@@ -166,10 +173,11 @@ def replay(case, *argv, ok=(0,), stdin=None):
     return json.loads(done.stdout)
 
 
-def again(case, to, *argv):
+def again(case, to, *argv, grpc=False):
     """Replays into a second recorder; the summary."""
     recorder = Recorder(to)
-    summary = replay(case, "--otlp", f"http://{recorder.http}", "--remote-write", f"http://{recorder.write}/api/v1/write", *argv)
+    otlp = f"grpc://{recorder.grpc}" if grpc else f"http://{recorder.http}"
+    summary = replay(case, "--otlp", otlp, "--remote-write", f"http://{recorder.write}/api/v1/write", *argv)
     recorder.end()
     return summary
 
@@ -189,6 +197,8 @@ def requests(case, dir):
             all[data[at + 4:at + 4 + length]] += 1
             at += 4 + length
         out[path.stem] = all
+    for path in dir.glob("*.json*"):
+        out["json"] = collections.Counter([path.read_bytes()])
     return out
 
 
@@ -213,11 +223,11 @@ def samples(case, stream, job):
 def check_same(dir, case):
     to = dir / "same.case"
     summary = again(case, to, "--shift", "keep", "--no-mark", "--speed", "10")
-    timing(summary, 10)
     v.check("nothing was refused or left out", all(o["rejected"] + o["partly_rejected"] + o["not_sent"] == 0 for o in summary["outputs"]), summary["outputs"])
     ours, theirs = requests(case, dir / "a"), requests(to, dir / "b")
     for signal in ("traces", "metrics"):
         v.check(f"the {signal} requests are the same, byte for byte", ours[signal] and ours[signal] == theirs[signal], f"{ours[signal].total()} requests")
+    v.check("and those in JSON", ours["json"] and ours["json"] == theirs["json"])
     v.check("the logs requests too, and those of log lines beside them", ours["logs"] and not ours["logs"] - theirs["logs"], f"{ours['logs'].total()} requests")
     a, b = query(case, SPANS), query(to, SPANS)
     v.check("the spans are the same", a and a == b, f"{len(a)} spans")
@@ -264,11 +274,11 @@ def check_moved(dir, case):
 
 def check_new_ids(dir, case):
     to = dir / "ids.case"
-    again(case, to, "--speed", "max", "--shift", "keep", "--new-ids")
+    again(case, to, "--speed", "max", "--shift", "keep", "--new-ids", grpc=True)
     a, b = query(case, SPANS), query(to, SPANS)
     key = lambda r: (r["utc"], r["end"], r["name"])  # noqa: E731
     a, b = sorted(a, key=key), sorted(b, key=key)
-    v.check("with new ids spans are the same but for their ids", without(a, "trace", "span", "parent") == without(b, "trace", "span", "parent"))
+    v.check("by gRPC and with new ids spans are the same but for their ids, that in JSON too", without(a, "trace", "span", "parent") == without(b, "trace", "span", "parent"))
     ids = {}
     for x, y in zip(a, b):
         for k in ("trace", "span", "parent"):
@@ -280,20 +290,37 @@ def check_new_ids(dir, case):
     v.check("log records still belong to their spans", joined == were > 0, were)
 
 
-def timing(summary, speed):
+SLEEPS = r"""
+import time
+late, end = [], time.time() + 3
+while time.time() < end:
+    t = time.perf_counter()
+    time.sleep(0.005)
+    late.append(time.perf_counter() - t - 0.005)
+late.sort()
+print(late[len(late) // 2] * 1e9, late[len(late) * 99 // 100] * 1e9)
+"""
+
+
+def check_on_time(case, speed, seconds):
+    """The aim is 5 ms at p99. On a machine that is busy with other things a sleeper is woken late too: that is measured beside it, and allowed for."""
+    sleeps = subprocess.Popen([sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, text=True)
+    summary = replay(case, "--otlp", sink.url, "--speed", speed, "--from", "+1s", "--to", f"+{1 + seconds}s")
+    p50, p99 = map(float, sleeps.communicate()[0].split())
     t = summary["timing"]
-    # 5 ms is the aim, on a machine that has a CPU for it; a busy one must not fail for that.
-    v.check(f"on time at speed {speed}", t["events"] > 0 and t["p99"] <= 20_000_000,
-            f"p50 {t['p50'] / 1e6:.3f} ms, p99 {t['p99'] / 1e6:.3f} ms, max {t['max'] / 1e6:.3f} ms of {t['events']} events (aim: p99 5 ms)")
+    v.check(f"on time at speed {speed}", t["events"] > 20 and t["p99"] <= max(20e6, 2 * p99 + 5e6),
+            f"p50 {t['p50'] / 1e6:.3f} ms, p99 {t['p99'] / 1e6:.3f} ms, max {t['max'] / 1e6:.3f} ms of {t['events']} events "
+            f"(aim: p99 5 ms); beside it a bare sleep: p50 {p50 / 1e6:.3f} ms, p99 {p99 / 1e6:.3f} ms")
+    return summary
 
 
 def check_pace(case):
     out = subprocess.run([COLDCASE, "replay", case, "--plain", "--from", "+1s", "--to", "+4s"], capture_output=True, text=True)
     lines = out.stdout.splitlines()
     v.check("lines come in order at their pace", out.returncode == 0 and len(lines) > 100, f"{len(lines)} lines")
-    summary = replay(case, "--otlp", sink.url, "--from", "+1s", "--to", "+4s")
+    summary = check_on_time(case, 1, 3)
     v.check("three seconds take three", 2.5e9 < summary["elapsed"] < 5e9, f"{summary['elapsed'] / 1e9:.2f} s")
-    timing(summary, 1)
+    check_on_time(case, 10, 5)
     found = replay(case, "--otlp", sink.url, "--speed", "max", "--where", "pay")
     of = {s["name"]: s["events"] for s in found["streams"]}
     v.check("--where narrows", set(of) == {"otlp.traces"}, of)
@@ -449,7 +476,7 @@ def main():
         case = dir / "original.case"
         orders, lines = record_original(dir, case)
         have = {r["stream"]: r["n"] for r in query(case, "SELECT stream, count(*) AS n FROM logs GROUP BY stream")}
-        v.check("the original has what was sent", query(case, "SELECT count(*) AS n FROM spans")[0]["n"] == 2 * orders and have.get("log.lines") == lines, have)
+        v.check("the original has what was sent", query(case, "SELECT count(*) AS n FROM spans")[0]["n"] == 2 * orders + 1 and have.get("log.lines") == lines, have)
         check_same(dir, case)
         check_moved(dir, case)
         check_new_ids(dir, case)

@@ -13,16 +13,16 @@ mod net;
 pub mod otlp;
 pub mod pace;
 mod patch;
-pub mod play;
 pub mod plain;
+pub mod play;
 pub mod shift;
 pub mod sink;
 pub mod summary;
 
 pub use control::{Control, Status, Stop};
 pub use message::Message;
-pub use patch::MARK;
 pub use pace::{Pacer, Speed, Timing};
+pub use patch::MARK;
 pub use play::{Filter, Options, ReplayError, play};
 pub use shift::{Offset, Shift};
 pub use sink::{Event, Item, Round, Sink, SinkError, SinkReport, Wants};

@@ -156,7 +156,8 @@ mod tests {
             }
         }
         builder.seal().unwrap();
-        let t = Timeline::open(&path, &coldcase_timeline::Options { streams: StreamSet::None, ..Default::default() }).unwrap();
+        let t = Timeline::open(&path, &coldcase_timeline::Options { streams: StreamSet::None, ..Default::default() })
+            .unwrap();
         let number = |m: Message| u64::from_le_bytes(m.bytes.try_into().unwrap());
         let all: Vec<u64> = Messages::new(&t, &StreamSet::All, (None, None)).map(number).collect();
         assert_eq!(all, (0..40).collect::<Vec<_>>());

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use coldcase_model::Utc;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::Receiver;
 use hdrhistogram::Histogram;
 
 /// How fast a replay goes.
@@ -103,24 +103,28 @@ fn nanos(d: Duration) -> i64 {
 /// The scheduler wakes a sleeper this much late, give or take: the rest is spun.
 const SPIN: Duration = Duration::from_micros(120);
 
+/// A word is heard after this time at the latest.
+const HEARING: Duration = Duration::from_millis(20);
+
 /// Waits until `due`, or for a message on `control`, which ends the wait. A sleep that ends a little early, then a short spin.
-/// `None`: it is due. A channel without senders never says anything.
+/// `None`: it is due.
+///
+/// It sleeps instead of waiting on the channel: channels yield before they sleep, and a thread that yielded is woken later on a busy machine.
 pub fn wait<T>(due: Instant, control: &Receiver<T>) -> Option<T> {
     loop {
+        if let Ok(said) = control.try_recv() {
+            return Some(said);
+        }
         let left = due.saturating_duration_since(Instant::now());
         if left <= SPIN {
             break;
         }
-        match control.recv_timeout(left - SPIN) {
-            Ok(said) => return Some(said),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(left - SPIN),
-        }
+        std::thread::sleep((left - SPIN).min(HEARING));
     }
     while Instant::now() < due {
         std::hint::spin_loop();
     }
-    control.try_recv().ok()
+    None
 }
 
 /// How late events were handed out, at the pace that was asked for.

@@ -396,7 +396,9 @@ impl Player<'_> {
 fn size_of_entry(entry: &Entry) -> usize {
     let attributes = |a: &Attributes| a.0.iter().map(|(key, _)| key.len() + 64).sum::<usize>();
     256 + match &entry.body {
-        Body::Span(s) => s.span.name.len() + s.span.message.len() + attributes(&s.span.attributes) + 256 * s.span.events.len(),
+        Body::Span(s) => {
+            s.span.name.len() + s.span.message.len() + attributes(&s.span.attributes) + 256 * s.span.events.len()
+        }
         Body::Record(r) => r.record.body.len() + attributes(&r.record.attributes),
         Body::Metric(m) => 256 + attributes(&m.point.attributes),
         Body::Line(l) => l.line.len(),

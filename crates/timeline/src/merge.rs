@@ -180,7 +180,10 @@ impl<'a> Merge<'a> {
     }
 
     fn wanted<'c>(&self, chunk: &'c ChunkInfo) -> impl Iterator<Item = &'c ChunkStream> {
-        chunk.streams.iter().filter(|s| self.streams.iter().any(|n| **n == *s.stream) && self.timeline.near_window(s, self.window))
+        chunk
+            .streams
+            .iter()
+            .filter(|s| self.streams.iter().any(|n| **n == *s.stream) && self.timeline.near_window(s, self.window))
     }
 
     /// When the first entry of a chunk is due. Rows that tell their own times must be decoded to know.

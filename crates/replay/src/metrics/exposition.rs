@@ -138,7 +138,12 @@ impl Moment {
         _ = writeln!(out, "# TYPE coldcase_replay {}", if open { "info" } else { "gauge" });
         _ = writeln!(out, "coldcase_replay_info{{bundle=\"{}\"}} 1", self.bundle);
         _ = writeln!(out, "# TYPE coldcase_replay_position_seconds gauge");
-        _ = writeln!(out, "coldcase_replay_position_seconds {}.{:09}", self.at.0.max(0) / 1_000_000_000, self.at.0.max(0) % 1_000_000_000);
+        _ = writeln!(
+            out,
+            "coldcase_replay_position_seconds {}.{:09}",
+            self.at.0.max(0) / 1_000_000_000,
+            self.at.0.max(0) % 1_000_000_000
+        );
         for (name, (kind, series)) in families {
             // The older format names the sample of a counter, and knows fewer types.
             let (name, kind) = match (open, kind) {

@@ -112,7 +112,8 @@ impl RemoteWrite {
         let checked = url.address().check();
         checked.map_err(|e| SinkError::Unreachable { to: to.clone(), why: format!("no connection: {e}") })?;
         let tls = url.address_tls.then(connector).transpose().map_err(failed)?;
-        let report = SinkReport { sink: "remote-write".into(), to: to.clone(), unit: "requests", ..SinkReport::default() };
+        let report =
+            SinkReport { sink: "remote-write".into(), to: to.clone(), unit: "requests", ..SinkReport::default() };
         let report = Arc::new(Mutex::new(report));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (queue, jobs) = sync_channel::<Job>(WAITING);

@@ -40,7 +40,10 @@ impl Outcome {
 /// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
-    Taken { left_out: u64, why: String },
+    Taken {
+        left_out: u64,
+        why: String,
+    },
     Refused(String),
     /// It was asked to stop before it was taken.
     Stopped,

@@ -146,7 +146,10 @@ fn asked_delay(details: &str) -> Option<Duration> {
     let status = Status::decode(&engine.decode(details).ok()?[..]).ok()?;
     let info = status.details.iter().find(|d| d.url.ends_with("/google.rpc.RetryInfo"))?;
     let delay = RetryInfo::decode(&info.value[..]).ok()?.delay.unwrap_or_default();
-    Some(Duration::new(u64::try_from(delay.seconds).unwrap_or(0), u32::try_from(delay.nanos).unwrap_or(0).min(999_999_999)))
+    Some(Duration::new(
+        u64::try_from(delay.seconds).unwrap_or(0),
+        u32::try_from(delay.nanos).unwrap_or(0).min(999_999_999),
+    ))
 }
 
 #[cfg(test)]
@@ -156,7 +159,12 @@ mod tests {
 
     fn answer(status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Answer {
         let map = headers.iter().map(|(n, v)| (header::HeaderName::from_static(n), v.parse().unwrap())).collect();
-        Answer { status: StatusCode::from_u16(status).unwrap(), headers: map, trailers: None, body: body.to_vec().into() }
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: map,
+            trailers: None,
+            body: body.to_vec().into(),
+        }
     }
 
     #[test]

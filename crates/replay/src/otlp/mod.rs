@@ -321,7 +321,9 @@ impl Senders {
         };
         let authority = self.target.authority();
         let scheme = if self.target.tls { "https" } else { "http" };
-        let request = Request::builder().method("POST").header(header::USER_AGENT, concat!("coldcase/", env!("CARGO_PKG_VERSION")));
+        let request = Request::builder()
+            .method("POST")
+            .header(header::USER_AGENT, concat!("coldcase/", env!("CARGO_PKG_VERSION")));
         let request = match self.target.grpc {
             true => request
                 .uri(format!("{scheme}://{authority}/opentelemetry.proto.collector.{service}Service/Export"))

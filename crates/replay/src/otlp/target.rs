@@ -94,7 +94,16 @@ mod tests {
         assert_eq!((t("http://[::1]:9").host, t("http://[::1]:9").authority()), ("::1".into(), "[::1]:9".into()));
         assert!(t("http://[::1]").is_loopback() && !t("http://10.0.0.1").is_loopback());
         assert_eq!(t("grpcs://a").to_string(), "grpcs://a:4317");
-        for bad in ["127.0.0.1:4318", "ftp://a", "http://", "http://a:0", "http://a:99999", "http://u@a", "grpc://a/b", "http://a b"] {
+        for bad in [
+            "127.0.0.1:4318",
+            "ftp://a",
+            "http://",
+            "http://a:0",
+            "http://a:99999",
+            "http://u@a",
+            "grpc://a/b",
+            "http://a b",
+        ] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }

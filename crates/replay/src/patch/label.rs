@@ -59,9 +59,7 @@ pub(super) fn of_exemplar(bytes: &[u8], patch: &Patch<'_>, out: &mut Vec<u8>) ->
     for field in Fields(bytes) {
         let field = field?;
         let replaced = match (new, field.number, field.value) {
-            (Some(ids), 2, Value::Bytes(value)) => {
-                std::str::from_utf8(value).ok().and_then(|hex| ids.replace_hex(hex))
-            }
+            (Some(ids), 2, Value::Bytes(value)) => std::str::from_utf8(value).ok().and_then(|hex| ids.replace_hex(hex)),
             _ => None,
         };
         match replaced {

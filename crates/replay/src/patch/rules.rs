@@ -31,9 +31,7 @@ pub(crate) enum Rule {
     Symbol,
 }
 
-use Rule::{
-    ExemplarLabel, Id, Item, Message, Millis, Nanos, OfResource, Resource, Series, SeriesOfRefs, Symbol,
-};
+use Rule::{ExemplarLabel, Id, Item, Message, Millis, Nanos, OfResource, Resource, Series, SeriesOfRefs, Symbol};
 
 const SPAN: Rules = &[
     (1, Id),

@@ -39,7 +39,9 @@ fn span(n: u8) -> Span {
 
 fn traces(resource: Option<Resource>) -> ExportTraceServiceRequest {
     let scope_spans = vec![ScopeSpans { spans: vec![span(1), span(2)], ..ScopeSpans::default() }];
-    ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }] }
+    ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }],
+    }
 }
 
 fn patched<M: Message + Default>(request: &M, rules: rules::Rules, patch: &mut Patch<'_>) -> M {
@@ -101,7 +103,8 @@ fn times_and_ids_of_log_records_move_and_unknown_ones_stay_unknown() {
         ..LogRecord::default()
     };
     let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
-    let request = ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }] };
+    let request =
+        ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }] };
     let out = patched(&request, LOGS, &mut Patch::new(&round(true), None, None));
     let r = &out.resource_logs[0].scope_logs[0].log_records[0];
     assert_eq!((r.time_unix_nano, r.observed_time_unix_nano), (0, 5_000_007));
@@ -111,26 +114,50 @@ fn times_and_ids_of_log_records_move_and_unknown_ones_stay_unknown() {
 
 #[test]
 fn points_and_exemplars_of_all_kinds_of_metrics_move() {
-    let exemplars = vec![Exemplar { time_unix_nano: 3, trace_id: vec![1; 16], span_id: vec![1; 8], ..Exemplar::default() }];
+    let exemplars =
+        vec![Exemplar { time_unix_nano: 3, trace_id: vec![1; 16], span_id: vec![1; 8], ..Exemplar::default() }];
     let (start_time_unix_nano, time_unix_nano) = (1, 2);
-    let number = NumberDataPoint { start_time_unix_nano, time_unix_nano, exemplars: exemplars.clone(), ..Default::default() };
-    let histogram = HistogramDataPoint { start_time_unix_nano, time_unix_nano, exemplars: exemplars.clone(), ..Default::default() };
-    let exponential = ExponentialHistogramDataPoint { start_time_unix_nano, time_unix_nano, exemplars, ..Default::default() };
+    let number =
+        NumberDataPoint { start_time_unix_nano, time_unix_nano, exemplars: exemplars.clone(), ..Default::default() };
+    let histogram =
+        HistogramDataPoint { start_time_unix_nano, time_unix_nano, exemplars: exemplars.clone(), ..Default::default() };
+    let exponential =
+        ExponentialHistogramDataPoint { start_time_unix_nano, time_unix_nano, exemplars, ..Default::default() };
     let metric = |data| Metric { data: Some(data), ..Metric::default() };
     let metrics = vec![
         metric(metric::Data::Sum(Sum { data_points: vec![number], ..Sum::default() })),
         metric(metric::Data::Histogram(Histogram { data_points: vec![histogram], ..Default::default() })),
-        metric(metric::Data::ExponentialHistogram(ExponentialHistogram { data_points: vec![exponential], ..Default::default() })),
+        metric(metric::Data::ExponentialHistogram(ExponentialHistogram {
+            data_points: vec![exponential],
+            ..Default::default()
+        })),
     ];
     let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
-    let request = ExportMetricsServiceRequest { resource_metrics: vec![ResourceMetrics { scope_metrics, ..Default::default() }] };
+    let request =
+        ExportMetricsServiceRequest { resource_metrics: vec![ResourceMetrics { scope_metrics, ..Default::default() }] };
     let out = patched(&request, METRICS, &mut Patch::new(&round(false), None, None));
-    let found: Vec<[u64; 3]> = out.resource_metrics[0].scope_metrics[0].metrics.iter().map(|m| match m.data.as_ref().unwrap() {
-        metric::Data::Sum(s) => times(s.data_points[0].start_time_unix_nano, s.data_points[0].time_unix_nano, &s.data_points[0].exemplars),
-        metric::Data::Histogram(h) => times(h.data_points[0].start_time_unix_nano, h.data_points[0].time_unix_nano, &h.data_points[0].exemplars),
-        metric::Data::ExponentialHistogram(h) => times(h.data_points[0].start_time_unix_nano, h.data_points[0].time_unix_nano, &h.data_points[0].exemplars),
-        _ => panic!(),
-    }).collect();
+    let found: Vec<[u64; 3]> = out.resource_metrics[0].scope_metrics[0]
+        .metrics
+        .iter()
+        .map(|m| match m.data.as_ref().unwrap() {
+            metric::Data::Sum(s) => times(
+                s.data_points[0].start_time_unix_nano,
+                s.data_points[0].time_unix_nano,
+                &s.data_points[0].exemplars,
+            ),
+            metric::Data::Histogram(h) => times(
+                h.data_points[0].start_time_unix_nano,
+                h.data_points[0].time_unix_nano,
+                &h.data_points[0].exemplars,
+            ),
+            metric::Data::ExponentialHistogram(h) => times(
+                h.data_points[0].start_time_unix_nano,
+                h.data_points[0].time_unix_nano,
+                &h.data_points[0].exemplars,
+            ),
+            _ => panic!(),
+        })
+        .collect();
     assert_eq!(found, [[5_000_001, 5_000_002, 5_000_003]; 3]);
 }
 
@@ -180,7 +207,8 @@ mod remote_write {
         let trace = "01010101010101010101010101010101";
         let exemplar = [label("trace_id", trace), vec![3 << 3, 1]].concat();
         let series = [label("__name__", "m"), label("job", "a"), field(2, &sample), field(3, &exemplar)].concat();
-        let out = protobuf(&field(1, &series), REMOTE_WRITE_V1, &mut Patch::new(&round(true), Some("b1"), None)).unwrap();
+        let out =
+            protobuf(&field(1, &series), REMOTE_WRITE_V1, &mut Patch::new(&round(true), Some("b1"), None)).unwrap();
         let read = v1(&out).unwrap();
         assert_eq!(read.samples[0].label_text(), "coldcase_replay=\"b1\",job=\"a\"");
         assert_eq!((read.samples[0].value, read.samples[0].time), (1.5, Some(1_005_000_000)));
