@@ -2,9 +2,11 @@
 
 mod ndjson;
 mod otlp;
+mod otlp_json;
 mod parquet;
 mod pcapng;
 mod perfetto;
+mod profiles;
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +17,9 @@ use coldcase_model::text::visible;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use crate::reading::Reading;
+use crate::verbs::flame::Kind;
 
-/// Write a bundle in the formats of other tools: Parquet, pcapng, OTLP, Perfetto, NDJSON
+/// Write a bundle in the formats of other tools: Perfetto, pprof, speedscope, Parquet, pcapng, OTLP and more
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "\
@@ -24,16 +27,24 @@ Examples:
   coldcase export --perfetto incident.perfetto incident.case         open it in https://ui.perfetto.dev
   coldcase export --perfetto - incident.case --service orders | gzip > orders.perfetto.gz
   coldcase export --ndjson - incident.case --stream log,otlp.traces | jq -r .text
+  coldcase export --pprof incident.pb.gz incident.case && go tool pprof -top incident.pb.gz
+  coldcase export --speedscope incident.speedscope.json incident.case --comm orders
+  coldcase export --folded - incident.case --stacks off-cpu | inferno-flamegraph > off-cpu.svg
   coldcase export --parquet tables/ incident.case --table spans,kernel_offcpu --from +2s --to +5s
   python3 -c 'import polars as pl; print(pl.read_parquet(\"tables/spans.parquet\"))'
   coldcase export --pcapng incident.pcapng incident.case && wireshark incident.pcapng
   coldcase export --pcapng slow.pcapng incident.case --request 812
   coldcase export --pcapng trace.pcapng incident.case --trace 0af7651916cd43dd8448eb211c80319c
   coldcase export --otlp requests/ incident.case
+  coldcase export --otlp-json requests/ incident.case                traces.jsonl for the Collector's otlpjsonfile receiver
 
 Perfetto: processes and threads with their spans, waits and CPU samples, requests, block I/O, logs, counters; times are UTC.
 
 NDJSON: one JSON object a line for each entry of the timeline, as `coldcase timeline --json` prints it.
+
+pprof: CPU samples (samples, cpu) and time off the CPU (waits, delay) by stack, with the labels comm, thread, pid, tid,
+reason and trace_id. speedscope: for each thread its samples, and its waits, in the order of time. Folded: what
+`flame --folded` prints, samples or nanoseconds.
 
 Parquet: one file a table: a table for each stream (kernel.offcpu is kernel_offcpu), and spans, span_events, logs, log_templates,
 metrics and packets. Times are nanoseconds: utc since 1970, others as recorded. It takes --from and --to.
@@ -47,7 +58,7 @@ anew: the display_filter of `flow` is for an export of all of them.
 OTLP: the requests as they were received, byte for byte, in the formats of the OpenTelemetry Collector's file exporter:
 traces.pb, metrics.pb, logs.pb hold those that came in protobuf, each behind its length (4 bytes, big-endian); traces.jsonl and
 so on those in JSON, one a line; traces.json.framed those in JSON with line breaks, behind lengths. `coldcase import` takes
-them all.
+them all. OTLP/JSON: the same requests, all of them as JSON lines, as OTLP says; fields that have no name here are left out and counted.
 
 Where one file is written, - is standard output. formats/exports.md says what goes where and what is left out.
 
@@ -66,6 +77,9 @@ pub(crate) struct Args {
     /// Only these streams, or streams whose names begin so, for Perfetto and NDJSON
     #[arg(long, value_name = "STREAM", value_delimiter = ',')]
     stream: Vec<String>,
+    /// Which stacks, for folded: CPU samples, or nanoseconds off the CPU [default: on-cpu]
+    #[arg(long, value_name = "KIND", value_enum)]
+    stacks: Option<Kind>,
     #[command(flatten)]
     packets: Packets,
     #[command(flatten)]
@@ -85,6 +99,15 @@ struct Formats {
     /// Write the timeline as JSON lines to this file
     #[arg(long, value_name = "FILE")]
     ndjson: Option<PathBuf>,
+    /// Write CPU samples and waits as a pprof profile to this file
+    #[arg(long, value_name = "FILE")]
+    pprof: Option<PathBuf>,
+    /// Write CPU samples and waits, thread by thread, as a speedscope file
+    #[arg(long, value_name = "FILE")]
+    speedscope: Option<PathBuf>,
+    /// Write folded stacks to this file
+    #[arg(long, value_name = "FILE")]
+    folded: Option<PathBuf>,
     /// Write one Parquet file a table into this folder
     #[arg(long, value_name = "DIR")]
     parquet: Option<PathBuf>,
@@ -94,6 +117,9 @@ struct Formats {
     /// Write the OTLP requests into files in this folder
     #[arg(long, value_name = "DIR")]
     otlp: Option<PathBuf>,
+    /// Write the OTLP requests as JSON lines into files in this folder
+    #[arg(long, value_name = "DIR")]
+    otlp_json: Option<PathBuf>,
 }
 
 /// A format: where it is to be written to if it was asked for, what writes it, and which choices it takes.
@@ -109,14 +135,19 @@ enum Choice {
     Table,
     Stream,
     Packets,
+    Stacks,
 }
 
-const FORMATS: [Format; 5] = [
+const FORMATS: [Format; 9] = [
     Format { to: |f| f.perfetto.as_ref(), write: perfetto::run, takes: &[Choice::Stream] },
     Format { to: |f| f.ndjson.as_ref(), write: ndjson::run, takes: &[Choice::Stream] },
+    Format { to: |f| f.pprof.as_ref(), write: profiles::pprof, takes: &[] },
+    Format { to: |f| f.speedscope.as_ref(), write: profiles::speedscope, takes: &[] },
+    Format { to: |f| f.folded.as_ref(), write: profiles::folded, takes: &[Choice::Stacks] },
     Format { to: |f| f.parquet.as_ref(), write: parquet::run, takes: &[Choice::Table] },
     Format { to: |f| f.pcapng.as_ref(), write: pcapng::run, takes: &[Choice::Packets] },
     Format { to: |f| f.otlp.as_ref(), write: otlp::run, takes: &[] },
+    Format { to: |f| f.otlp_json.as_ref(), write: otlp_json::run, takes: &[] },
 ];
 
 /// Which packets.
@@ -142,6 +173,7 @@ impl Args {
                 "streams are chosen, and this format is not of streams",
                 "--perfetto FILE",
             ),
+            (Choice::Stacks, "--stacks", self.stacks.is_some(), "stacks are chosen, and no folded ones are written", "--folded FILE"),
             (
                 Choice::Packets,
                 "--conn",

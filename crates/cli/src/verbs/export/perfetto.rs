@@ -31,17 +31,20 @@ pub(super) fn run(args: &Args, file: &Path, out: &Out) -> Result<Exit, Failure> 
         streams: if who.traces.is_empty() { StreamSet::None } else { StreamSet::named(joined) },
         debug_files: args.reading.debug_files().wanted(),
     };
-    let t = [Timeline::of(Bundle::open(&args.bundle)?, &options)?];
+    let streams = if args.stream.is_empty() { StreamSet::All } else { StreamSet::named(&args.stream) };
+    let bundle = Bundle::open(&args.bundle)?;
+    let has_packets = streams.has("packets") && bundle.streams().iter().any(|s| &*s.name == "packets" && s.events > 0);
+    let mut sink = begin(args, file, out)?;
+    // Before the timeline is loaded: an analysis loads one of its own.
+    let flow = if has_packets { Some(flow(args, out)?) } else { None };
+    let t = [Timeline::of(bundle, &options)?];
     check_streams(&args.stream, &t)?;
     let [t] = t;
-    let mut sink = begin(args, file, out)?;
     let of_trace = match who.traces.is_empty() {
         true => None,
         false => Some(OfTrace::new(&t, &who, [from, to], args.reading.threads())?),
     };
     let filter = Filter::new(&t, &who, of_trace.as_ref());
-    let streams = if args.stream.is_empty() { StreamSet::All } else { StreamSet::named(&args.stream) };
-    let flow = flow(args, &t, &streams, out)?;
     let line = progress::line(out);
     line.set_message(format!("writing {}", file.display()));
     let wanted = Wanted {
@@ -66,17 +69,14 @@ pub(super) fn run(args: &Args, file: &Path, out: &Out) -> Result<Exit, Failure> 
     Ok(if args.reading.strict() && !written.problems.is_empty() { Exit::Lost } else { Exit::Fine })
 }
 
-/// The requests in packets, where there are any in scope.
-fn flow(args: &Args, t: &Timeline, streams: &StreamSet, out: &Out) -> Result<Option<Flow>, Failure> {
-    if !streams.has("packets") || !t.bundle().streams().iter().any(|s| &*s.name == "packets" && s.events > 0) {
-        return Ok(None);
-    }
+/// The requests in packets that are in scope.
+fn flow(args: &Args, out: &Out) -> Result<Flow, Failure> {
     let options = Options { parts: vec![Part::Flow], ..Options::default() };
     let mut flow = args.reading.analyze_as(&args.bundle, &options, out)?.flow;
     let traces = args.reading.scope().who().traces;
     let wanted = |trace: &str| traces.iter().any(|t| t.eq_ignore_ascii_case(trace));
     flow.requests.retain(|r| traces.is_empty() || r.span.as_ref().is_some_and(|s| wanted(&s.trace)));
-    Ok(Some(flow))
+    Ok(flow)
 }
 
 fn report(out: &Out, file: &Path, t: &Timeline, w: &Written) -> Result<(), Failure> {
