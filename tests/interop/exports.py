@@ -1,15 +1,19 @@
 """Files for other tools, held against the bundle: Perfetto by its own protos, pprof by Go's `pprof`, speedscope by its schema, and OTLP/JSON by
-importing it again. Counts and sums of the foreign reader must be those of `coldcase query`. usage: exports.py [BUNDLE]
+importing it again. Counts and sums of the foreign reader must be those of `coldcase query`. Of the fixture, and, as root, of a shop that is
+recorded with all that OTLP has in it. usage: exports.py [BUNDLE...]
 """
 import collections
 import functools
 import json
+import math
+import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from case import COLDCASE, ROOT, Verdicts, run  # noqa: E402
@@ -134,7 +138,14 @@ def perfetto(bundle, folder, what):
     arrows = {(a["said"].get("span"), b["said"].get("span")) for a, b in trace.arrows if a["category"] == b["category"] == "span"}
     tids = {s["span"]: s["tid"] for s in spans}
     across = {(s["parent"], s["span"]) for s in spans if s["parent"] in by_span and s["tid"] and tids[s["parent"]] and tids[s["parent"]] != s["tid"]}
-    verdicts.check(f"{what}: Perfetto: an arrow leads to each span from its parent on another thread, and no other", across == arrows and across, len(arrows))
+
+    def around(s):
+        while s := s["above"]:
+            yield s["said"].get("span")
+    apart = {(s["parent"], s["span"]) for s in spans if s["parent"] in by_span and s["parent"] not in around(by_span[s["span"]])}
+    links = {(r["linked_span"], r["span"]) for r in query(bundle, "SELECT span, linked_span FROM span_links")} if number(bundle, "span_links") else set()
+    verdicts.check(f"{what}: Perfetto: an arrow leads to each span from the parent that it does not stand in, as on another thread, and from what it links to, and no other",
+                   across <= apart and arrows == apart | links and across, f"{len(across)} from other threads, {len(links)} links, {list(arrows ^ (apart | links))[:2]}")
     for stream in ("kernel_offcpu", "kernel_block", "kernel_file", "kernel_tcp_retransmit", "kernel_tcp_state", "kernel_lock", "kernel_signal", "kernel_drop"):
         name = stream.replace("_", ".", 1)
         rows, shown = number(bundle, stream), len(trace.of(name)) + len(trace.instants_of(name))
@@ -159,10 +170,14 @@ def perfetto(bundle, folder, what):
     host = number(bundle, "host_metric")
     pages = number(bundle, "metrics", where="WHERE stream = 'metrics.pages' AND name NOT LIKE '%_bucket' AND NOT stale AND value IS NOT NULL")
     verdicts.check(f"{what}: Perfetto: counters have all samples but those of buckets", len(trace.counters) == host + pages + told["counters"].get("otlp.metrics", 0), len(trace.counters))
-    total = sum(v for _, _, v in trace.counters)
+    host_and_pages = [c for c in trace.counters if trace.tracks[trace.tracks[c[0]].parent_uuid].name != "metrics sender"]
+    total = sum(v for _, _, v in host_and_pages)
     ours = float(query(bundle, "SELECT sum(value) AS n FROM host_metric")[0]["n"]) if host else 0
     ours += float(query(bundle, "SELECT sum(value) AS n FROM metrics WHERE stream = 'metrics.pages' AND name NOT LIKE '%_bucket'")[0]["n"]) if pages else 0
     verdicts.check(f"{what}: Perfetto: counters have the values", abs(total - ours) <= 1e-9 * abs(ours), total)
+    if what == "fresh":
+        gauge = [v for track, _, v in trace.counters if trace.tracks[track].name == "gauge" and trace.tracks[track].counter.unit_name == "By"]
+        verdicts.check(f"{what}: Perfetto: a gauge has its finite values", gauge == [0.1, -0.0, 1e300, 5e-324], gauge)
     requests = json.loads(run("flow", bundle, "--json"))["requests"]
     verdicts.check(f"{what}: Perfetto: each request in packets is shown", len(requests) == len(trace.of("request")) + len(trace.instants_of("request")), len(requests))
     info = json.loads(run("info", bundle, "--json"))
@@ -244,10 +259,10 @@ def folded(bundle, folder, what):
 
 def ndjson(bundle, folder, what):
     told = export(bundle, "ndjson", folder / "t.ndjson")
-    lines = [json.loads(line) for line in (folder / "t.ndjson").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "t.ndjson").read_text().split("\n")[:-1]]
     verdicts.check(f"{what}: NDJSON: it is what timeline prints", (folder / "t.ndjson").read_text() == run("timeline", bundle, "--json", "--quiet") and len(lines) == told["entries"], len(lines))
-    piped = subprocess.run([COLDCASE, "export", "--ndjson", "-", bundle, "--stream", "otlp.traces"], capture_output=True, text=True, check=True).stdout
-    verdicts.check(f"{what}: NDJSON: to a pipe, spans are those of the table", len(piped.splitlines()) == number(bundle, "spans"), len(piped.splitlines()))
+    piped = subprocess.run([COLDCASE, "export", "--ndjson", "-", bundle, "--stream", "otlp.traces"], capture_output=True, check=True).stdout
+    verdicts.check(f"{what}: NDJSON: to a pipe, spans are those of the table", piped.count(b"\n") == number(bundle, "spans"), piped.count(b"\n"))
 
 
 TABLES = {
@@ -261,7 +276,7 @@ TABLES = {
 def otlp_json(bundle, folder, what):
     told = export(bundle, "otlp-json", folder / "requests")
     files = sorted((folder / "requests").glob("*.jsonl"))
-    texts = [json.loads(line) for f in files for line in f.read_text().splitlines()]
+    texts = [json.loads(line) for f in files for line in f.read_text().split("\n")[:-1]]
     verdicts.check(f"{what}: OTLP/JSON: a request a line", len(texts) == sum(f["requests"] for f in told["files"]) > 0 and not told["unreadable"], f"{len(texts)} requests, {told['unknown_fields']} unknown fields")
     run("import", *files, "-o", folder / "again.case", "--force", "--quiet")
     for table, columns in TABLES.items():
@@ -304,11 +319,121 @@ def otlp_json(bundle, folder, what):
     verdicts.check(f"{what}: OTLP/JSON: protobuf reads from it the messages that came", raw and not missing, f"{sum(raw.values())} messages, {sum(missing.values())} differ")
 
 
-bundles = [pathlib.Path(a) for a in sys.argv[1:]] or [ROOT / "fixtures/shop-lock.case"]
+HOSTILE = "\x1b[31mred\x07 <script>alert(1)</script> \"quoted\" \\ \u2028 \U0001f512 é"
+
+
+def everything():
+    """Requests with every kind of value that OTLP has, by signal."""
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    now = time.time_ns()
+
+    def attributes(of):
+        of.add(key="text").value.string_value = HOSTILE
+        of.add(key="flag").value.bool_value = False
+        of.add(key="least").value.int_value = -2**63
+        of.add(key="ratio").value.double_value = 0.1
+        of.add(key="raw").value.bytes_value = bytes(range(256))
+        of.add(key="list").value.array_value.values.add().string_value = "x"
+        of.add(key="map").value.kvlist_value.values.add(key="k").value.int_value = 7
+        of.add(key="empty").value.string_value = ""
+        of.add(key="unset")
+
+    traces = ExportTraceServiceRequest()
+    resource = traces.resource_spans.add(schema_url="https://example.org/schema")
+    resource.resource.attributes.add(key="service.name").value.string_value = "sender"
+    scope = resource.scope_spans.add()
+    scope.scope.name, scope.scope.version = "raw", "1"
+    first = scope.spans.add(trace_id=b"\x21" * 16, span_id=b"\x01" * 8, name="produce", kind=4, start_time_unix_nano=now, end_time_unix_nano=now + 1_000_000, trace_state="a=b", flags=257)
+    attributes(first.attributes)
+    first.status.code, first.status.message = 2, HOSTILE
+    event = first.events.add(time_unix_nano=now + 500, name="exception")
+    attributes(event.attributes)
+    # of another trace, caused by the first, at once and beside each other
+    for n in (2, 3):
+        other = scope.spans.add(trace_id=b"\x22" * 16, span_id=bytes([n]) * 8, name="consume", kind=5, start_time_unix_nano=now + 2_000_000, end_time_unix_nano=now + 2_000_000 + n)
+        other.links.add(trace_id=first.trace_id, span_id=first.span_id, flags=1).attributes.add(key="a").value.int_value = 1
+    # a parent and its child that begin at one time, the child first; two that overlap
+    for n, parent, start, end in ((4, 5, 0, 10), (5, None, 0, 20), (6, None, 5, 30), (7, 5, 20, 20)):
+        span = scope.spans.add(trace_id=b"\x23" * 16, span_id=bytes([n]) * 8, name=f"s{n}", kind=1, start_time_unix_nano=now + start * 1000, end_time_unix_nano=now + end * 1000)
+        if parent:
+            span.parent_span_id = bytes([parent]) * 8
+    logs = ExportLogsServiceRequest()
+    resource = logs.resource_logs.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "sender"
+    scope = resource.scope_logs.add()
+    for n, body in enumerate((HOSTILE, "two\nlines", "x" * 20_000)):
+        record = scope.log_records.add(time_unix_nano=now + n, observed_time_unix_nano=now + 9, severity_number=17, severity_text="ERROR", trace_id=first.trace_id, span_id=first.span_id, flags=1)
+        record.body.string_value = body
+    attributes(scope.log_records.add(time_unix_nano=now + 5).body.kvlist_value.values)
+    metrics = ExportMetricsServiceRequest()
+    resource = metrics.resource_metrics.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "sender"
+    scope = resource.scope_metrics.add()
+    gauge = scope.metrics.add(name="gauge", unit="By", description=HOSTILE).gauge
+    for n, value in enumerate((0.1, -0.0, 1e300, 5e-324, math.nan, math.inf, -math.inf)):
+        gauge.data_points.add(time_unix_nano=now + n, as_double=value)
+    total = scope.metrics.add(name="sum").sum
+    total.aggregation_temporality, total.is_monotonic = 2, True
+    total.data_points.add(start_time_unix_nano=now - 5, time_unix_nano=now, as_int=-2**62, flags=1)
+    histogram = scope.metrics.add(name="histogram").histogram
+    histogram.aggregation_temporality = 1
+    point = histogram.data_points.add(time_unix_nano=now, count=2**63, sum=1.5, bucket_counts=[1, 2**63 - 1], explicit_bounds=[0.25], min=0.0, max=9.0)
+    point.exemplars.add(time_unix_nano=now, as_double=1.0, span_id=first.span_id, trace_id=first.trace_id).filtered_attributes.add(key="k").value.string_value = "v"
+    exponential = scope.metrics.add(name="exponential").exponential_histogram
+    exponential.aggregation_temporality = 2
+    point = exponential.data_points.add(time_unix_nano=now, count=6, sum=3.0, scale=-3, zero_count=1, zero_threshold=0.5)
+    point.positive.offset, point.negative.offset = -2, 3
+    point.positive.bucket_counts.extend([1, 2]), point.negative.bucket_counts.extend([2])
+    scope.metrics.add(name="summary").summary.data_points.add(time_unix_nano=now, count=3, sum=4.5).quantile_values.add(quantile=0.5, value=1.5)
+    return {"traces": traces.SerializeToString(), "logs": logs.SerializeToString(), "metrics": metrics.SerializeToString()}
+
+
+def fresh(folder):
+    """The shop under load for a few seconds, packets with payload, and all kinds of OTLP values from a sender elsewhere."""
+    if os.geteuid() != 0:
+        return verdicts.skip("a fresh recording", "recording kernel and packets needs root")
+    try:
+        from otlp import Http, free_port
+        requests = everything()
+    except ImportError as e:
+        return verdicts.skip("a fresh recording", f"no {e.name} (tests/requirements.txt)")
+    demo = os.environ.get("DEMO", str(ROOT / "target/debug/coldcase-demo"))
+    otlp, bundle = f"127.0.0.1:{free_port()}", folder / "fresh.case"
+    shop = subprocess.Popen([demo, "all", "--dir", folder / "shop", "--for", "7s", "--rate", "40", "--otlp", f"http://{otlp}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        env, deadline = folder / "shop/shop.env", time.monotonic() + 10
+        while not env.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        told = {key: value.strip("'\"") for key, value in (line.split("=", 1) for line in env.read_text().split() if "=" in line)}
+        pids = ",".join(told[f"{who}_PID"] for who in ("GATEWAY", "ORDERS", "LOAD"))
+        recorder = subprocess.Popen([COLDCASE, "record", "-o", bundle, "--for", "4s", "--otlp-http", otlp, "--interface", "lo", "--payload", "600", "--pid", pids, "--sample-hz", "199",
+                                     "--log", told["ORDERS_LOG"], "--scrape", f"http://{told['ORDERS_ADDR']}/metrics@1s"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 15
+        sent = set()
+        line = Http(otlp)
+        while len(sent) < len(requests) and time.monotonic() < deadline:
+            signal = next(s for s in requests if s not in sent)
+            try:
+                if line.send(signal, requests[signal])[0] == 200:
+                    sent.add(signal)
+            except OSError:
+                time.sleep(0.1)
+        code = recorder.wait(60)
+    finally:
+        shop.terminate()
+        shop.wait()
+    verdicts.check("fresh: recorded, with what was sent", code in (0, 3) and len(sent) == 3, code)
+    return bundle
+
+
 with tempfile.TemporaryDirectory(prefix="coldcase-exports-") as made:
-    for bundle in bundles:
+    made = pathlib.Path(made)
+    bundles = [pathlib.Path(a) for a in sys.argv[1:]] or [ROOT / "fixtures/shop-lock.case", fresh(made)]
+    for bundle in filter(None, bundles):
         for part in (perfetto, pprof, speedscope, folded, ndjson, otlp_json):
-            folder = pathlib.Path(made) / bundle.stem / part.__name__
+            folder = made / bundle.stem / part.__name__
             folder.mkdir(parents=True)
             part(bundle, folder, bundle.stem)
 verdicts.end()

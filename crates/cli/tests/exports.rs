@@ -92,7 +92,8 @@ fn a_window_and_a_process_leave_the_rest_out() {
 #[test]
 fn a_trace_is_its_spans_and_what_its_threads_did() {
     let dir = bench();
-    let first = run_in(dir.path(), &["query", CASE, "SELECT trace FROM spans LIMIT 1", "--format", "json"]).code(0).json();
+    let first =
+        run_in(dir.path(), &["query", CASE, "SELECT trace FROM spans LIMIT 1", "--format", "json"]).code(0).json();
     let trace = first[0]["trace"].as_str().unwrap().to_owned();
     let sql = format!("SELECT count(*) AS n FROM spans WHERE trace = '{trace}'");
     let spans = run_in(dir.path(), &["query", CASE, &sql, "--format", "json"]).code(0).json();

@@ -234,7 +234,8 @@ impl Making<'_> {
             Some(("waits", "count")),
             Some(("delay", "nanoseconds")),
         ];
-        self.profile.sample_type = types.into_iter().flatten().map(|(name, unit)| self.value_type(name, unit)).collect();
+        self.profile.sample_type =
+            types.into_iter().flatten().map(|(name, unit)| self.value_type(name, unit)).collect();
         if let Some(period) = period {
             self.profile.period_type = Some(self.value_type("cpu", "nanoseconds"));
             self.profile.period = i64::try_from(period).unwrap_or(i64::MAX);
@@ -244,11 +245,7 @@ impl Making<'_> {
         let (start, end) = (from.unwrap_or(self.t.start()), to.unwrap_or(self.t.end()));
         self.profile.time_nanos = start.0;
         self.profile.duration_nanos = end.0.saturating_sub(start.0).max(0);
-        let comment = format!(
-            "bundle {}, exported by coldcase {}",
-            self.t.bundle().id(),
-            env!("CARGO_PKG_VERSION")
-        );
+        let comment = format!("bundle {}, exported by coldcase {}", self.t.bundle().id(), env!("CARGO_PKG_VERSION"));
         self.profile.comment = vec![self.string(&comment)];
     }
 

@@ -95,7 +95,11 @@ pub fn write<W: Write>(t: &Timeline, stacks: &Stacks, name: &str, mut out: W) ->
         let of = frames.of(t, stacks, s);
         let profile = profiles.entry((s.pid, s.tid, off)).or_insert_with(|| Profile {
             r#type: "sampled",
-            name: format!("{} {}", t.processes().describe(s.tid, s.pid, s.time), if off { "off-CPU" } else { "on-CPU" }),
+            name: format!(
+                "{} {}",
+                t.processes().describe(s.tid, s.pid, s.time),
+                if off { "off-CPU" } else { "on-CPU" }
+            ),
             unit: if off { "nanoseconds" } else { "none" },
             start: 0,
             end: 0,
@@ -114,8 +118,11 @@ pub fn write<W: Write>(t: &Timeline, stacks: &Stacks, name: &str, mut out: W) ->
         }
     }
     written.profiles = profiles.len() as u64;
-    let shared: Vec<Named<'_>> =
-        frames.list.iter().map(|(name, file)| Named { name, file: Some(file.as_str()).filter(|f| !f.is_empty()) }).collect();
+    let shared: Vec<Named<'_>> = frames
+        .list
+        .iter()
+        .map(|(name, file)| Named { name, file: Some(file.as_str()).filter(|f| !f.is_empty()) })
+        .collect();
     let document = serde_json::json!({
         "$schema": "https://www.speedscope.app/file-format-schema.json",
         "exporter": concat!("coldcase ", env!("CARGO_PKG_VERSION")),

@@ -97,7 +97,10 @@ impl Part {
         let wait = waits::wait(t, c, i, &frames);
         let stack = self.stack(kernel, user);
         let mut times = 1;
-        let parts = [(0, c.time[i], wait.class, wait.waited), (1, c.time[i].saturating_add(wait.waited), RUN_QUEUE, wait.queued)];
+        let parts = [
+            (0, c.time[i], wait.class, wait.waited),
+            (1, c.time[i].saturating_add(wait.waited), RUN_QUEUE, wait.queued),
+        ];
         for (part, start, class, ns) in parts {
             // An interval of no length is one, too.
             if ns > 0 || (part == 0 && wait.queued == 0) {

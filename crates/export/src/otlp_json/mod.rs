@@ -61,7 +61,8 @@ const TOLD: u64 = 20;
 /// # Errors
 /// When a file exists and it is not forced, or cannot be written.
 pub fn write(bundle: &Bundle, dir: &Path, force: bool) -> Result<Exported, SinkError> {
-    let mut out = Exported { problems: bundle.problems().iter().map(|p| p.what.clone()).collect(), ..Exported::default() };
+    let mut out =
+        Exported { problems: bundle.problems().iter().map(|p| p.what.clone()).collect(), ..Exported::default() };
     let streams = bundle.streams();
     let there = |name: &str| streams.iter().any(|s| &*s.name == name && s.events > 0);
     let wanted: Vec<_> = SIGNALS.iter().filter(|s| there(s.1) || there(s.2)).collect();
@@ -114,7 +115,8 @@ fn requests(
     mut take: impl FnMut(u64, &[u8]) -> Result<(), SinkError>,
 ) -> Result<Vec<String>, SinkError> {
     let mut problems = Vec::new();
-    let here = bundle.chunks().iter().filter(|c| c.class == Class::Otlp && c.streams.iter().any(|s| &*s.stream == stream));
+    let here =
+        bundle.chunks().iter().filter(|c| c.class == Class::Otlp && c.streams.iter().any(|s| &*s.stream == stream));
     for chunk in here {
         match bundle.read_chunk(chunk.index, &|s| s == stream) {
             Ok(batches) => {

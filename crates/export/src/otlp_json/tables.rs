@@ -45,9 +45,7 @@ const fn many(number: u64, name: &'static str, kind: Kind) -> Field {
     Field { number, name, kind, many: true }
 }
 
-pub(super) const EXPORT_TRACE_SERVICE_REQUEST: Message = &[
-    many(1, "resourceSpans", Kind::Message(|| RESOURCE_SPANS)),
-];
+pub(super) const EXPORT_TRACE_SERVICE_REQUEST: Message = &[many(1, "resourceSpans", Kind::Message(|| RESOURCE_SPANS))];
 const RESOURCE_SPANS: Message = &[
     one(1, "resource", Kind::Message(|| RESOURCE)),
     many(2, "scopeSpans", Kind::Message(|| SCOPE_SPANS)),
@@ -58,11 +56,8 @@ const RESOURCE: Message = &[
     one(2, "droppedAttributesCount", Kind::Uint32),
     many(3, "entityRefs", Kind::Message(|| ENTITY_REF)),
 ];
-const KEY_VALUE: Message = &[
-    one(1, "key", Kind::Text),
-    one(2, "value", Kind::Message(|| ANY_VALUE)),
-    one(3, "keyStrindex", Kind::Int32),
-];
+const KEY_VALUE: Message =
+    &[one(1, "key", Kind::Text), one(2, "value", Kind::Message(|| ANY_VALUE)), one(3, "keyStrindex", Kind::Int32)];
 const ANY_VALUE: Message = &[
     one(1, "stringValue", Kind::Text),
     one(2, "boolValue", Kind::Bool),
@@ -73,12 +68,8 @@ const ANY_VALUE: Message = &[
     one(7, "bytesValue", Kind::Bytes),
     one(8, "stringValueStrindex", Kind::Int32),
 ];
-const ARRAY_VALUE: Message = &[
-    many(1, "values", Kind::Message(|| ANY_VALUE)),
-];
-const KEY_VALUE_LIST: Message = &[
-    many(1, "values", Kind::Message(|| KEY_VALUE)),
-];
+const ARRAY_VALUE: Message = &[many(1, "values", Kind::Message(|| ANY_VALUE))];
+const KEY_VALUE_LIST: Message = &[many(1, "values", Kind::Message(|| KEY_VALUE))];
 const ENTITY_REF: Message = &[
     one(1, "schemaUrl", Kind::Text),
     one(2, "type", Kind::Text),
@@ -128,13 +119,9 @@ const SPAN_LINK: Message = &[
     one(5, "droppedAttributesCount", Kind::Uint32),
     one(6, "flags", Kind::Fixed32),
 ];
-const STATUS: Message = &[
-    one(2, "message", Kind::Text),
-    one(3, "code", Kind::Int32),
-];
-pub(super) const EXPORT_METRICS_SERVICE_REQUEST: Message = &[
-    many(1, "resourceMetrics", Kind::Message(|| RESOURCE_METRICS)),
-];
+const STATUS: Message = &[one(2, "message", Kind::Text), one(3, "code", Kind::Int32)];
+pub(super) const EXPORT_METRICS_SERVICE_REQUEST: Message =
+    &[many(1, "resourceMetrics", Kind::Message(|| RESOURCE_METRICS))];
 const RESOURCE_METRICS: Message = &[
     one(1, "resource", Kind::Message(|| RESOURCE)),
     many(2, "scopeMetrics", Kind::Message(|| SCOPE_METRICS)),
@@ -156,9 +143,7 @@ const METRIC: Message = &[
     one(11, "summary", Kind::Message(|| SUMMARY)),
     many(12, "metadata", Kind::Message(|| KEY_VALUE)),
 ];
-const GAUGE: Message = &[
-    many(1, "dataPoints", Kind::Message(|| NUMBER_DATA_POINT)),
-];
+const GAUGE: Message = &[many(1, "dataPoints", Kind::Message(|| NUMBER_DATA_POINT))];
 const NUMBER_DATA_POINT: Message = &[
     many(7, "attributes", Kind::Message(|| KEY_VALUE)),
     one(2, "startTimeUnixNano", Kind::Fixed64),
@@ -181,10 +166,8 @@ const SUM: Message = &[
     one(2, "aggregationTemporality", Kind::Int32),
     one(3, "isMonotonic", Kind::Bool),
 ];
-const HISTOGRAM: Message = &[
-    many(1, "dataPoints", Kind::Message(|| HISTOGRAM_DATA_POINT)),
-    one(2, "aggregationTemporality", Kind::Int32),
-];
+const HISTOGRAM: Message =
+    &[many(1, "dataPoints", Kind::Message(|| HISTOGRAM_DATA_POINT)), one(2, "aggregationTemporality", Kind::Int32)];
 const HISTOGRAM_DATA_POINT: Message = &[
     many(9, "attributes", Kind::Message(|| KEY_VALUE)),
     one(2, "startTimeUnixNano", Kind::Fixed64),
@@ -218,13 +201,9 @@ const EXPONENTIAL_HISTOGRAM_DATA_POINT: Message = &[
     one(13, "max", Kind::Double),
     one(14, "zeroThreshold", Kind::Double),
 ];
-const EXPONENTIAL_HISTOGRAM_DATA_POINT_BUCKETS: Message = &[
-    one(1, "offset", Kind::Sint32),
-    many(2, "bucketCounts", Kind::Uint64),
-];
-const SUMMARY: Message = &[
-    many(1, "dataPoints", Kind::Message(|| SUMMARY_DATA_POINT)),
-];
+const EXPONENTIAL_HISTOGRAM_DATA_POINT_BUCKETS: Message =
+    &[one(1, "offset", Kind::Sint32), many(2, "bucketCounts", Kind::Uint64)];
+const SUMMARY: Message = &[many(1, "dataPoints", Kind::Message(|| SUMMARY_DATA_POINT))];
 const SUMMARY_DATA_POINT: Message = &[
     many(7, "attributes", Kind::Message(|| KEY_VALUE)),
     one(2, "startTimeUnixNano", Kind::Fixed64),
@@ -234,13 +213,9 @@ const SUMMARY_DATA_POINT: Message = &[
     many(6, "quantileValues", Kind::Message(|| SUMMARY_DATA_POINT_VALUE_AT_QUANTILE)),
     one(8, "flags", Kind::Uint32),
 ];
-const SUMMARY_DATA_POINT_VALUE_AT_QUANTILE: Message = &[
-    one(1, "quantile", Kind::Double),
-    one(2, "value", Kind::Double),
-];
-pub(super) const EXPORT_LOGS_SERVICE_REQUEST: Message = &[
-    many(1, "resourceLogs", Kind::Message(|| RESOURCE_LOGS)),
-];
+const SUMMARY_DATA_POINT_VALUE_AT_QUANTILE: Message =
+    &[one(1, "quantile", Kind::Double), one(2, "value", Kind::Double)];
+pub(super) const EXPORT_LOGS_SERVICE_REQUEST: Message = &[many(1, "resourceLogs", Kind::Message(|| RESOURCE_LOGS))];
 const RESOURCE_LOGS: Message = &[
     one(1, "resource", Kind::Message(|| RESOURCE)),
     many(2, "scopeLogs", Kind::Message(|| SCOPE_LOGS)),

@@ -128,7 +128,9 @@ fn value(kind: Kind, v: &Wire<'_>, out: &mut Vec<u8>, unknown: &mut u64, depth: 
             put(out, format_args!("{}", (n >> 1) as i32 ^ -((n & 1) as i32)));
         }
         (Kind::Fixed32, Wire::Four(n)) => put(out, format_args!("{n}")),
-        (Kind::Int64, Wire::Varint(n)) | (Kind::Sfixed64, Wire::Eight(n)) => put(out, format_args!("\"{}\"", *n as i64)),
+        (Kind::Int64, Wire::Varint(n)) | (Kind::Sfixed64, Wire::Eight(n)) => {
+            put(out, format_args!("\"{}\"", *n as i64))
+        }
         (Kind::Uint64, Wire::Varint(n)) | (Kind::Fixed64, Wire::Eight(n)) => put(out, format_args!("\"{n}\"")),
         (Kind::Double, Wire::Eight(n)) => match f64::from_bits(*n) {
             x if x.is_nan() => out.extend_from_slice(b"\"NaN\""),

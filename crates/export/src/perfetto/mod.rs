@@ -79,7 +79,9 @@ pub struct Written {
 
 /// Whether a stream is shown.
 fn is_shown(stream: &str) -> bool {
-    !LEFT_OUT.contains(&stream) && !stream.ends_with(".receipts") && !stream.starts_with("metrics.")
+    !LEFT_OUT.contains(&stream)
+        && !stream.ends_with(".receipts")
+        && !stream.starts_with("metrics.")
         && !stream.starts_with("prometheus.")
 }
 

@@ -62,7 +62,12 @@ impl<'a> Tracks<'a> {
         let name = format!("{label}{}", container.unwrap_or_default());
         let descriptor = ProcessDescriptor {
             pid: i32::try_from(pid).ok(),
-            cmdline: process.map(|p| p.argv.as_str()).filter(|a| !a.is_empty()).map(str::to_owned).into_iter().collect(),
+            cmdline: process
+                .map(|p| p.argv.as_str())
+                .filter(|a| !a.is_empty())
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
             process_name: Some(cut(&name, NAME).into_owned()),
             start_timestamp_ns: process.map(|p| self.t.utc_of(p.key.started).0),
         };
