@@ -183,3 +183,45 @@ impl Working {
         before.clone().find(|s| s.1 >= time.0).map(|s| s.2)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_span_that_is_not_over_tells_the_trace() {
+        let id = |n| TraceId([n; 16]);
+        // Start, end, trace, and the latest end so far.
+        let spans = vec![(10, 100, id(1), 100), (20, 30, id(2), 100), (40, 90, id(3), 100), (120, 130, id(4), 130)];
+        let working = Working { by_thread: HashMap::from([(7, spans)]) };
+        for (time, trace) in [(5, None), (15, Some(1)), (25, Some(2)), (35, Some(1)), (40, Some(3)), (95, Some(1))] {
+            assert_eq!(working.at(7, Boottime(time)), trace.map(id), "{time}");
+        }
+        assert_eq!((working.at(7, Boottime(110)), working.at(8, Boottime(25))), (None, None));
+    }
+
+    #[test]
+    fn parts_that_met_stacks_in_another_order_are_one_in_the_end() {
+        let (a, b) = ([1u64], [2u64]);
+        let mut first = Part::default();
+        let (x, y) = (first.stack(&[], &a), first.stack(&[], &b));
+        let mut second = Part::default();
+        let (v, w) = (second.stack(&[], &b), second.stack(&[], &a));
+        assert_eq!((x, y, v, w), (0, 1, 0, 1));
+        let seen = |stack| Seen {
+            time: Boottime(1),
+            stream: 0,
+            row: 0,
+            part: 0,
+            pid: 1,
+            tid: 1,
+            stack,
+            class: None,
+            ns: 0,
+            times: 1,
+        };
+        second.seen.push(seen(v));
+        let both = first.merge(second);
+        assert_eq!(both.seen.iter().map(|s| s.stack).collect::<Vec<_>>(), [y]);
+    }
+}

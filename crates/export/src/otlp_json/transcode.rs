@@ -277,13 +277,13 @@ mod tests {
             let length = [(array.len() & 0x7f) as u8 | 0x80, (array.len() >> 7) as u8];
             nested = [&[5 << 3 | 2][..], &length, &array].concat();
         }
-        let table = || match EXPORT_LOGS_SERVICE_REQUEST[0].kind {
-            Kind::Message(resource_logs) => resource_logs(),
-            _ => unreachable!("a request is of messages"),
-        };
-        let Kind::Message(scope_logs) = table()[1].kind else { unreachable!("scopes are messages") };
-        let Kind::Message(record) = scope_logs()[1].kind else { unreachable!("records are messages") };
+        let mut table = EXPORT_LOGS_SERVICE_REQUEST;
+        for name in ["resourceLogs", "scopeLogs", "logRecords", "body"] {
+            let field = table.iter().find(|f| f.name == name).unwrap();
+            let Kind::Message(of) = field.kind else { panic!("{name} is a message") };
+            table = of();
+        }
         let (mut out, mut unknown) = (Vec::new(), 0);
-        assert_eq!(message(&nested, record(), &mut out, &mut unknown, 0), Err(WireError::Deep));
+        assert_eq!(message(&nested, table, &mut out, &mut unknown, 0), Err(WireError::Deep));
     }
 }

@@ -246,3 +246,126 @@ fn end<W: Write>(w: &mut Writer<W>, track: u64, begun: &mut Vec<i64>, at: i64) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::HashMap;
+
+    use coldcase_timeline::{Options, Timeline};
+    use prost::Message;
+
+    use super::super::proto::TracePacket;
+    use super::*;
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Packets {
+        #[prost(message, repeated, tag = "1")]
+        packet: Vec<TracePacket>,
+    }
+
+    fn key(n: u64) -> Key {
+        (TraceId([7; 16]), SpanId((n + 1).to_be_bytes()))
+    }
+
+    /// Start and end of each slice, by its number, as a reader finds them that sorts by time and keeps the file's order among equals; and the
+    /// flows, from and to.
+    fn read(bytes: &[u8]) -> (HashMap<u64, (u64, u64)>, Vec<(u64, u64)>) {
+        let mut packets: Vec<TracePacket> =
+            Packets::decode(bytes).unwrap().packet.into_iter().filter(|p| p.track_event.is_some()).collect();
+        packets.sort_by_key(|p| p.timestamp);
+        let (mut open, mut found, mut flows) = (HashMap::<u64, Vec<(u64, u64)>>::new(), HashMap::new(), HashMap::new());
+        let mut arrows = Vec::new();
+        for p in packets {
+            let (at, e) = (p.timestamp.unwrap(), p.track_event.unwrap());
+            let stack = open.entry(e.track_uuid.unwrap()).or_default();
+            if e.r#type == Some(proto::SLICE_END) {
+                let (number, start) = stack.pop().unwrap();
+                assert!(found.insert(number, (start, at)).is_none());
+                continue;
+            }
+            let number = e.debug_annotations[0].uint_value.unwrap();
+            stack.push((number, at));
+            flows.extend(e.flow_ids.iter().map(|f| (*f, number)));
+            arrows.extend(e.terminating_flow_ids.iter().map(|f| (flows.remove(f).unwrap(), number)));
+        }
+        assert!(open.values().all(Vec::is_empty) && flows.is_empty());
+        (found, arrows)
+    }
+
+    /// Writes spans (start, end, parent), on one thread or below one track, and reads them again.
+    fn round(spans: &[(i64, i64, Option<u64>)], thread: bool) -> (HashMap<u64, (u64, u64)>, Vec<(u64, u64)>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.case");
+        coldcase_testkit::Builder::new(&path).unwrap().seal().unwrap();
+        let t = Timeline::open(&path, &Options::default()).unwrap();
+        let mut bytes = Vec::new();
+        let mut w = Writer::new(&mut bytes);
+        let (mut tracks, mut all) = (Tracks::new(&t), Spans::default());
+        let above = tracks.named(&mut w, 0, "x").unwrap();
+        let place = if thread { Place::Thread(above) } else { Place::Below(above) };
+        let mut order: Vec<usize> = (0..spans.len()).collect();
+        order.sort_by_key(|&i| (spans[i].0, std::cmp::Reverse(spans[i].1)));
+        for i in order {
+            let (start, end, parent) = spans[i];
+            let mut event = w.event("span", "s");
+            w.annotate(&mut event, "number", super::super::writer::Said::Uint(i as u64));
+            let (key, parent) = (Some(key(i as u64)), parent.map(key));
+            let slice = Slice { start, end, key, parent, links: Vec::new(), event, instants: Vec::new() };
+            all.put(&mut w, &mut tracks, place, slice).unwrap();
+        }
+        all.finish(&mut w).unwrap();
+        w.finish().unwrap();
+        read(&bytes)
+    }
+
+    #[test]
+    fn whatever_overlaps_each_slice_keeps_its_start_and_end() {
+        let mut random = coldcase_testkit::corrupt::Rng(11);
+        for case in 0..60 {
+            // Few different times, so that many are equal.
+            let times = [5, 40, 4_000][case % 3];
+            let spans: Vec<(i64, i64, Option<u64>)> = (0..300)
+                .map(|i| {
+                    let start = 1 + random.below(times) as i64;
+                    let parent = (i > 0 && random.below(3) > 0).then(|| random.below(i));
+                    (start, start + random.below(times) as i64, parent)
+                })
+                .collect();
+            for thread in [true, false] {
+                let (found, _) = round(&spans, thread);
+                assert_eq!(found.len(), spans.len());
+                for (i, s) in spans.iter().enumerate() {
+                    assert_eq!(found[&(i as u64)], (s.0 as u64, s.1 as u64), "case {case}, span {i} of {spans:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_arrow_leads_from_a_parent_that_its_child_does_not_stand_in() {
+        let second = 1_000_000_000;
+        let spans = [
+            (1, 10, None),
+            (2, 5, Some(0)),
+            // Overlaps the one before: not in its parent's track.
+            (3, 12, Some(0)),
+            // Within the time that an end is held for, and after it.
+            (10 + second / 2, 11 + second / 2, Some(0)),
+            (20 + 2 * second, 21 + 2 * second, Some(0)),
+        ];
+        let (_, mut arrows) = round(&spans, false);
+        arrows.sort_unstable();
+        assert_eq!(arrows, [(0, 2), (0, 3)]);
+    }
+
+    #[test]
+    fn more_spans_than_are_held_are_all_written() {
+        let many = MOST as i64 + 20_000;
+        let mut spans: Vec<(i64, i64, Option<u64>)> = (0..many).map(|i| (10 + i, 10 + i, Some(many as u64))).collect();
+        spans.push((1, many + 100, None));
+        let (found, _) = round(&spans, true);
+        assert_eq!(found.len(), spans.len());
+        assert_eq!(found[&(many as u64)], (1, many as u64 + 100));
+    }
+}
