@@ -51,6 +51,7 @@ part_as_root recorder-chroot tests/recorder-chroot.sh
 part notebook tests/notebook.sh
 part pages python3 tests/interop/prometheus_pages.py
 part profiles python3 tests/interop/profiles.py
+part exports python3 tests/interop/exports.py
 part scrapes python3 tests/interop/prometheus_scrapes.py
 part "remote write" python3 tests/interop/prometheus_remote_write.py
 part readme python3 tests/readme.py --check

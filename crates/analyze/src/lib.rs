@@ -34,6 +34,7 @@ mod throttle;
 mod trace;
 mod trend;
 mod wait_class;
+pub mod waits;
 mod wording;
 mod worst;
 

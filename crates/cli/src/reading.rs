@@ -54,6 +54,16 @@ impl Reading {
         &self.scope
     }
 
+    /// How many threads work.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        self.threads.map(usize::from)
+    }
+
+    /// Where names that a bundle lacks are looked for.
+    pub(crate) fn debug_files(&self) -> &DebugFiles {
+        &self.debug_files
+    }
+
     /// Whether lost evidence is an exit code.
     pub(crate) fn strict(&self) -> bool {
         self.strict

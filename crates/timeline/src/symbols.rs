@@ -28,6 +28,19 @@ pub struct Frame {
     pub inlined: bool,
 }
 
+/// Where a user address is in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Number of the module, the same for the same file throughout the bundle.
+    pub module: u32,
+    /// Its file name.
+    pub name: &'a str,
+    /// Its build-id in hexadecimal; `None` where it has none.
+    pub build_id: Option<&'a str>,
+    /// File offset of the instruction; of a return address that of the call's last byte.
+    pub offset: u64,
+}
+
 /// Named ranges of one module, by start.
 #[derive(Debug, Default)]
 struct Names {
@@ -235,6 +248,16 @@ impl Symbols {
             dropped += usize::from(out.len() == before);
         }
         (out, dropped)
+    }
+
+    /// Where a user address of a process at a time is; `None` where no mapping is known, or it is code made at run time. `leaf`: as
+    /// in [`Symbols::user`].
+    pub fn place(&self, pid: u32, at: Boottime, addr: u64, leaf: bool) -> Option<Place<'_>> {
+        let look = if leaf { addr } else { addr.saturating_sub(1) };
+        let map = self.mapping(pid, at, look)?.0?;
+        let module = &self.modules[map.module as usize];
+        let offset = (look - map.start).wrapping_add(map.offset);
+        Some(Place { module: map.module, name: &module.short, build_id: module.build_id(), offset })
     }
 
     /// The frame of a kernel address. `leaf`: the address is the instruction itself, not where a call returns to.

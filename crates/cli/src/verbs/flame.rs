@@ -64,8 +64,8 @@ pub(crate) struct Args {
 }
 
 /// The kinds of flame graph. Folded stacks do not say of which they are, nor in which unit: one at a time.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
     /// Where CPU time went: samples
     OnCpu,
     /// Where threads waited: nanoseconds
@@ -76,7 +76,7 @@ enum Kind {
 
 impl Kind {
     /// As the analysis calls it.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::OnCpu => "on-cpu",
             Kind::OffCpu => "off-cpu",
@@ -145,7 +145,7 @@ fn page(a: &Analysis, diff: bool, top: usize, out: &Out) -> String {
 }
 
 /// The stacks of one kind; below the bundle's name, where there are several.
-fn folded(a: &Analysis, kind: Kind, diff: bool, several: bool) -> String {
+pub(crate) fn folded(a: &Analysis, kind: Kind, diff: bool, several: bool) -> String {
     let root = if several { format!("{};", a.bundle.file.replace([';', '\n'], ":")) } else { String::new() };
     if diff {
         let diffs = a.flame_diffs.iter().filter(|d| d.kind == kind.name());

@@ -14,7 +14,6 @@ use crate::out::Out;
 use crate::progress;
 
 pub(super) fn run(args: &Args, dir: &Path, out: &Out) -> Result<Exit, Failure> {
-    args.packets.refuse()?;
     args.reading.refuse_scope("what was received by OTLP")?;
     let bundle = Bundle::open(&args.bundle)?;
     std::fs::create_dir_all(dir).map_err(|e| Failure::failed(format!("{}: {e}", dir.display())))?;

@@ -16,7 +16,6 @@ use crate::out::Out;
 use crate::progress;
 
 pub(super) fn run(args: &Args, dir: &Path, out: &Out) -> Result<Exit, Failure> {
-    args.packets.refuse()?;
     let options = args.reading.tables()?;
     let wanted: Vec<&str> = args.table.iter().map(String::as_str).collect();
     let tables = match wanted.as_slice() {

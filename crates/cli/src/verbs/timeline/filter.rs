@@ -7,7 +7,7 @@ use coldcase_timeline::{Body, Entry, Packet, Scope, Selection, Timeline};
 use super::of_trace::OfTrace;
 
 /// What must be true of an entry. What an entry does not tell is not true of it.
-pub(super) struct Filter<'a> {
+pub(crate) struct Filter<'a> {
     timeline: &'a Timeline,
     scope: &'a Scope,
     selection: Selection<'a>,
@@ -17,7 +17,7 @@ pub(super) struct Filter<'a> {
 
 /// Why an entry is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(crate) enum Shown {
     /// Nothing leaves it out.
     InScope,
     /// It was joined to a trace, in this way.
@@ -25,12 +25,12 @@ pub(super) enum Shown {
 }
 
 impl<'a> Filter<'a> {
-    pub(super) fn new(timeline: &'a Timeline, scope: &'a Scope, of_trace: Option<&'a OfTrace>) -> Filter<'a> {
+    pub(crate) fn new(timeline: &'a Timeline, scope: &'a Scope, of_trace: Option<&'a OfTrace>) -> Filter<'a> {
         Filter { timeline, scope, selection: Selection::new(timeline, scope), of_trace }
     }
 
     /// Whether an entry is shown, and why.
-    pub(super) fn passes(&self, entry: &Entry) -> Option<Shown> {
+    pub(crate) fn passes(&self, entry: &Entry) -> Option<Shown> {
         if self.scope.is_all() {
             return Some(Shown::InScope);
         }

@@ -2,12 +2,12 @@
 
 mod cpu;
 mod fields;
-mod filter;
+pub(crate) mod filter;
 mod io;
 mod library;
 mod life;
 mod line;
-mod of_trace;
+pub(crate) mod of_trace;
 mod print;
 mod socket;
 mod memory;
@@ -23,6 +23,7 @@ use regex::Regex;
 use crate::args::{DebugFiles, Scope};
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
+use crate::reading::Reading;
 use filter::Filter;
 use of_trace::{OfTrace, Request};
 use print::Printer;
@@ -89,16 +90,52 @@ const QUIET: [&str; 14] = [
     "metrics.scrape",
 ];
 
+impl Args {
+    /// Everything of one bundle that a verb's scope has, of these streams.
+    pub(crate) fn of(bundle: PathBuf, reading: &Reading, stream: Vec<String>) -> Args {
+        Args {
+            bundles: vec![bundle],
+            scope: reading.scope().clone(),
+            stream,
+            grep: None,
+            limit: None,
+            debug_files: reading.debug_files().clone(),
+            threads: reading.threads(),
+            strict: reading.strict(),
+        }
+    }
+}
+
+/// What was listed.
+pub(crate) struct Listed {
+    /// Entries, and requests of traces among them.
+    pub(crate) lines: u64,
+    /// What could not be read.
+    pub(crate) problems: Vec<String>,
+}
+
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
+    let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+    let listed = list(&args, out, out.json, &mut stdout)?;
+    stdout.flush()?;
+    drop(stdout);
+    for problem in &listed.problems {
+        out.warning(problem);
+    }
+    Ok(if args.strict && !listed.problems.is_empty() { Exit::Lost } else { Exit::Fine })
+}
+
+/// Writes the entries of all bundles in one order: a line each for people, or an object each.
+pub(crate) fn list(args: &Args, out: &Out, as_json: bool, to: &mut impl Write) -> Result<Listed, Failure> {
     let who = args.scope.who();
-    let [from, to] = args.scope.window.ends();
+    let [from, to_time] = args.scope.window.ends();
     // What threads did and logged for a trace is found by its spans.
     let joined = catalogue::SPAN_STREAMS.iter().copied().chain(["otlp.logs", "log.lines"]);
     let streams_held = if who.traces.is_empty() { StreamSet::None } else { StreamSet::named(joined) };
     let options = Options {
         threads: args.threads,
         from,
-        to,
+        to: to_time,
         streams: streams_held,
         debug_files: args.debug_files.wanted(),
     };
@@ -109,37 +146,37 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     check_streams(&args.stream, &timelines)?;
     let of_traces = match who.traces.is_empty() {
         true => Vec::new(),
-        false => timelines.iter().map(|t| OfTrace::new(t, &who, [from, to], args.threads)).collect::<Result<_, _>>()?,
+        false => {
+            timelines.iter().map(|t| OfTrace::new(t, &who, [from, to_time], args.threads)).collect::<Result<_, _>>()?
+        }
     };
-    of_traces.iter().flat_map(|of| &of.clocks).for_each(|note| out.remark(&format!("note: {note}")));
+    of_traces.iter().flat_map(|of: &OfTrace| &of.clocks).for_each(|note| out.remark(&format!("note: {note}")));
     let filters: Vec<Filter<'_>> =
         timelines.iter().enumerate().map(|(i, t)| Filter::new(t, &who, of_traces.get(i))).collect();
     let mut merges: Vec<Head<'_>> =
         timelines.iter().map(|t| Head::new(Merge::new(t, &streams(&args.stream, t)))).collect();
-    let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+    let limit = args.limit.unwrap_or(u64::MAX);
     let mut printer = Printer {
-        args: &args,
+        args,
         out,
         // The earliest, so that the columns of several bundles compare.
         start: timelines.iter().map(Timeline::start).min().unwrap_or_default(),
         several: timelines.len() > 1,
-        left: args.limit.unwrap_or(u64::MAX),
-        stdout: &mut stdout,
+        left: limit,
+        to,
+        as_json,
         json: Vec::new(),
     };
     print(&mut printer, &timelines, &filters, &mut merges, &of_traces)?;
-    stdout.flush()?;
-    drop(stdout);
-    let mut flawed = false;
+    let lines = limit - printer.left;
+    let mut problems = Vec::new();
     for (t, head) in timelines.iter().zip(&merges) {
         let (opening, reading) = (t.problems(), head.merge.problems());
-        for problem in opening.iter().chain(reading.iter().filter(|p| !opening.contains(p))) {
-            out.warning(&format!("{}: {problem}", t.bundle().path().display()));
-            flawed = true;
-        }
+        let all = opening.iter().chain(reading.iter().filter(|p| !opening.contains(p)));
+        problems.extend(all.map(|problem| format!("{}: {problem}", t.bundle().path().display())));
         out.not_fetched(&t.symbols().not_fetched());
     }
-    Ok(if args.strict && flawed { Exit::Lost } else { Exit::Fine })
+    Ok(Listed { lines, problems })
 }
 
 /// Prints the entries of all bundles, and the requests of traces among them, in one order.
@@ -222,7 +259,7 @@ pub(super) fn streams(patterns: &[String], t: &Timeline) -> StreamSet {
 }
 
 /// A pattern that no stream could ever have is a slip of the fingers.
-pub(super) fn check_streams(patterns: &[String], timelines: &[Timeline]) -> Result<(), Failure> {
+pub(crate) fn check_streams(patterns: &[String], timelines: &[Timeline]) -> Result<(), Failure> {
     let recorded: Vec<_> = timelines.iter().flat_map(|t| t.bundle().streams()).map(|s| s.name).collect();
     let known: Vec<&str> = CATALOGUE
         .iter()

@@ -17,7 +17,7 @@ use crate::reading::failure;
 type Ends = (SocketAddr, SocketAddr);
 
 /// What was joined to the traces beside spans and the work of their threads.
-pub(super) struct OfTrace {
+pub(crate) struct OfTrace {
     logs: Joined,
     /// When packets of a connection are those of the traces, and how that is known.
     connections: HashMap<Ends, Vec<(i64, i64, &'static str)>>,
@@ -38,7 +38,7 @@ pub(super) struct Request {
 
 impl OfTrace {
     /// Of a bundle. `timeline` holds its spans and logs; packets are read for the requests in them.
-    pub(super) fn new(
+    pub(crate) fn new(
         timeline: &Timeline,
         scope: &Scope,
         [from, to]: [Option<When>; 2],

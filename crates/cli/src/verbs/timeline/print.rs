@@ -21,7 +21,9 @@ pub(super) struct Printer<'a, W: Write> {
     pub(super) several: bool,
     /// Lines that are still to be printed.
     pub(super) left: u64,
-    pub(super) stdout: &'a mut W,
+    pub(super) to: &'a mut W,
+    /// Objects, not lines for people.
+    pub(super) as_json: bool,
     pub(super) json: Vec<u8>,
 }
 
@@ -52,15 +54,15 @@ impl<W: Write> Printer<'_, W> {
         if self.args.grep.as_ref().is_some_and(|g| !g.is_match(text)) {
             return Ok(());
         }
-        if self.out.json {
+        if self.as_json {
             self.json.clear();
             serde_json::to_writer(&mut self.json, &object(text))?;
             self.json.push(b'\n');
-            self.stdout.write_all(&self.json)?;
+            self.to.write_all(&self.json)?;
         } else {
             let head = head(utc, stream, self.start, self.several.then(|| t.bundle().id()));
             let how = how.map(|how| self.out.style(Style::Dim, &format!(" [{how}]"))).unwrap_or_default();
-            writeln!(self.stdout, "{} {text}{how}", self.out.style(Style::Dim, &head))?;
+            writeln!(self.to, "{} {text}{how}", self.out.style(Style::Dim, &head))?;
         }
         self.left -= 1;
         Ok(())
