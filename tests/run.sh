@@ -81,6 +81,7 @@ part "OTLP doors" python3 tests/interop/otlp_guard.py
 part "OTLP forwarding" python3 tests/interop/otlp_forward.py
 part "OTLP files" python3 tests/interop/otlp_files.py
 part "OTLP metrics" python3 tests/interop/otlp_metrics.py
+part_as_root "compare in CI" python3 tests/compare/ci.py
 part vm tests/vm/run.sh "$RECORDER"
 
 echo "=== verdict"
