@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -42,6 +43,21 @@ def step(action, name, folder, **env):
     env = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}", "GITHUB_OUTPUT": str(folder / "output"), "GITHUB_STEP_SUMMARY": str(folder / "summary"),
            "GH_LOG": str(folder / "gh.log"), "FOLDER": str(folder / "out"), **env}
     return subprocess.run(["bash", "--noprofile", "--norc", "-eo", "pipefail", "step.sh"], cwd=folder, env=env, capture_output=True, text=True)
+
+
+def page(v, file):
+    """The page in a real browser: its scripts run under its policy, and nothing is complained of."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not browser:
+        return v.skip("the page in a browser", "no chromium (apt-get install chromium)")
+    with tempfile.TemporaryDirectory() as profile:
+        # Its sandbox refuses root; the page is our own.
+        shown = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={profile}", "--dump-dom", f"file://{file}"],
+                               capture_output=True, text=True, timeout=120)
+    said = [line for line in shown.stderr.splitlines() if "CONSOLE" in line]
+    v.check("the browser's console says nothing", not said, "; ".join(said)[:300])
+    v.check("its scripts ran: of the flame graphs one is shown", shown.stdout.count('class="flame"') == 1 and 'class="flame off"' in shown.stdout, "")
+    v.check("it shows the distributions of both sides, and no NaN", "in base and head" in shown.stdout and "NaN" not in shown.stdout, "")
 
 
 def main():
@@ -82,6 +98,8 @@ def main():
         v.check("the comment names the query", "calls SELECT orders" in comment, comment[:300])
         v.check("it stands in the summary, and annotations in the log", comment in (folder / "summary").read_text() and "::error title=coldcase compare" in done.stdout, done.stdout[:300])
         v.check("page and JUnit are there", all((folder / "out" / f).stat().st_size > 0 for f in ("compare.html", "junit.xml")), "")
+
+        page(v, folder / "out/compare.html")
 
         pull = {"GH_TOKEN": "none", "NUMBER": "7", "REPOSITORY": "o/r"}
         first = step(action, "Comment on the pull request", folder, **pull)

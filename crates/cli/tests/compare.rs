@@ -113,13 +113,19 @@ fn gates_stand_beside_the_settings_of_record_and_what_is_wrong_is_told() {
         let all = [&SIDES[..1], &["--gates", "coldcase.toml"], options, &SIDES[1..]].concat();
         run_in(dir.path(), &all)
     };
-    let gate = |more: &str| format!("for = '30s'\n[kernel]\nsample-hz = 49\n[[compare.gate]]\nmetric = 'latency-*'\n{more}");
+    let gate =
+        |more: &str| format!("for = '30s'\n[kernel]\nsample-hz = 49\n[[compare.gate]]\nmetric = 'latency-*'\n{more}");
     let wide = with(&gate("relative = '80%'\nowner = 'ana'\n"), &["--json"]).code(0).json();
     schema::check("compare", &wide);
-    assert_eq!((wide["gates"][0]["matched"].as_u64(), wide["gates"][0]["worse"].as_u64()), (Some(2), Some(0)), "{wide:#}");
+    assert_eq!(
+        (wide["gates"][0]["matched"].as_u64(), wide["gates"][0]["worse"].as_u64()),
+        (Some(2), Some(0)),
+        "{wide:#}"
+    );
     let live = with(&gate("override-until = 2026-09-21\nreason = 'new disk'\n"), &[]).code(0).stdout;
     assert!(live.contains("let pass until 2026-09-21 (new disk): latency p"), "{live}");
-    let expired = with(&gate("relative = '80%'\noverride-until = 2026-09-20\nreason = 'new disk'\n"), &[]).code(1).stdout;
+    let expired =
+        with(&gate("relative = '80%'\noverride-until = 2026-09-20\nreason = 'new disk'\n"), &[]).code(1).stdout;
     assert!(expired.contains("the override of latency-* of * ended on 2026-09-20 (new disk)"), "{expired}");
     let idle = with("[[compare.gate]]\nmetric = 'latency p50'\noperation = 'GET *'\n", &[]).code(1).stdout;
     assert!(idle.contains("warning: gate 1 (latency p50 of GET *) matches nothing"), "{idle}");
@@ -131,7 +137,8 @@ fn gates_stand_beside_the_settings_of_record_and_what_is_wrong_is_told() {
         let e = with(text, &[]).code(2).stderr;
         assert!(e.contains("coldcase.toml: ") && e.contains(told), "{e}");
     }
-    let missing = run_in(dir.path(), &["compare", "--gates", "no.toml", "base-0.case", "--", "head-0.case"]).code(2).stderr;
+    let missing =
+        run_in(dir.path(), &["compare", "--gates", "no.toml", "base-0.case", "--", "head-0.case"]).code(2).stderr;
     assert!(missing.contains("no.toml"), "{missing}");
 }
 
@@ -144,14 +151,24 @@ fn a_measure_is_explained_with_its_values_and_decision() {
         run_in(dir.path(), &all)
     };
     let text = asked("latency-p50@POST /order", false).code(1).stdout;
-    for told in ["latency p50 of POST /order (orders)\n", "(base-0.case)", "(head-2.case)", "tolerance  2.0%", "corrected by Holm for 3 measures", "decision   worse"] {
+    for told in [
+        "latency p50 of POST /order (orders)\n",
+        "(base-0.case)",
+        "(head-2.case)",
+        "tolerance  2.0%",
+        "corrected by Holm for 3 measures",
+        "decision   worse",
+    ] {
         assert!(text.contains(told), "{told}: {text}");
     }
     let json = asked("latency p50", true).code(1).json();
     schema::check("compare", &json);
     let at = json["explained"][0].as_u64().unwrap() as usize;
     assert_eq!(json["measures"][at]["measure"], "latency p50");
-    assert!(json["measures"][at]["effect"]["raw_p"].as_f64().unwrap() <= json["measures"][at]["effect"]["p"].as_f64().unwrap());
+    assert!(
+        json["measures"][at]["effect"]["raw_p"].as_f64().unwrap()
+            <= json["measures"][at]["effect"]["p"].as_f64().unwrap()
+    );
     let none = asked("latency p75", false).code(2).stderr;
     assert!(none.contains("no measure is called so") && none.contains("latency p50"), "{none}");
 }
@@ -182,7 +199,9 @@ fn single_runs_are_held_against_earlier_ones_and_equal_is_shown_or_not() {
     for n in 0..4 {
         bundle(dir.path(), &format!("earlier/e-{n}"), 20 + n, 1_000, 2, false);
     }
-    let of = |options: &[&str], head: &str| run_in(dir.path(), &[&["compare"], options, &["base-0.case", "--", head]].concat());
+    let of = |options: &[&str], head: &str| {
+        run_in(dir.path(), &[&["compare"], options, &["base-0.case", "--", head]].concat())
+    };
     let slow = of(&["--history", "earlier"], "head-1.case").code(1).stdout;
     assert!(slow.contains("worse (by earlier runs)"), "{slow}");
     let same = of(&["--history", "earlier"], "base-1.case").code(0).stdout;
@@ -204,7 +223,8 @@ fn two_commands_are_recorded_in_turns_and_compared_and_one_that_fails_is_no_samp
     let dir = folder();
     std::fs::write(dir.path().join("c.toml"), "only = ['host']\n").unwrap();
     let with = |base: &str, head: &str, folder: &str| {
-        let options = ["compare", "--interleave", base, head, "--runs", "2", "-o", folder, "--config", "c.toml", "--json"];
+        let options =
+            ["compare", "--interleave", base, head, "--runs", "2", "-o", folder, "--config", "c.toml", "--json"];
         run_in(dir.path(), &options)
     };
     let done = with("echo base >> order", "echo head >> order", "runs").code(3);

@@ -60,9 +60,9 @@ pub(super) fn differences(base: &[&Facts], head: &[&Facts]) -> Vec<Difference> {
             |s: &BTreeSet<String>| s.iter().next().cloned().map_or("none".to_owned(), |n| format!("{n} and others"));
         out.push(Difference { what: "the set of operations".into(), base: some(&b), head: some(&h), misleads: true });
     }
-    let lost = |runs: &[&Facts]| runs.iter().map(|f| f.run.lost).sum::<u64>();
+    let lost = |runs: &[&Facts]| runs.iter().fold(0u64, |sum, f| sum.saturating_add(f.run.lost));
     let share = |runs: &[&Facts]| {
-        let all = lost(runs) + runs.iter().map(|f| f.events).sum::<u64>();
+        let all = runs.iter().fold(lost(runs), |sum, f| sum.saturating_add(f.events));
         lost(runs) as f64 / all.max(1) as f64
     };
     let misleads = (share(base) - share(head)).abs() > LOST;

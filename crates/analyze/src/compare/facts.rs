@@ -55,7 +55,7 @@ impl Facts {
             facts.sources = recorded.map(|s| s.name.clone()).collect();
             facts.sources.sort();
         }
-        facts.events = analysis.quality.streams.iter().map(|s| s.1).sum();
+        facts.events = analysis.quality.streams.iter().fold(0, |sum, s| s.1.saturating_add(sum));
         (facts.operations, facts.statements) = operations::of(t.spans());
         facts.run = Run {
             id: analysis.bundle.id.clone(),
@@ -63,7 +63,7 @@ impl Facts {
             begun: analysis.bundle.first,
             duration: analysis.bundle.last.saturating_sub(analysis.bundle.first).max(0) as u64,
             requests: facts.operations.values().map(|o| o.durations.len() as u64).sum(),
-            lost: analysis.quality.losses.iter().map(|l| l.count).sum(),
+            lost: analysis.quality.losses.iter().fold(0, |sum, l| l.count.saturating_add(sum)),
         };
         usage::add(&mut facts, &analysis);
         Ok(facts)

@@ -90,7 +90,7 @@ fn of_run(f: &Facts) -> BTreeMap<(&str, &str), HashMap<&str, (f64, usize)>> {
     for (name, service) in &f.services {
         for (kind, stacks) in &service.stacks {
             let counted = || stacks.iter().filter(|(s, _)| !IDLE.contains(&s.split(';').next().unwrap_or_default()));
-            let all: u64 = counted().map(|(_, w)| w).sum();
+            let all = counted().fold(0u64, |sum, (_, w)| sum.saturating_add(*w));
             if all == 0 {
                 continue;
             }

@@ -64,11 +64,10 @@ fn expired(g: &GateState) -> String {
 fn unproven(c: &Comparison) -> Option<String> {
     let few = c.base.len().min(c.head.len());
     if critical(c).next().is_none() {
-        let named = c.gates.iter().any(|g| g.matched > 0);
-        let why = if named {
-            "no critical measure has a value in every run of both sides"
-        } else {
-            "no operation has enough requests in every run of both sides"
+        // Operations are there, but the file names others.
+        let why = match c.measures.iter().any(|m| m.measure.starts_with("latency")) {
+            true => "no critical measure has a value in every run of both sides",
+            false => "no operation has enough requests in every run of both sides",
         };
         return Some(why.to_owned());
     }

@@ -59,7 +59,9 @@ impl Operation {
 
     /// Calls of `callee`, of all requests.
     pub(super) fn calls_of(&self, callee: &str) -> u64 {
-        self.calls.get(callee).map_or(0, |c| c.iter().map(|(n, requests)| n * requests).sum())
+        self.calls
+            .get(callee)
+            .map_or(0, |c| c.iter().fold(0u64, |sum, (n, requests)| sum.saturating_add(n.saturating_mul(*requests))))
     }
 
     /// The mean duration.

@@ -74,7 +74,8 @@ fn flame(sides: &Sides<'_>, kind: &str) -> Option<FlameDiff> {
     let mut add = |runs: &[&Facts], side: fn(&mut (u64, u64)) -> &mut u64| {
         for (name, service) in runs.iter().flat_map(|f| &f.services) {
             for (stack, weight) in service.stacks.get(kind).into_iter().flatten() {
-                *side(all.entry(format!("{name};{stack}")).or_default()) += weight;
+                let sum = side(all.entry(format!("{name};{stack}")).or_default());
+                *sum = sum.saturating_add(*weight);
             }
         }
     };

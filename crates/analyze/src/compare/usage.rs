@@ -19,6 +19,9 @@ const MEMORY: &str = "node_memory_AnonPages_bytes";
 /// Readings that a slope needs.
 const READINGS: usize = 4;
 
+/// Bytes per second that no host's memory grows by: readings are captured, and may be anything.
+const MOST_SLOPE: f64 = 1e15;
+
 /// What a service used.
 #[derive(Debug, Default)]
 pub(super) struct Service {
@@ -47,6 +50,11 @@ pub(super) struct Edge {
     pub(super) bytes: u64,
     pub(super) retransmissions: u64,
     pub(super) rtt: Option<u64>,
+}
+
+/// Adds to a sum; weights are captured, and may be anything.
+fn grow(sum: &mut u64, by: u64) {
+    *sum = sum.saturating_add(by);
 }
 
 /// Adds what an analysis tells to a run whose operations are known.
@@ -85,15 +93,15 @@ pub(super) fn add(facts: &mut Facts, a: &Analysis) {
 fn waits(facts: &mut Facts, a: &Analysis) {
     for wait in a.waits.iter().filter(|w| w.service && !w.idle) {
         if let Some(service) = facts.services.get_mut(without_pid(&wait.process)) {
-            *service.waits.entry(wait.reason.clone()).or_default() += wait.total;
+            grow(service.waits.entry(wait.reason.clone()).or_default(), wait.total);
         }
     }
     for l in a.latencies.iter().filter(|l| l.group == "syscall" || l.group == "lock") {
         let Some(service) = facts.services.get_mut(without_pid(&l.name)) else { continue };
         if l.group == "syscall" {
-            service.system_calls += l.count;
+            grow(&mut service.system_calls, l.count);
         } else if let Some(site) = lock_site(&l.name) {
-            *service.locks.entry(site.to_owned()).or_default() += l.total;
+            grow(service.locks.entry(site.to_owned()).or_default(), l.total);
         }
     }
 }
@@ -112,13 +120,13 @@ fn stacks(facts: &mut Facts, a: &Analysis) {
             let (owner, frames) = stack.split_once(';').unwrap_or((stack, ""));
             let Some(service) = facts.services.get_mut(without_pid(owner)) else { continue };
             if flame.kind == "on-cpu" {
-                service.samples += weight;
+                grow(&mut service.samples, *weight);
             } else if let Some((class, _)) = CLASSES.iter().find(|c| frames.split(';').next() == Some(c.0)) {
-                *service.classes.entry(class).or_default() += weight;
+                grow(service.classes.entry(class).or_default(), *weight);
             }
             if !frames.is_empty() {
                 let of_kind = service.stacks.entry(flame.kind.clone()).or_default();
-                *of_kind.entry(frames.to_owned()).or_default() += weight;
+                grow(of_kind.entry(frames.to_owned()).or_default(), *weight);
             }
         }
     }
@@ -132,10 +140,10 @@ fn edges(facts: &mut Facts, all: &[Talk]) {
         let Some(service) = [&to, &from].into_iter().find(|s| facts.services.contains_key(*s)) else { continue };
         let edge = facts.edges.entry(format!("{from} → {to}")).or_default();
         edge.service.clone_from(service);
-        edge.connections += talk.connections;
-        edge.packets += talk.packets;
-        edge.bytes += talk.bytes;
-        edge.retransmissions += talk.retransmissions;
+        grow(&mut edge.connections, talk.connections);
+        grow(&mut edge.packets, talk.packets);
+        grow(&mut edge.bytes, talk.bytes);
+        grow(&mut edge.retransmissions, talk.retransmissions);
         edge.rtt = edge.rtt.into_iter().chain(talk.rtt).min();
     }
 }
@@ -177,7 +185,7 @@ fn slope(m: &MetricSeries) -> Option<f64> {
     let (x0, y0) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
     let (xy, xx) =
         points.iter().fold((0.0, 0.0), |(xy, xx), p| (xy + (p.0 - x0) * (p.1 - y0), xx + (p.0 - x0).powi(2)));
-    (xx > 0.0).then(|| xy / xx)
+    (xx > 0.0).then(|| xy / xx).filter(|slope| slope.abs() < MOST_SLOPE)
 }
 
 #[cfg(test)]
