@@ -340,6 +340,8 @@ pub struct Effect {
 pub enum Basis {
     /// From the runs of both sides.
     Runs,
+    /// From pairs of runs, one of each side, recorded next to each other: what changes with the hours is in both.
+    Pairs,
     /// From earlier runs: the sides have too few.
     History,
     /// From blocks of time within the runs. These share the run's luck: nothing fails by them.
@@ -351,6 +353,7 @@ impl Basis {
     pub const fn name(self) -> &'static str {
         match self {
             Basis::Runs => "the runs",
+            Basis::Pairs => "pairs of runs recorded next to each other",
             Basis::History => "earlier runs",
             Basis::Blocks => "blocks of time within the runs",
         }

@@ -125,6 +125,14 @@ fn candidate(m: &Measure) -> Option<Candidate<'_>> {
     (shown || grew).then_some(Candidate { measure: m, service, kind, growth, shown })
 }
 
+/// Whether a wait is for another process.
+fn passes_on(c: &Candidate<'_>) -> bool {
+    let what = c.measure.operation.rsplit(": ").next().unwrap_or_default();
+    c.kind == "wait"
+        && (what == "network wait"
+            || ["recv", "read", "poll", "ppoll", "epoll", "select", "pselect"].iter().any(|p| what.starts_with(p)))
+}
+
 /// Whether two candidates are one wait under two names: as class (`disk wait`) and by its system call (`fsync`).
 fn is_same(a: &Candidate<'_>, b: &Candidate<'_>) -> bool {
     let class =
@@ -139,7 +147,11 @@ fn best(alarm: &Measure, reached: &Reached<'_>, candidates: &[Candidate<'_>]) ->
     let grown = if alarm.unit == "ns" { alarm.centre.1 - alarm.centre.0 } else { 0.0 };
     let explains = |c: &Candidate<'_>| reached.services.contains(c.service) && c.growth >= SHARE * grown.max(0.0);
     let mut found: Vec<usize> = (0..candidates.len()).filter(|&i| explains(&candidates[i])).collect();
-    found.sort_by(|&a, &b| candidates[b].growth.total_cmp(&candidates[a].growth).then(a.cmp(&b)));
+    // Who waits for a peer passes on what the peer does: that is named only where nothing else is.
+    found.sort_by(|&a, &b| {
+        let (a_is, b_is) = (&candidates[a], &candidates[b]);
+        (passes_on(a_is).cmp(&passes_on(b_is))).then(b_is.growth.total_cmp(&a_is.growth)).then(a.cmp(&b))
+    });
     let mut kept = Vec::<usize>::new();
     for i in found {
         if kept.len() <= BESIDE

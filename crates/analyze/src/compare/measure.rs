@@ -38,6 +38,8 @@ pub(super) struct Rules<'a> {
     pub(super) gates: &'a Gates,
     /// How much is equal, where that is asked: a ratio above 1.
     pub(super) equivalent: Option<f64>,
+    /// Runs of base and head that were recorded next to each other, where all were.
+    pub(super) pairs: Option<Vec<(usize, usize)>>,
     /// What is odd about the gates.
     pub(super) warnings: Vec<String>,
 }
@@ -69,7 +71,7 @@ impl Rules<'_> {
         };
         self.apply_gate(&mut m);
         let blocks = (scaled(&values.blocks.0), scaled(&values.blocks.1));
-        let Some((d, basis)) = difference_of((&b, &h), &scaled(&values.history), &blocks) else { return m };
+        let Some((d, basis)) = self.difference((&b, &h), &scaled(&values.history), &blocks) else { return m };
         let limit = if difference { m.tolerance } else { m.tolerance.ln() };
         let (low, high) = d.interval();
         let p = match m.direction {
@@ -96,6 +98,25 @@ impl Rules<'_> {
         m
     }
 
+    /// The difference of the sides, and what its noise was learned from: their pairs or runs where there are enough, else earlier runs, else
+    /// blocks.
+    fn difference(
+        &self,
+        (b, h): (&[f64], &[f64]),
+        history: &[f64],
+        blocks: &(Vec<f64>, Vec<f64>),
+    ) -> Option<(stats::Difference, Basis)> {
+        if let Some(pairs) = &self.pairs {
+            let values: Vec<(f64, f64)> = pairs.iter().map(|&(i, j)| (b[i], h[j])).collect();
+            return stats::of_pairs(&values).map(|d| (d, Basis::Pairs));
+        }
+        if b.len().min(h.len()) >= LEAST_RUNS {
+            return stats::welch(b, h).map(|d| (d, Basis::Runs));
+        }
+        let by_history = stats::against_history(b, h, history).map(|d| (d, Basis::History));
+        by_history.or_else(|| stats::welch(&blocks.0, &blocks.1).map(|d| (d, Basis::Blocks)))
+    }
+
     fn apply_gate(&mut self, m: &mut Measure) {
         let Some((at, gate)) = self.gates.of(&m.measure, &m.operation) else { return };
         m.gate = Some(at);
@@ -111,19 +132,6 @@ impl Rules<'_> {
         m.direction = gate.direction.unwrap_or(m.direction);
         m.critical = gate.critical.unwrap_or(m.critical);
     }
-}
-
-/// The difference of the sides, and what its noise was learned from: their runs where there are enough, else earlier runs, else blocks.
-fn difference_of(
-    (b, h): (&[f64], &[f64]),
-    history: &[f64],
-    blocks: &(Vec<f64>, Vec<f64>),
-) -> Option<(stats::Difference, Basis)> {
-    if b.len().min(h.len()) >= LEAST_RUNS {
-        return stats::welch(b, h).map(|d| (d, Basis::Runs));
-    }
-    let by_history = stats::against_history(b, h, history).map(|d| (d, Basis::History));
-    by_history.or_else(|| stats::welch(&blocks.0, &blocks.1).map(|d| (d, Basis::Blocks)))
 }
 
 /// Corrects what is likely by chance for how many measures there are, and decides.

@@ -76,6 +76,25 @@ impl<'a> Sides<'a> {
     fn runs(&self) -> Vec<&'a Facts> {
         self.base.iter().chain(self.head).copied().collect()
     }
+
+    /// Runs of base and head that were recorded next to each other, where all runs form such pairs: they were recorded in turns. Which is
+    /// decided by their times alone, so that the choice of the method does not depend on what was measured.
+    fn pairs(&self) -> Option<Vec<(usize, usize)>> {
+        let of = |runs: &[&Facts], is_head: bool| -> Vec<(i64, bool, usize)> {
+            runs.iter().enumerate().map(|(i, f)| (f.run.begun, is_head, i)).collect()
+        };
+        let mut all = [of(self.base, false), of(self.head, true)].concat();
+        all.sort_unstable();
+        let distinct = all.windows(2).all(|two| two[0].0 < two[1].0);
+        if !distinct || self.base.len() != self.head.len() || self.base.len() < LEAST_RUNS {
+            return None;
+        }
+        let pair = |two: &[(i64, bool, usize)]| match two {
+            [(_, false, base), (_, true, head)] | [(_, true, head), (_, false, base)] => Some((*base, *head)),
+            _ => None,
+        };
+        all.chunks(2).map(pair).collect()
+    }
 }
 
 /// Compares the runs of two sides.
@@ -112,7 +131,7 @@ fn each(of: &[Facts]) -> Vec<&Facts> {
 
 pub(crate) fn of_facts(sides: &Sides<'_>, options: &CompareOptions) -> Comparison {
     let equivalent = options.equivalent.or(options.gates.equivalent).map(|share| 1.0 + share);
-    let mut rules = Rules { gates: &options.gates, equivalent, warnings: Vec::new() };
+    let mut rules = Rules { gates: &options.gates, equivalent, pairs: sides.pairs(), warnings: Vec::new() };
     let differences = alike::differences(sides.base, sides.head);
     let exact = exact::changes(sides, &rules);
     let measures = measures::measures(sides, &mut rules);

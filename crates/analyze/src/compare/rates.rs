@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use coldcase_model::compare::{Comparison, Verdict};
 
-use super::{CompareError, CompareOptions, Facts, Sides, of_facts};
+use super::{CompareError, CompareOptions, Facts, Sides, each, of_facts};
 
 /// What many comparisons came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,13 +46,15 @@ impl Pools {
     }
 
     /// Draws `draws` comparisons of `runs` runs a side: both from the base where the head is empty (nothing changed: every regression is a
-    /// false alarm), else one side from each. The same seed draws the same. `words` are what a cause is looked for by.
+    /// false alarm), else one side from each. `in_turns`: in pairs of runs that were recorded next to each other. The same seed draws the same.
+    /// `words` are what a cause is looked for by.
     ///
     /// # Errors
     /// When there are too few runs.
     pub fn rates(
         &self,
         (runs, draws, seed): (usize, u64, u64),
+        in_turns: bool,
         words: &[String],
         options: &CompareOptions,
     ) -> Result<Rates, CompareError> {
@@ -61,15 +63,27 @@ impl Pools {
         if self.base.len() < needed || (!alone && self.head.len() < runs) || runs == 0 {
             return Err(CompareError::Empty(if self.base.len() < needed { "base" } else { "head" }));
         }
+        let pairs = self.pairs();
         let mut dice = Dice(seed);
         let mut out = Rates { draws, ..Rates::default() };
         let (mut reasons, mut causes) = (BTreeMap::new(), BTreeMap::new());
         for _ in 0..draws {
-            let (b, h) = if alone {
-                let both = dice.draw(&self.base, 2 * runs);
+            let (b, h) = if in_turns {
+                let mut drawn = dice.draw(&pairs, runs);
+                if alone {
+                    // Either may be the base.
+                    drawn.iter_mut().for_each(|pair| {
+                        if dice.below(2) == 1 {
+                            *pair = (pair.1, pair.0)
+                        }
+                    });
+                }
+                drawn.into_iter().unzip()
+            } else if alone {
+                let both = dice.draw(&each(&self.base), 2 * runs);
                 (both[..runs].to_vec(), both[runs..].to_vec())
             } else {
-                (dice.draw(&self.base, runs), dice.draw(&self.head, runs))
+                (dice.draw(&each(&self.base), runs), dice.draw(&each(&self.head), runs))
             };
             let c = of_facts(&Sides { base: &b, head: &h, history: &[] }, options);
             out.add(&c, words);
@@ -82,6 +96,27 @@ impl Pools {
         }
         (out.reasons, out.causes) = (by_count(reasons), by_count(causes));
         Ok(out)
+    }
+}
+
+impl Pools {
+    /// Runs of base and head that were recorded next to each other, none in two pairs; of a base alone two that follow each other.
+    fn pairs(&self) -> Vec<(&Facts, &Facts)> {
+        let in_order = |of: &'_ [Facts]| -> Vec<usize> {
+            let mut order: Vec<usize> = (0..of.len()).collect();
+            order.sort_by_key(|&i| of[i].run.begun);
+            order
+        };
+        let mut base: Vec<&Facts> = in_order(&self.base).into_iter().map(|i| &self.base[i]).collect();
+        if self.head.is_empty() {
+            return base.chunks_exact(2).map(|two| (two[0], two[1])).collect();
+        }
+        let mut out = Vec::new();
+        for head in in_order(&self.head).into_iter().map(|i| &self.head[i]) {
+            let nearest = (0..base.len()).min_by_key(|&i| base[i].run.begun.abs_diff(head.run.begun));
+            out.extend(nearest.map(|i| (base.remove(i), head)));
+        }
+        out
     }
 }
 
@@ -121,8 +156,8 @@ impl Dice {
     }
 
     /// So many of the pool, none twice.
-    fn draw<'a>(&mut self, pool: &'a [Facts], n: usize) -> Vec<&'a Facts> {
-        let mut order: Vec<&Facts> = pool.iter().collect();
+    fn draw<T: Copy>(&mut self, pool: &[T], n: usize) -> Vec<T> {
+        let mut order = pool.to_vec();
         for i in 0..n.min(order.len()) {
             let j = i + self.below(order.len() - i);
             order.swap(i, j);

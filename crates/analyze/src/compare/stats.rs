@@ -36,6 +36,18 @@ pub(super) fn welch(base: &[f64], head: &[f64]) -> Option<Difference> {
     Some(Difference { estimate: m1 - m0, error, df, spread })
 }
 
+/// The mean difference of pairs ("Student", *The probable error of a mean*, Biometrika 6, 1908). `None` with fewer than two.
+pub(super) fn of_pairs(pairs: &[(f64, f64)]) -> Option<Difference> {
+    if pairs.len() < 2 {
+        return None;
+    }
+    let differences: Vec<f64> = pairs.iter().map(|(base, head)| head - base).collect();
+    let (mean, variance) = moments(&differences);
+    let n = pairs.len() as f64;
+    // As much noise in a run as would give that of the differences, had pairs nothing in common.
+    Some(Difference { estimate: mean, error: (variance / n).sqrt(), df: n - 1.0, spread: (variance / 2.0).sqrt() })
+}
+
 /// The difference of two means whose noise is that of earlier runs: for sides that have too few to tell their own. `None` with fewer than
 /// three earlier runs.
 pub(super) fn against_history(base: &[f64], head: &[f64], history: &[f64]) -> Option<Difference> {
@@ -152,6 +164,16 @@ mod tests {
         let d = welch(&[1.0, 1.0], &[2.0, 2.0]).unwrap();
         assert_eq!((d.interval(), d.p_above(0.5), d.p_above(1.0)), ((1.0, 1.0), 0.0, 1.0));
         assert_eq!(welch(&[1.0], &[2.0, 3.0]), None);
+    }
+
+    /// By hand: differences 1, 2, 3 have mean 2 and sd 1, the error is 1/√3, and t(2) at 97.5% is 4.302653.
+    #[test]
+    fn what_pairs_have_in_common_is_no_noise() {
+        let d = of_pairs(&[(1.0, 2.0), (50.0, 52.0), (9.0, 12.0)]).unwrap();
+        let (low, high) = d.interval();
+        let half = 4.302_653 / 3f64.sqrt();
+        assert!((low - (2.0 - half)).abs() < 1e-5 && (high - (2.0 + half)).abs() < 1e-5, "{low} {high}");
+        assert_eq!(of_pairs(&[(1.0, 2.0)]), None);
     }
 
     /// SciPy: `ttest_ind_from_stats` of equal variances has the same form; by hand: sd of (9, 10, 11) is 1, the error of one run against one

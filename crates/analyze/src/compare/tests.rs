@@ -339,3 +339,33 @@ fn the_same_runs_give_the_same_bytes() {
     };
     assert_eq!(of(), of());
 }
+
+#[test]
+fn runs_that_were_recorded_in_turns_are_compared_in_pairs() {
+    // Each pair sees another load, which is ten times what changed.
+    let at = |n: u64, head: bool| {
+        let load = [1.0, 3.0, 1.5, 9.0, 2.0][n as usize];
+        let mut f = run(0, (1e6 * load * if head { 1.2 + n as f64 / 1_000.0 } else { 1.0 }) as u64, 0, 2);
+        f.run.begun = (20 * n + if head == (n % 2 == 0) { 10 } else { 1 }) as i64;
+        f
+    };
+    let side = |head| (0..5).map(|n| at(n, head)).collect::<Vec<_>>();
+    let c = sides_of(side(false), side(true));
+    let p50 = c.measures.iter().find(|m| m.measure == "latency p50").unwrap();
+    assert_eq!(
+        (c.verdict, p50.effect.unwrap().basis),
+        (Verdict::Regression, coldcase_model::compare::Basis::Pairs),
+        "{:?}",
+        c.reasons
+    );
+    let mut unordered = side(true);
+    unordered[0].run.begun = 1_000;
+    let c = sides_of(side(false), unordered);
+    let p50 = c.measures.iter().find(|m| m.measure == "latency p50").unwrap();
+    assert_eq!(
+        (c.verdict, p50.effect.unwrap().basis),
+        (Verdict::Inconclusive, coldcase_model::compare::Basis::Runs),
+        "{:?}",
+        c.reasons
+    );
+}

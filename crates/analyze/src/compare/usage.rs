@@ -6,14 +6,9 @@ use coldcase_model::analysis::{Analysis, Edge as Talk, MetricSeries};
 
 use super::facts::{Facts, service_of};
 
-/// Classes of waits that are work and not idleness, as flame graphs name them, and how they are called here.
-pub(super) const CLASSES: [(&str, &str); 5] = [
-    ("[run queue]", "run-queue wait"),
-    ("[throttled (inferred)]", "throttled"),
-    ("[disk]", "disk wait"),
-    ("[page fault]", "page-fault wait"),
-    ("[network]", "network wait"),
-];
+/// Classes of waits that several system calls share, as flame graphs name them, and how they are called here. Run queue, page faults and
+/// throttling are reasons of their own.
+pub(super) const CLASSES: [(&str, &str); 2] = [("[disk]", "disk wait"), ("[network]", "network wait")];
 /// Anonymous memory of the host.
 const MEMORY: &str = "node_memory_AnonPages_bytes";
 /// Readings that a slope needs.

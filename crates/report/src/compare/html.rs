@@ -3,7 +3,7 @@
 use coldcase_model::compare::{Cause, Comparison, Decision, FunctionShare, Measure, Verdict};
 use serde_json::json;
 
-use super::{decision, distribution, effect, exact_mark, exact_words, needed, sides};
+use super::{decision, distribution, effect, exact_mark, exact_words, needed, sides, taken};
 use crate::ReportError;
 use crate::flame;
 use crate::html::table::{Cell, blank, code, figure, left_out, maybe, table, words};
@@ -142,7 +142,7 @@ fn measures(c: &Comparison) -> String {
     let rows = c.measures.iter().take(ROWS).map(row).collect();
     let filter = "<div class=\"tools\"><input type=\"search\" data-filter=\"measure-rows\" placeholder=\"Filter rows\" aria-label=\"Filter measures\"><span class=\"matched\" role=\"status\"> </span></div>";
     let body = table("Measures", &columns, rows, left_out(c.measures.len().min(ROWS), c.measures.len(), "measures"));
-    let hint = "<p class=\"hint\">! may fail the comparison. One value a run; intervals are of 95%.</p>";
+    let hint = format!("<p class=\"hint\">! may fail the comparison. {}.</p>", taken(c));
     format!("{hint}{filter}<div id=\"measure-rows\">{body}</div>")
 }
 

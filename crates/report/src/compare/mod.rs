@@ -7,7 +7,7 @@ mod junit;
 mod markdown;
 mod text;
 
-use coldcase_model::compare::{Comparison, ExactChange, Measure, Run};
+use coldcase_model::compare::{Basis, Comparison, ExactChange, Measure, Run};
 
 pub use explain::compare_explained;
 pub use html::compare_html;
@@ -30,7 +30,7 @@ fn needed(m: &Measure) -> String {
 /// What is said of a measure; where earlier runs or blocks told, that too.
 fn decision(m: &Measure) -> String {
     let by = match m.effect.map(|e| e.basis) {
-        Some(basis) if basis != coldcase_model::compare::Basis::Runs => format!(" (by {})", basis.name()),
+        Some(basis @ (Basis::History | Basis::Blocks)) => format!(" (by {})", basis.name()),
         _ => String::new(),
     };
     let equal = if m.equivalent == Some(true) { ", equal" } else { "" };
@@ -49,6 +49,16 @@ fn exact_words(e: &ExactChange) -> String {
         "log" if e.base == 0 => format!("{} new lines: {}", e.head, e.what),
         "log" => format!("lines gone, there were {}: {}", e.base, e.what),
         _ => e.what.clone(),
+    }
+}
+
+/// How measures were taken, for their heading.
+fn taken(c: &Comparison) -> &'static str {
+    let paired = c.measures.iter().any(|m| m.effect.is_some_and(|e| e.basis == Basis::Pairs));
+    if paired {
+        "one value a run, compared in pairs recorded next to each other; 95% intervals"
+    } else {
+        "one value a run; 95% intervals"
     }
 }
 

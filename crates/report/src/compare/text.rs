@@ -6,7 +6,7 @@ use coldcase_model::columns::columns_with;
 use coldcase_model::compare::{Cause, Comparison, FunctionShare};
 use coldcase_model::text::visible;
 
-use super::{decision, effect, exact_mark, exact_words, needed, sides};
+use super::{decision, effect, exact_mark, exact_words, needed, sides, taken};
 
 /// Causes and functions that are told.
 const CAUSES: usize = 10;
@@ -87,7 +87,7 @@ fn measures(c: &Comparison, top: usize, out: &mut String) {
     };
     let rows: Vec<Vec<String>> = c.measures.iter().take(top).map(row).collect();
     let head = ["measure", "of", "base", "head", "change", "decision", "runs needed"];
-    let _ = write!(out, "\nmeasures (one value a run; 95% intervals)\n{}", columns_with(2, &head, &rows));
+    let _ = write!(out, "\nmeasures ({})\n{}", taken(c), columns_with(2, &head, &rows));
     if c.measures.len() > top {
         let _ = writeln!(out, "and {} more (--top)", c.measures.len() - top);
     }
