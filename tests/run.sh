@@ -85,6 +85,7 @@ part "OTLP files" python3 tests/interop/otlp_files.py
 part "OTLP metrics" python3 tests/interop/otlp_metrics.py
 part replay python3 tests/replay/selfcheck.py
 part "the replay in a terminal" python3 tests/replay/view.py
+part_as_root "compare in CI" python3 tests/compare/ci.py
 part vm tests/vm/run.sh "$RECORDER"
 
 echo "=== verdict"

@@ -2,7 +2,7 @@
 """False alarms and power of `coldcase compare`: the demo's shop is recorded many times as it is, and with changes of known kind and size, in turns so
 that all see the same hours; then sides are drawn from these runs, thousands of times. usage: rates.py [RUNS] [SECONDS] [--side N] [--draws N] [--keep DIR]
 Prints the rate of regressions among comparisons of the unchanged shop with itself (false alarms), of each change with the unchanged shop (power),
-with 95% bounds, and what was inconclusive."""
+with 95% bounds (Clopper and Pearson), any alarm at all, what was inconclusive, and how often the cause is named among the first three."""
 import argparse
 import json
 import math
@@ -17,14 +17,19 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COLDCASE = os.environ.get("COLDCASE", str(ROOT / "target/debug/coldcase"))
 DEMO = os.environ.get("DEMO", str(ROOT / "target/debug/coldcase-demo"))
-# What is changed: name, and the demo's flags. `nothing` is the base.
+# What is changed: the demo's flags, and words (parted by |) of which one of the first three causes must have one to be named. `nothing` is the base.
 CHANGES = {
-    "nothing": [],
-    "slow-query": ["--fault", "slow-query", "--fault-amount", "2"],
-    "fsync": ["--fault", "fsync", "--fault-amount", "1"],
-    "lock": ["--fault", "lock", "--fault-amount", "20"],
-    "reset of 1%": ["--fault", "reset", "--fault-amount", "1"],
+    "nothing": ([], ""),
+    "+20% p50": (["--fault", "slower", "--fault-amount", "20"], ""),
+    "+10% p50": (["--fault", "slower", "--fault-amount", "10"], ""),
+    "+20% p99": (["--fault", "tail", "--fault-amount", "20"], ""),
+    "an error at 1%": (["--fault", "error", "--fault-amount", "1"], "refused the entry"),
+    "one more query": (["--fault", "query", "--fault-amount", "1"], "calls SELECT orders (orders) 2 times"),
+    "a lock": (["--fault", "mutex", "--fault-amount", "2"], "fault_take_mutex"),
+    "an fsync": (["--fault", "fsync", "--fault-amount", "1"], "fsync|disk wait"),
 }
+# False alarms of all comparisons, at most.
+MOST = 0.05
 
 
 def free_port():
@@ -34,8 +39,11 @@ def free_port():
 
 
 def record(folder, change, number, seconds):
-    bundle, http = folder / f"{change.replace(' ', '-')}-{number:03}.case", free_port()
-    shop = ["--dir", folder / "shop", "--for", f"{seconds}s", "--otlp", f"http://127.0.0.1:{http}", *CHANGES[change]]
+    name = "".join(c if c.isalnum() else "-" for c in change)
+    bundle, http = folder / f"{name}-{number:03}.case", free_port()
+    if bundle.exists():
+        return bundle
+    shop = ["--dir", folder / "shop", "--for", f"{seconds}s", "--otlp", f"http://127.0.0.1:{http}", *CHANGES[change][0]]
     done = subprocess.run([COLDCASE, "record", "-o", bundle, "--force", "--otlp-http", f"127.0.0.1:{http}", "--otlp-grpc", f"127.0.0.1:{free_port()}", "--quiet",
                            "--", DEMO, "all", *map(str, shop)], capture_output=True, text=True)
     if done.returncode:
@@ -43,11 +51,25 @@ def record(folder, change, number, seconds):
     return bundle
 
 
-def wilson(k, n):
-    """The 95% interval of a share of independent draws. Draws from one pool share runs, so that the truth may lie farther."""
-    z, p = 1.96, k / n
-    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+def clopper_pearson(k, n, level=0.95):
+    """The exact interval of a share of independent draws. Draws from one pool share runs, so that the truth may lie farther."""
+    def tail(p, at_least):
+        logs = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + (i * math.log(p) if i else 0) + ((n - i) * math.log1p(-p) if i < n else 0)
+                for i in (range(k, n + 1) if at_least else range(0, k + 1))]
+        top = max(logs)
+        return math.exp(top) * math.fsum(math.exp(x - top) for x in logs)
+
+    def solve(at_least):
+        low, high = 1e-12, 1 - 1e-12
+        for _ in range(60):
+            middle = (low + high) / 2
+            # P(at least k) grows with p, P(at most k) falls.
+            if (tail(middle, at_least) < (1 - level) / 2) == at_least:
+                low = middle
+            else:
+                high = middle
+        return low
+    return (solve(True) if k else 0.0), (solve(False) if k < n else 1.0)
 
 
 def main():
@@ -56,7 +78,7 @@ def main():
     parser.add_argument("seconds", nargs="?", type=int, default=6)
     parser.add_argument("--side", type=int, default=5)
     parser.add_argument("--draws", type=int, default=2000)
-    parser.add_argument("--keep")
+    parser.add_argument("--keep", help="folder for the bundles; those that are there are not recorded again")
     args = parser.parse_args()
     folder = pathlib.Path(args.keep or tempfile.mkdtemp(prefix="coldcase-rates-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,26 +86,35 @@ def main():
     if built.returncode:
         sys.exit("compare_rates could not be built")
     of_each = min(args.runs, max(2 * args.side, args.runs // 6))
+    args.side = min(args.side, args.runs // 2)
     pools, begun = {name: [] for name in CHANGES}, time.time()
     for n in range(args.runs):
         for name in CHANGES:
             # The changes are spread over the same time as the unchanged runs.
             if name == "nothing" or len(pools[name]) < of_each * (n + 1) // args.runs:
                 pools[name].append(record(folder, name, n, args.seconds))
-    print(f"{ {name: len(pool) for name, pool in pools.items()} } runs of {args.seconds} s in {time.time() - begun:.0f} s")
+    print(f"{ {name: len(pool) for name, pool in pools.items()} } runs of {args.seconds} s in {time.time() - begun:.0f} s, in {folder}", flush=True)
+    if args.side < 3:
+        sys.exit("too few runs for three a side: at least 6")
+    print(f"{'':20} {'regression':>26} {'any alarm':>10} {'inconclusive':>13} {'in first 3':>11}   comparisons of {args.side} runs a side: {args.draws}")
     failed = 0
-    for name, pool in pools.items():
-        sides = pools["nothing"] + ([] if name == "nothing" else ["--", *pool])
-        done = subprocess.run([ROOT / "target/debug/examples/compare_rates", str(args.side), str(args.draws), "7", *map(str, sides)], capture_output=True, text=True)
+    # Recorded in turns, as `compare --interleave` does; of what did not change, also runs of any hours against each other.
+    for name, how in [("nothing", "any"), *((name, "turns") for name in CHANGES)]:
+        sides = pools["nothing"] + ([] if name == "nothing" else ["--", *pools[name]])
+        done = subprocess.run([ROOT / "target/debug/examples/compare_rates", str(args.side), str(args.draws), "7", CHANGES[name][1], how, *map(str, sides)],
+                              capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stderr[-500:])
         rates = json.loads(done.stdout)
-        low, high = wilson(rates["regressions"], rates["draws"])
-        share = rates["regressions"] / rates["draws"]
-        print(f"{'false alarms' if name == 'nothing' else 'power: ' + name}: {share:.1%} ({low:.1%} to {high:.1%}) of {rates['draws']} comparisons of {args.side} runs a side, "
-              f"{rates['inconclusive'] / rates['draws']:.1%} inconclusive; {rates['reasons'][:3]}", flush=True)
-        failed += name == "nothing" and share > 0.05
+        share = {key: rates[key] / rates["draws"] for key in ("regressions", "alarmed", "inconclusive", "named")}
+        low, high = clopper_pearson(rates["regressions"], rates["draws"])
+        named = f"{share['named']:.1%}" if CHANGES[name][1] else "-"
+        label = f"{name}, any hours" if how == "any" else name
+        print(f"{label:20} {share['regressions']:7.1%} ({low:6.1%} to {high:6.1%}) {share['alarmed']:10.1%} {share['inconclusive']:13.1%} {named:>11}   "
+              f"{rates['causes'][:2] or rates['reasons'][:2]}", flush=True)
+        failed += name == "nothing" and share["regressions"] > MOST
     sys.exit(failed > 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,8 @@
 //! The binary `coldcase`: one file a verb under [`verbs`]; here only what all share.
 
+#[cfg(target_os = "linux")]
+mod again;
 mod args;
-#[cfg(feature = "full")]
-mod columns;
 mod exit;
 mod out;
 mod progress;

@@ -5,8 +5,8 @@ use coldcase_model::quantity::format_size;
 use coldcase_model::{Nanos, Utc};
 
 use crate::args::rfc3339;
-use crate::columns::columns;
 use crate::out::{Out, Style};
+use coldcase_model::columns::columns;
 
 /// What a reader of requests has to know.
 pub(crate) const NOTE: &str = "requests are read from captured payload: packets cut after their headers hold none";

@@ -1,5 +1,6 @@
 //! The faults: what each does to a request, and the switch that turns one on while the shop runs.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,10 +28,32 @@ pub(crate) enum Kind {
     DownstreamSleep,
     /// Orders closes connections with a reset instead of an answer (amount: percent of the requests)
     Reset,
+    /// Each request in orders takes longer (amount: percent of what it took)
+    Slower,
+    /// The slowest three in a hundred requests of each kind in orders take longer (amount: percent of what they took)
+    Tail,
+    /// Orders answers with an error (amount: percent of the requests)
+    Error,
+    /// Each lookup asks the database again (amount: queries)
+    Query,
+    /// Each request in orders takes one mutex more, and keeps it (amount: milliseconds)
+    Mutex,
 }
 
 impl Kind {
-    const ALL: [Kind; 6] = [Kind::Cpu, Kind::Lock, Kind::Fsync, Kind::SlowQuery, Kind::DownstreamSleep, Kind::Reset];
+    const ALL: [Kind; 11] = [
+        Kind::Cpu,
+        Kind::Lock,
+        Kind::Fsync,
+        Kind::SlowQuery,
+        Kind::DownstreamSleep,
+        Kind::Reset,
+        Kind::Slower,
+        Kind::Tail,
+        Kind::Error,
+        Kind::Query,
+        Kind::Mutex,
+    ];
 
     /// The amount when none is given: large enough to be seen, small enough that the shop goes on.
     fn default_amount(self) -> u64 {
@@ -41,6 +64,9 @@ impl Kind {
             Kind::SlowQuery => 60,
             Kind::DownstreamSleep => 50,
             Kind::Reset => 15,
+            Kind::Slower | Kind::Tail => 20,
+            Kind::Error | Kind::Query => 1,
+            Kind::Mutex => 2,
         }
     }
 
@@ -52,6 +78,11 @@ impl Kind {
             Kind::SlowQuery => "slow-query",
             Kind::DownstreamSleep => "downstream-sleep",
             Kind::Reset => "reset",
+            Kind::Slower => "slower",
+            Kind::Tail => "tail",
+            Kind::Error => "error",
+            Kind::Query => "query",
+            Kind::Mutex => "mutex",
         }
     }
 }
@@ -63,6 +94,10 @@ pub(crate) struct Faults {
     amount: AtomicU64,
     turns: AtomicU64,
     last_hold: Mutex<Option<Instant>>,
+    /// Of each kind of request, about what 97 in a hundred take at most, in seconds.
+    tails: Mutex<HashMap<&'static str, f64>>,
+    /// The one of [`Kind::Mutex`].
+    more: Mutex<()>,
     dir: PathBuf,
 }
 
@@ -74,6 +109,8 @@ impl Faults {
             amount: AtomicU64::new(0),
             turns: AtomicU64::new(0),
             last_hold: Mutex::new(None),
+            tails: Mutex::default(),
+            more: Mutex::new(()),
             dir: dir.to_owned(),
         }
     }
@@ -104,6 +141,41 @@ impl Faults {
         if let Some(millis) = self.amount_of(Kind::DownstreamSleep) {
             sleep_downstream(Duration::from_millis(millis));
         }
+        if let Some(millis) = self.amount_of(Kind::Mutex) {
+            fault_take_mutex(&self.more, Duration::from_millis(millis));
+        }
+    }
+
+    /// When the work of a request of this kind is done, begun at `start`.
+    pub(crate) fn on_done(&self, name: &'static str, start: Instant) {
+        let took = start.elapsed();
+        let percent = match self.current() {
+            Some((Kind::Slower, percent)) => percent,
+            // The estimate is kept from the start of the fault, so that it has settled after some requests.
+            Some((Kind::Tail, percent)) if self.is_of_tail(name, took.as_secs_f64()) => percent,
+            _ => return,
+        };
+        fault_take_longer(took.mul_f64(percent as f64 / 100.0));
+    }
+
+    /// Whether a request is among the slowest three in a hundred, as far as is known; learns from it.
+    fn is_of_tail(&self, name: &'static str, took: f64) -> bool {
+        let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = tails.entry(name).or_insert(took);
+        let slow = took > *tail;
+        // The steps balance where 3 of 100 are above (stochastic approximation of a quantile).
+        *tail *= if slow { 1.0 + 0.05 * 0.97 } else { 1.0 - 0.05 * 0.03 };
+        slow
+    }
+
+    /// Whether this request is to fail.
+    pub(crate) fn fails(&self) -> bool {
+        self.amount_of(Kind::Error).is_some_and(|percent| self.turns.fetch_add(37, Ordering::Relaxed) % 100 < percent)
+    }
+
+    /// Queries that a lookup asks beside its own.
+    pub(crate) fn queries(&self) -> u64 {
+        self.amount_of(Kind::Query).unwrap_or(0)
     }
 
     /// Whether this request's connection is to be reset.
@@ -158,6 +230,25 @@ fn fault_cpu_busy_loop(time: Duration) -> u64 {
 #[inline(never)]
 fn fault_hold_ledger(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Takes a mutex, and keeps it for a while.
+#[inline(never)]
+fn fault_take_mutex(mutex: &Mutex<()>, time: Duration) {
+    let _kept = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+    std::thread::sleep(time);
+}
+
+/// Waits to the microsecond: sleeps overshoot by a timer's slack, so the last part is spun.
+#[inline(never)]
+fn fault_take_longer(time: Duration) {
+    let start = Instant::now();
+    if let Some(most) = time.checked_sub(Duration::from_micros(200)) {
+        std::thread::sleep(most);
+    }
+    while start.elapsed() < time {
+        std::hint::spin_loop();
+    }
 }
 
 #[inline(never)]

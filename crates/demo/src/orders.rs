@@ -115,11 +115,20 @@ impl Orders {
             self.running.log.in_span("ERROR", &step.id(), "the connection was reset before the answer");
             return Reply::Reset;
         }
+        if self.faults.fails() {
+            let text = "the ledger refused the entry";
+            step.fail(text);
+            self.running.log.in_span("ERROR", &step.id(), text);
+            let response = Response::json(500, &json!({ "error": text }));
+            self.running.close(name, &step, &response, text, start);
+            return Reply::Send(response);
+        }
         self.faults.on_request();
         let response = work(self, worker, request, &step).unwrap_or_else(|error| {
             self.running.log.in_span("ERROR", &step.id(), &format!("{name} failed: {error:#}"));
             Response::json(500, &json!({ "error": format!("{error:#}") }))
         });
+        self.faults.on_done(name, start);
         self.running.close(name, &step, &response, "failed", start);
         Reply::Send(response)
     }
@@ -158,6 +167,10 @@ impl Orders {
         let Some(id) = request.parameter("id").and_then(|id| id.parse().ok()) else {
             return Ok(Response::json(400, &json!({ "error": "id is needed" })));
         };
+        for _ in 0..self.faults.queries() {
+            let _span = self.database("db.query", "SELECT orders", step);
+            self.store.find(worker, id)?;
+        }
         let _span = self.database("db.query", "SELECT orders", step);
         let start = Instant::now();
         let found = match self.faults.scan() {

@@ -9,6 +9,7 @@ pub mod block;
 pub mod catalogue;
 pub mod clock;
 pub mod column;
+pub mod columns;
 pub mod compare;
 pub mod entity;
 pub mod errno;

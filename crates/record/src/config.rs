@@ -66,6 +66,8 @@ pub struct RecordConfig {
     pub host: HostConfig,
     /// A flight recording: only the last minutes are kept, and dumped when something happens.
     pub flight: FlightConfig,
+    /// The gates of `coldcase compare`, which reads and checks them itself: one file may hold both.
+    pub compare: Option<serde::de::IgnoredAny>,
 }
 
 /// The file that stops every recording of a host, unless another one is named.
@@ -96,6 +98,7 @@ impl Default for RecordConfig {
             remote_write: RemoteWriteConfig::default(),
             host: HostConfig::default(),
             flight: FlightConfig::default(),
+            compare: None,
         }
     }
 }
@@ -401,6 +404,13 @@ mod tests {
         assert_eq!(c.packets.filter.as_deref(), Some("tcp port 80"));
         assert_eq!(c.kernel.stack_threshold, Duration::from_millis(5));
         assert!(c.requires("kernel.sched") && !c.requires("packets"));
+    }
+
+    #[test]
+    fn gates_of_a_comparison_may_stand_in_the_same_file() {
+        let c =
+            read("for = '30s'\n[[compare.gate]]\nmetric = 'latency p50'\nno-key-of-ours = [1, { a = 2 }]\n").unwrap();
+        assert_eq!(c.time_limit, Some(Duration::from_secs(30)));
     }
 
     #[test]

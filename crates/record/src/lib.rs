@@ -39,3 +39,5 @@ pub mod sources;
 pub mod summary;
 pub mod symbols;
 pub mod watchdog;
+
+pub use signals::interrupts;

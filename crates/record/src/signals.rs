@@ -24,6 +24,19 @@ fn is_ignored(signal: i32) -> bool {
     line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).is_some_and(|bits| bits & (1 << (signal - 1)) != 0)
 }
 
+/// From now on this process does not end by what ends a recording: it is told, and waits for the recordings that it runs, which got the signal
+/// themselves.
+///
+/// # Errors
+/// When a handler cannot be installed.
+pub fn interrupts() -> std::io::Result<std::sync::Arc<std::sync::atomic::AtomicBool>> {
+    let flag = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for signal in ending() {
+        signal_hook::flag::register(signal, std::sync::Arc::clone(&flag))?;
+    }
+    Ok(flag)
+}
+
 /// Watches for signals until dropped.
 pub(crate) struct SignalWatch {
     handle: Handle,

@@ -124,6 +124,12 @@ fn graph(flame: &Flame) -> Result<Graph, ReportError> {
 
 /// A differential flame graph: as wide as in the window, red where more than in the rest of the recording.
 fn diff_graph(diff: &FlameDiff) -> Result<Graph, ReportError> {
+    let against = format!("in {}, against the other {}", duration(diff.window), duration(diff.base));
+    diff_graph_as(diff, &against, ["more per second than in the rest", "less", "the same, or calls what changed"])
+}
+
+/// The same of two sides: what it is held against, and the words for more, less and the same.
+pub(crate) fn diff_graph_as(diff: &FlameDiff, against: &str, words: [&'static str; 3]) -> Result<Graph, ReportError> {
     let drawn = diff.stacks.iter().filter(|s| s.window > 0);
     let (stacks, over) = bounded(drawn.map(|s| (s.stack.as_str(), (s.window, diff.scaled(s.base)))));
     let scale = scale(&stacks);
@@ -132,18 +138,8 @@ fn diff_graph(diff: &FlameDiff) -> Result<Graph, ReportError> {
     let (frames, height) = draw((&diff.kind, &diff.unit, scale), &lines, None)?;
     // inferno gives the change to the innermost frame alone: the others have none to tell, and are to be seen on white.
     let frames = frames.replace("; 0.00%)", ")").replace(SAME, "#eceef1");
-    let title = format!(
-        "{}: {} in {}, against the other {}",
-        kind_word(&diff.kind),
-        sum(&diff.unit, &stacks),
-        duration(diff.window),
-        duration(diff.base)
-    );
-    let key = vec![
-        ("#ff9696", "more per second than in the rest"),
-        ("#9696ff", "less"),
-        ("#eceef1", "the same, or calls what changed"),
-    ];
+    let title = format!("{}: {} {against}", kind_word(&diff.kind), sum(&diff.unit, &stacks));
+    let key = ["#ff9696", "#9696ff", "#eceef1"].into_iter().zip(words).collect();
     Ok(Graph { title, note: note(&diff.kind, over), kind: diff.kind.clone(), key, frames, height })
 }
 

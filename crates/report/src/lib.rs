@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use coldcase_model::analysis::{Analysis, Sequence, TraceView};
 
-pub use compare::{compare_github, compare_junit, compare_markdown, compare_text};
+pub use compare::{compare_explained, compare_github, compare_html, compare_junit, compare_markdown, compare_text};
 pub use findings::{SCHEMA, json as findings_json};
 pub use html::page as report_html;
 

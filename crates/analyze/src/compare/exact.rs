@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use coldcase_model::compare::ExactChange;
 
-use super::facts::{Facts, Operation};
+use super::Sides;
+use super::facts::Facts;
+use super::measure::Rules;
+use super::operations::Operation;
 
 /// Requests of an operation in every run before its usual number of calls is one.
 const LEAST: usize = 20;
@@ -14,7 +17,8 @@ const USUAL: f64 = 0.9;
 const ERRORS: u64 = 8;
 
 /// Exact changes, worst first.
-pub(super) fn changes(base: &[&Facts], head: &[&Facts]) -> Vec<ExactChange> {
+pub(super) fn changes(sides: &Sides<'_>, rules: &Rules<'_>) -> Vec<ExactChange> {
+    let (base, head) = (sides.base, sides.head);
     let mut out = Vec::new();
     for name in common(base, head) {
         let enough = |f: &&Facts| f.operations.get(&name).is_some_and(|o| o.durations.len() >= LEAST);
@@ -24,6 +28,10 @@ pub(super) fn changes(base: &[&Facts], head: &[&Facts]) -> Vec<ExactChange> {
         errors(&name, base, head, &mut out);
     }
     operations(base, head, &mut out);
+    paths(base, head, &mut out);
+    peers(base, head, &mut out);
+    logs(base, head, &mut out);
+    let mut out: Vec<_> = out.into_iter().map(|e| gated(e, rules)).collect();
     out.sort_by(|a, b| {
         (!a.critical, !a.worse, &a.kind, &a.operation, &a.what).cmp(&(
             !b.critical,
@@ -36,11 +44,30 @@ pub(super) fn changes(base: &[&Facts], head: &[&Facts]) -> Vec<ExactChange> {
     out
 }
 
+/// What a gate of the file makes of a change: its metric is the change's kind, and an absolute tolerance is a number of calls.
+fn gated(mut e: ExactChange, rules: &Rules<'_>) -> ExactChange {
+    let Some((at, gate)) = rules.gates.of(&e.kind, &e.operation) else { return e };
+    e.gate = Some(at);
+    if let Some(critical) = gate.critical {
+        e.critical = critical;
+        // Who names a new peer or call path critical wants to hear of it.
+        e.worse |= critical && e.base == 0 && e.head > 0;
+    }
+    if e.kind == "calls"
+        && let Ok(most) = gate.tolerance("count", e.base as f64, 1.0)
+    {
+        e.worse &= e.head as f64 > e.base as f64 * most;
+    }
+    e
+}
+
 /// In a sentence.
 pub(super) fn sentence(e: &ExactChange) -> String {
     match e.kind.as_str() {
         "calls" => format!("a request of {} calls {} {} times, it was {}", e.operation, e.what, e.head, e.base),
         "error" => format!("{} fails in a new way, {} times: {}", e.operation, e.head, e.what),
+        "path" if e.base == 0 => format!("{} calls {}, which it did not before", e.operation, e.what),
+        "log" if e.base == 0 => format!("new log lines, {} of them: {}", e.head, e.what),
         _ => format!("{}: {}", e.operation, e.what),
     }
 }
@@ -76,6 +103,7 @@ fn calls(name: &str, base: &[&Facts], head: &[&Facts], out: &mut Vec<ExactChange
                 head: h,
                 worse: h > b,
                 critical: true,
+                gate: None,
                 traces: (trace(base), trace(head)),
             });
         }
@@ -105,6 +133,7 @@ fn errors(name: &str, base: &[&Facts], head: &[&Facts], out: &mut Vec<ExactChang
                 head: h,
                 worse: appeared,
                 critical: appeared,
+                gate: None,
                 traces: (before, after),
             });
         }
@@ -130,8 +159,78 @@ fn operations(base: &[&Facts], head: &[&Facts], out: &mut Vec<ExactChange>) {
                 head: h,
                 worse: false,
                 critical: false,
+                gate: None,
                 traces: (trace(base), trace(head)),
             });
         }
+    }
+}
+
+/// Calls that some requests of every run of one side make, and none of the other.
+fn paths(base: &[&Facts], head: &[&Facts], out: &mut Vec<ExactChange>) {
+    for name in common(base, head) {
+        let runs = || base.iter().chain(head).filter_map(|f| f.operations.get(&name));
+        let callees: BTreeSet<&String> = runs().flat_map(|o| o.calls.keys()).collect();
+        for callee in callees {
+            let calls = |f: &Facts| f.operations.get(&name).map_or(0, |o| o.calls_of(callee));
+            let usual = usual(&name, callee, base).zip(usual(&name, callee, head));
+            // What the usual number of calls tells already is not told twice.
+            if usual.is_none_or(|(b, h)| b == h) {
+                one_sided("path", &name, callee, (base, head), &calls, out);
+            }
+        }
+    }
+}
+
+/// Whom services talk to in every run of one side, and in none of the other. Only where all runs have packets.
+fn peers(base: &[&Facts], head: &[&Facts], out: &mut Vec<ExactChange>) {
+    if base.iter().chain(head).all(|f| f.has.contains("packets")) {
+        let names: BTreeSet<&String> = base.iter().chain(head).flat_map(|f| f.edges.keys()).collect();
+        for name in names {
+            let connections = |f: &Facts| f.edges.get(name).map_or(0, |e| e.connections.max(1));
+            one_sided("peer", name, "connections", (base, head), &connections, out);
+        }
+    }
+}
+
+/// Kinds of log lines likewise. One of errors that appears is worse.
+fn logs(base: &[&Facts], head: &[&Facts], out: &mut Vec<ExactChange>) {
+    if base.iter().chain(head).all(|f| f.has.contains("log lines")) {
+        let names: BTreeSet<&String> = base.iter().chain(head).flat_map(|f| f.logs.keys()).collect();
+        for name in names {
+            let before = out.len();
+            one_sided("log", "log", name, (base, head), &|f| f.logs.get(name).map_or(0, |l| l.0), out);
+            let error = head.iter().any(|f| f.logs.get(name).is_some_and(|l| l.1));
+            out.iter_mut().skip(before).for_each(|e| e.worse = error && e.base == 0);
+        }
+    }
+}
+
+/// Adds what every run of one side has, often enough, and no run of the other.
+fn one_sided(
+    kind: &str,
+    of: &str,
+    what: &str,
+    (base, head): (&[&Facts], &[&Facts]),
+    count: &dyn Fn(&Facts) -> u64,
+    out: &mut Vec<ExactChange>,
+) {
+    let least = if kind == "peer" { 1 } else { ERRORS };
+    let sum = |runs: &[&Facts]| runs.iter().map(|f| count(f)).sum::<u64>();
+    let all = |runs: &[&Facts]| runs.iter().all(|f| count(f) > 0);
+    let (b, h) = (sum(base), sum(head));
+    if (b == 0 && h >= least && all(head)) || (h == 0 && b >= least && all(base)) {
+        let trace = |runs: &[&Facts]| runs.iter().find_map(|f| f.operations.get(of)?.trace.clone());
+        out.push(ExactChange {
+            kind: kind.to_owned(),
+            operation: of.to_owned(),
+            what: what.to_owned(),
+            base: b,
+            head: h,
+            worse: false,
+            critical: false,
+            gate: None,
+            traces: (trace(base), trace(head)),
+        });
     }
 }

@@ -36,6 +36,35 @@ pub(super) fn welch(base: &[f64], head: &[f64]) -> Option<Difference> {
     Some(Difference { estimate: m1 - m0, error, df, spread })
 }
 
+/// The mean difference of pairs ("Student", *The probable error of a mean*, Biometrika 6, 1908). `None` with fewer than two.
+pub(super) fn of_pairs(pairs: &[(f64, f64)]) -> Option<Difference> {
+    if pairs.len() < 2 {
+        return None;
+    }
+    let differences: Vec<f64> = pairs.iter().map(|(base, head)| head - base).collect();
+    let (mean, variance) = moments(&differences);
+    let n = pairs.len() as f64;
+    // As much noise in a run as would give that of the differences, had pairs nothing in common.
+    Some(Difference { estimate: mean, error: (variance / n).sqrt(), df: n - 1.0, spread: (variance / 2.0).sqrt() })
+}
+
+/// The difference of two means whose noise is that of earlier runs: for sides that have too few to tell their own. `None` with fewer than
+/// three earlier runs.
+pub(super) fn against_history(base: &[f64], head: &[f64], history: &[f64]) -> Option<Difference> {
+    if base.is_empty() || head.is_empty() || history.len() < 3 {
+        return None;
+    }
+    let (_, variance) = moments(history);
+    let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
+    let runs = 1.0 / base.len() as f64 + 1.0 / head.len() as f64;
+    Some(Difference {
+        estimate: mean(head) - mean(base),
+        error: (variance * runs).sqrt(),
+        df: (history.len() - 1) as f64,
+        spread: variance.sqrt(),
+    })
+}
+
 impl Difference {
     /// The interval that holds the true difference in 95 of 100 comparisons.
     pub(super) fn interval(&self) -> (f64, f64) {
@@ -50,6 +79,17 @@ impl Difference {
             return if self.estimate > at { 0.0 } else { 1.0 };
         }
         student(self.df).map_or(1.0, |t| t.sf((self.estimate - at) / self.error))
+    }
+
+    /// The same below.
+    pub(super) fn p_below(&self, at: f64) -> f64 {
+        Difference { estimate: -self.estimate, ..*self }.p_above(-at)
+    }
+
+    /// Whether the difference is shown to be less than `limit` either way: two one-sided tests (D. J. Schuirmann, *A comparison of the two
+    /// one-sided tests procedure and the power approach*, 1987).
+    pub(super) fn is_within(&self, limit: f64, alpha: f64) -> bool {
+        self.p_above(-limit) < alpha && self.p_below(limit) < alpha
     }
 
     /// Runs on each side that show a true difference of `effect` above `at` in four of five comparisons, of which one in
@@ -124,6 +164,39 @@ mod tests {
         let d = welch(&[1.0, 1.0], &[2.0, 2.0]).unwrap();
         assert_eq!((d.interval(), d.p_above(0.5), d.p_above(1.0)), ((1.0, 1.0), 0.0, 1.0));
         assert_eq!(welch(&[1.0], &[2.0, 3.0]), None);
+    }
+
+    /// By hand: differences 1, 2, 3 have mean 2 and sd 1, the error is 1/√3, and t(2) at 97.5% is 4.302653.
+    #[test]
+    fn what_pairs_have_in_common_is_no_noise() {
+        let d = of_pairs(&[(1.0, 2.0), (50.0, 52.0), (9.0, 12.0)]).unwrap();
+        let (low, high) = d.interval();
+        let half = 4.302_653 / 3f64.sqrt();
+        assert!((low - (2.0 - half)).abs() < 1e-5 && (high - (2.0 + half)).abs() < 1e-5, "{low} {high}");
+        assert_eq!(of_pairs(&[(1.0, 2.0)]), None);
+    }
+
+    /// SciPy: `ttest_ind_from_stats` of equal variances has the same form; by hand: sd of (9, 10, 11) is 1, the error of one run against one
+    /// is √2, and t(2) at 97.5% is 4.302653.
+    #[test]
+    fn single_runs_are_held_against_the_noise_of_earlier_ones() {
+        let d = against_history(&[10.0], &[13.0], &[9.0, 10.0, 11.0]).unwrap();
+        let (low, high) = d.interval();
+        assert!(
+            (low - (3.0 - 4.302_653 * 2f64.sqrt())).abs() < 1e-5
+                && (high - (3.0 + 4.302_653 * 2f64.sqrt())).abs() < 1e-5,
+            "{low} {high}"
+        );
+        assert_eq!(against_history(&[1.0], &[1.0], &[1.0, 1.0]), None);
+    }
+
+    #[test]
+    fn equal_is_only_what_is_shown_to_be_equal() {
+        let d = welch(&[10.0, 10.1, 9.9], &[10.0, 10.05, 9.95]).unwrap();
+        assert!(d.is_within(1.0, 0.05) && !d.is_within(0.01, 0.05));
+        let wide = welch(&[1.0, 19.0, 10.0], &[2.0, 18.0, 10.0]).unwrap();
+        assert!(!wide.is_within(1.0, 0.05), "no difference shown is not equal");
+        assert!((d.p_below(0.3) + d.p_above(0.3) - 1.0).abs() < 1e-9);
     }
 
     #[test]

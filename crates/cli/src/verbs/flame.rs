@@ -9,7 +9,7 @@ use coldcase_model::analysis::{Analysis, Flame, FlameDiff};
 use coldcase_model::text::visible;
 use serde_json::json;
 
-use crate::columns::columns;
+use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, Reading, documents, name, pages, picture};

@@ -13,7 +13,7 @@ use coldcase_model::analysis::{
 };
 use coldcase_model::quantity::format_size;
 
-use crate::columns::columns;
+use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, Reading, documents, name, pages, picture};

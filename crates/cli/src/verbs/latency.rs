@@ -8,7 +8,7 @@ use coldcase_model::analysis::{Analysis, CpuCgroup, Latency, MetricExemplar};
 use coldcase_model::text::visible;
 use serde_json::json;
 
-use crate::columns::columns;
+use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::requests;

@@ -8,7 +8,7 @@ use coldcase_tables::{Answer, Cell, QueryError, Tables, flow_tables, names_flow,
 use coldcase_timeline::Options;
 use serde_json::{Map, Value, json};
 
-use crate::columns::columns;
+use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use crate::reading::{Reading, write_new};

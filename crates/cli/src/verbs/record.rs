@@ -22,6 +22,7 @@ use coldcase_record::symbols::Seen;
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use crate::again::{self, Again};
 use crate::args::{duration, rfc3339, size};
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
@@ -37,6 +38,7 @@ use crate::progress;
 Examples:
   coldcase record -o incident.case --for 30s
   coldcase record -o run.case -- ./my-benchmark --fast      ends with the command, and with its exit code
+  coldcase record -o run-%d.case --repeat 5 -- ./my-benchmark      run-1.case to run-5.case, for compare
   coldcase record -o b.case --log '/var/log/app/*.log' --scrape http://127.0.0.1:9100/metrics
   coldcase record -o b.case --interface eth0 --filter 'tcp port 5432'
   coldcase record -o b.case --ack durable --otlp-grpc 127.0.0.1:4317 --otlp-forward grpc://collector:4317
@@ -98,6 +100,10 @@ pub(crate) struct Args {
     flight: Flight,
     #[command(flatten)]
     what: What,
+    /// Run and record the command so many times, each into a bundle of its own: %d or {n} in its name is the number, else it
+    /// stands before the extension
+    #[arg(long, value_name = "N", requires = "command", value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: Option<u32>,
     /// A command to run and record, after --
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -266,11 +272,35 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     })
 }
 
+/// Runs the same command line again and again without `--repeat`, until a run fails.
+fn repeat(times: u32, name: &std::path::Path, out: &Out) -> Result<Exit, Failure> {
+    let own: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let (options, command) = again::without(&own, &["--repeat", "--output", "-o"]);
+    let again = Again::new()?;
+    for n in 1..=times {
+        let bundle = again::numbered(name, n);
+        out.remark(&format!("run {n} of {times}: {}", bundle.display()));
+        let output = again::arguments(["--output".as_ref(), bundle.as_os_str()]);
+        let ended = again.run(&[&options[..], &output, &command].concat())?;
+        if ended.code != 0 || ended.interrupted {
+            out.warning(&format!("run {n} of {times} ended with {}: no more are made", ended.code));
+            return Ok(Exit::Code(ended.code));
+        }
+    }
+    Ok(Exit::Fine)
+}
+
 fn record(args: Args, out: &Out) -> Result<Exit, Failure> {
     let config = configure(&args)?;
     let output = config.output.clone().ok_or_else(|| {
         Failure::usage("--output: name the bundle to write").hint("coldcase record -o incident.case --for 30s")
     })?;
+    if let Some(times) = args.repeat {
+        if output.as_os_str() == "-" || config.flight.window.is_some() {
+            return Err(Failure::usage("--repeat: makes bundles: not with -o - or --flight"));
+        }
+        return repeat(times, &output, out);
+    }
     let to_stdout = output.as_os_str() == "-";
     if to_stdout {
         if !args.command.is_empty() {

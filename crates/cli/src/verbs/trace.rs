@@ -8,7 +8,7 @@ use coldcase_model::analysis::{Analysis, ClockPair, TraceOperation, TraceView};
 use coldcase_model::text::visible;
 use serde::Serialize;
 
-use crate::columns::columns;
+use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, Reading, documents, name, pages, write_picture};

@@ -8,7 +8,7 @@ mod moment;
 mod overview;
 mod quality;
 mod requests;
-mod table;
+pub(crate) mod table;
 mod traces;
 
 use base64::Engine as _;
@@ -26,10 +26,10 @@ const THEME: &str = include_str!("../assets/theme.js");
 const SCRIPT: &str = include_str!("../assets/report.js");
 
 /// A part of the page.
-struct Section {
-    id: &'static str,
-    title: &'static str,
-    body: String,
+pub(crate) struct Section {
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) body: String,
 }
 
 /// What the charts' read-out needs, by the id of the chart.
@@ -66,10 +66,12 @@ pub fn page(a: &Analysis) -> Result<String, ReportError> {
     let axis = TimeAxis::of(a);
     // Numbers only, and as text the ids that this page gave its charts.
     let values = json!({ "start": axis.start.to_string(), "length": axis.length, "charts": charts });
-    Ok(assemble(a, &sections, &island(&values.to_string())))
+    let file = if a.bundle.file.is_empty() { "unnamed bundle" } else { &a.bundle.file };
+    Ok(assemble(file, [&overview::header(a), &overview::footer(a)], &sections, &island(&values.to_string())))
 }
 
-fn assemble(a: &Analysis, sections: &[Section], values: &str) -> String {
+/// A page with this name, header and footer (HTML). `values` is what charts tell when they are pointed at: JSON for a script element.
+pub(crate) fn assemble(name: &str, [header, footer]: [&str; 2], sections: &[Section], values: &str) -> String {
     let nav: String = sections.iter().map(|s| format!("<a href=\"#{}\">{}</a>", s.id, s.title)).collect();
     let body: String = sections
         .iter()
@@ -82,7 +84,6 @@ fn assemble(a: &Analysis, sections: &[Section], values: &str) -> String {
             )
         })
         .collect();
-    let file = if a.bundle.file.is_empty() { "unnamed bundle" } else { &a.bundle.file };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
 <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n\
@@ -93,9 +94,9 @@ fn assemble(a: &Analysis, sections: &[Section], values: &str) -> String {
 <main>\n{body}</main>\n<footer>{}</footer>\n\
 <script type=\"application/json\" id=\"values\">{values}</script>\n<script>{}</script>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
         policy(&[THEME, flame::SCRIPT, SCRIPT]),
-        escape(file),
-        overview::header(a),
-        overview::footer(a),
+        escape(name),
+        header,
+        footer,
         flame::SCRIPT,
     )
 }
@@ -111,9 +112,15 @@ fn policy(scripts: &[&str]) -> String {
 }
 
 fn flames(a: &Analysis) -> Result<String, ReportError> {
-    let graphs = flame::graphs(a)?;
+    let hint = "Width is weight, each box calls the one above it. Select a box to zoom, <kbd>Esc</kbd> to go back. \
+In wake-ups <code>--</code> parts who waited from who woke it, where that one had waited meanwhile, and so on upwards.";
+    Ok(flame_figures(&flame::graphs(a)?, hint))
+}
+
+/// Flame graphs with their tools, below a hint (HTML).
+pub(crate) fn flame_figures(graphs: &[flame::Graph], hint: &str) -> String {
     if graphs.is_empty() {
-        return Ok("<p class=\"none\">No stacks were recorded.</p>".to_owned());
+        return "<p class=\"none\">No stacks were recorded.</p>".to_owned();
     }
     // Without its script the page shows all of them.
     let kinds: String = graphs
@@ -122,8 +129,7 @@ fn flames(a: &Analysis) -> Result<String, ReportError> {
         .map(|(i, g)| format!("<button type=\"button\" aria-pressed=\"{}\">{}</button>", i == 0, escape(&g.title)))
         .collect();
     let mut out = format!(
-        "<p class=\"hint\">Width is weight, each box calls the one above it. Select a box to zoom, <kbd>Esc</kbd> to go back. \
-In wake-ups <code>--</code> parts who waited from who woke it, where that one had waited meanwhile, and so on upwards.</p>\
+        "<p class=\"hint\">{hint}</p>\
 <div class=\"kinds\" role=\"group\" aria-label=\"Which flame graph\">{kinds}</div>\
 <div class=\"tools\"><input class=\"search\" type=\"search\" placeholder=\"Search frames (regular expression)\" aria-label=\"Search frames\">\
 <button class=\"reset off\" type=\"button\">Reset zoom</button><span class=\"matched\" role=\"status\"> </span></div>\n"
@@ -145,5 +151,5 @@ In wake-ups <code>--</code> parts who waited from who woke it, where that one ha
             graph.frames
         ));
     }
-    Ok(out)
+    out
 }

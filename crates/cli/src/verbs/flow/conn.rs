@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Args, tcp};
 use crate::args::rfc3339;
-use crate::columns::columns;
+use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, documents, name, write_picture};

@@ -1,6 +1,6 @@
 //! Plain columns on a terminal.
 
-use coldcase_model::text::visible;
+use crate::text::visible;
 
 /// Characters of a cell at most. Names of C++ templates and Rust generics reach a thousand, and one would push the figures of
 /// all rows out of sight; `--json` has them whole.
@@ -8,7 +8,12 @@ const CELL: usize = 140;
 
 /// Rows under a head, in columns as wide as their widest cell: the first column to the left, the others to the right.
 /// Cells may hold captured text: it is made visible. Of very long ones the middle is left out.
-pub(crate) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
+pub fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
+    columns_with(1, head, rows)
+}
+
+/// The same with so many columns to the left.
+pub fn columns_with(left: usize, head: &[&str], rows: &[Vec<String>]) -> String {
     let cells = |row: &[String]| row.iter().map(|c| fit(&visible(c))).collect::<Vec<_>>();
     let mut all = vec![head.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>()];
     all.extend(rows.iter().map(|r| cells(r)));
@@ -16,14 +21,10 @@ pub(crate) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut out = String::new();
     for row in &all {
-        let mut line = String::new();
-        for (i, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-            match i {
-                0 => line.push_str(&format!("{cell:<width$}")),
-                _ => line.push_str(&format!("  {cell:>width$}")),
-            }
-        }
-        out.push_str(line.trim_end());
+        let cells = row.iter().zip(&widths).enumerate();
+        let line: Vec<String> =
+            cells.map(|(i, (cell, &w))| if i < left { format!("{cell:<w$}") } else { format!("{cell:>w$}") }).collect();
+        out.push_str(line.join("  ").trim_end());
         out.push('\n');
     }
     out
