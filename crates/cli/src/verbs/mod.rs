@@ -47,6 +47,8 @@ verbs! {
     #[cfg(feature = "full")]
     export => Export,
     #[cfg(feature = "full")]
+    replay => Replay,
+    #[cfg(feature = "full")]
     analyze => Analyze,
     #[cfg(feature = "full")]
     flame => Flame,
