@@ -1,5 +1,6 @@
 """A web server and its clients, recorded: nginx that logs each request in JSON, in a network namespace of this process, where nobody else's
 packets are; a client whose requests are numbered."""
+import atexit
 import ctypes
 import json
 import os
@@ -53,6 +54,7 @@ class Nginx:
             (self.folder / f"www/item-{item}.html").write_bytes(b"i" * (500 + 97 * item))
         conf = self.folder / "nginx.conf"
         conf.write_text(CONF.format(folder=self.folder, port=port, flaky=flaky))
+        atexit.register(self.stop)
         self.process = subprocess.Popen(["nginx", "-c", str(conf), "-e", str(self.folder / "error.log")])
         for _ in range(200):
             with socket.socket() as s:
@@ -66,8 +68,32 @@ class Nginx:
         return [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
 
     def stop(self):
+        atexit.unregister(self.stop)
         self.process.terminate()
         self.process.wait(10)
+
+
+class Sleeper(threading.Thread):
+    """How late a plain sleep of 5 ms is meanwhile: what this machine's other load does to any clock."""
+
+    def __enter__(self):
+        self.late, self.over = [], False
+        self.start()
+        return self
+
+    def run(self):
+        while not self.over:
+            begun = time.monotonic()
+            time.sleep(0.005)
+            self.late.append((time.monotonic() - begun - 0.005) * 1000)
+
+    def __exit__(self, *_):
+        self.over = True
+        self.join()
+
+    def p99(self):
+        """Milliseconds."""
+        return sorted(self.late)[int(len(self.late) * 0.99)]
 
 
 class Recording:

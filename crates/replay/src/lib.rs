@@ -4,3 +4,4 @@
 pub mod packets;
 pub mod quantiles;
 pub mod requests;
+mod urgency;

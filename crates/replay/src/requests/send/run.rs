@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::plan::{Line, Plan};
 use super::target::Target;
 use super::wire::{Payload, Trouble, Wire};
+use crate::urgency;
 
 /// How fast.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,7 +76,8 @@ type Told = mpsc::UnboundedSender<(Vec<Done>, u64)>;
 /// # Errors
 /// When the client cannot be started. What goes wrong with a request is told in the report.
 pub fn send(plan: &mut Plan, target: &Target, pace: Pace, timeout: Duration) -> Result<super::report::Ran, SendError> {
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(urgency::raise).build()?;
+    urgency::raise();
     let peak = plan.peak().max(1);
     let lines = std::mem::take(&mut plan.lines);
     let connections = lines.len() as u64;
