@@ -137,8 +137,7 @@ impl Asked {
             counts: [u32; 5],
         }
         const ETHTOOL_GDRVINFO: u32 = 3;
-        let mut info =
-            DriverInfo { cmd: ETHTOOL_GDRVINFO, driver: [0; 32], rest: [0; 4 * 32 + 12], counts: [0; 5] };
+        let mut info = DriverInfo { cmd: ETHTOOL_GDRVINFO, driver: [0; 32], rest: [0; 4 * 32 + 12], counts: [0; 5] };
         let mut request = self.request;
         request.ifr_ifru.ifru_data = (&raw mut info).cast();
         // SAFETY: the kernel writes a `struct ethtool_drvinfo` to `ifru_data`, whose layout `DriverInfo` has; both live

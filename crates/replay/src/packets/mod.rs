@@ -119,7 +119,8 @@ pub fn interfaces(file: &Path, analysis: &Analysis, wanted: &Wanted) -> Result<V
 /// When the packets cannot be read, or the system refuses a frame for another reason than its length.
 pub fn send(file: &Path, analysis: &Analysis, ask: &Ask, sink: &mut dyn Sink) -> Result<Report, PacketsError> {
     crate::urgency::raise();
-    let mut sending = Sending { ask, sink, report: Report::default(), late: Vec::new(), start: None, skipped: BTreeMap::new() };
+    let mut sending =
+        Sending { ask, sink, report: Report::default(), late: Vec::new(), start: None, skipped: BTreeMap::new() };
     let problems = pcapng::each(file, analysis, &ask.wanted, &mut |frame| sending.frame(&frame))?;
     Ok(sending.finish(problems))
 }

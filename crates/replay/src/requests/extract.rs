@@ -103,11 +103,7 @@ impl Reader {
         let mut expected = BTreeMap::<usize, VecDeque<Expected>>::new();
         for (request, r) in flow.requests.iter().enumerate().filter(|(_, r)| r.protocol == "http") {
             let expected = expected.entry(r.connection).or_default();
-            expected.push_back(Expected {
-                packet: r.frames[0].saturating_sub(1),
-                detail: r.detail.clone(),
-                request,
-            });
+            expected.push_back(Expected { packet: r.frames[0].saturating_sub(1), detail: r.detail.clone(), request });
         }
         let mut by_ends = HashMap::<_, Vec<Talk>>::new();
         for (n, expected) in expected {

@@ -104,7 +104,9 @@ fn what_cannot_be_rewritten_is_told() {
 #[test]
 fn pairs_are_read() {
     assert_eq!(mac("02:00:00:00:00:01"), Ok(M));
-    assert!(["", "02:00", "02:00:00:00:00:0g", "+2:00:00:00:00:01", "02-00-00-00-00-01"].iter().all(|t| mac(t).is_err()));
+    assert!(
+        ["", "02:00", "02:00:00:00:00:0g", "+2:00:00:00:00:01", "02-00-00-00-00-01"].iter().all(|t| mac(t).is_err())
+    );
     assert_eq!(pair("02:00:00:00:00:01=02:00:00:00:00:02", mac), Ok((M, N)));
     assert!(pair("02:00:00:00:00:01", mac).is_err());
 }

@@ -82,7 +82,8 @@ fn any_bytes_are_survived() {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 56) as u8
         };
-        let words: [&[u8]; 6] = [b"POST / HTTP/1.1\r\n", b"Transfer-Encoding: chunked\r\n", b"\r\n", b"5\r\n", b"0\r\n", b"\xff\0x"];
+        let words: [&[u8]; 6] =
+            [b"POST / HTTP/1.1\r\n", b"Transfer-Encoding: chunked\r\n", b"\r\n", b"5\r\n", b"0\r\n", b"\xff\0x"];
         let bytes: Vec<u8> = (0..8).flat_map(|_| words[usize::from(noise()) % words.len()].to_vec()).collect();
         let gap = u64::from(noise());
         read(&[(0, "POST /")], &[Ok(&bytes), Err(gap), Ok(&bytes)]);

@@ -116,7 +116,8 @@ mod tests {
         assert_eq!(operation(&o)["paths"], serde_json::json!([]));
         o.route = Some("/a/{n}".to_owned());
         assert_eq!(operation(&o)["paths"], serde_json::json!([["/a/{n}", 1]]));
-        o.paths = [".evil.example", "/b"].map(|p| crate::requests::profile::AskedPath { path: p.into(), requests: 2 }).into();
+        o.paths =
+            [".evil.example", "/b"].map(|p| crate::requests::profile::AskedPath { path: p.into(), requests: 2 }).into();
         assert_eq!(operation(&o)["paths"], serde_json::json!([["/b", 2]]));
     }
 }

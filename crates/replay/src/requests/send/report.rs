@@ -237,7 +237,12 @@ mod tests {
             .unwrap()
         };
         let flow = Flow {
-            requests: vec![request("200", Some(10)), request("200", Some(30)), request("", None), request("404", Some(5))],
+            requests: vec![
+                request("200", Some(10)),
+                request("200", Some(30)),
+                request("", None),
+                request("404", Some(5)),
+            ],
             ..Flow::default()
         };
         let done = |request, answer, took| Done {
