@@ -147,6 +147,11 @@ def cut(case, old, folder):
     skipped = {s["what"].split(" (")[0]: s["count"] for s in report["skipped"]}
     v.check("requests without their bodies are skipped and counted", sum(skipped.values()) >= len(long) + len(chunked) > 0
             and report["sent"] + sum(skipped.values()) == report["recorded"] == len(old), skipped)
+    first = min(r["at"] for r in old)
+    part = sum(1.0 <= r["at"] - r["took"] - first < 2.0 for r in old)
+    report = json.loads(coldcase("replay", whole, *argv, "--from", "+1s", "--to", "+2s").stdout)
+    v.check("--from and --to choose a part of a capture file", 0 < report["sent"] == report["recorded"] and abs(report["sent"] - part) <= 0.4 * part,
+            f"{report['sent']} sent, about {part} logged then")
     before = len(new.log())
     report = json.loads(coldcase("replay", some, *argv, "--fill-bodies").stdout)
     time.sleep(0.2)

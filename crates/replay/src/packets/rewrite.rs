@@ -173,8 +173,11 @@ fn made(frame: &[u8]) -> Result<Vec<(usize, u16)>, Skip> {
             let sum = icmp.icmp_type().calc_checksum(src, dst, icmp.payload()).map_err(|_| Skip::Unreadable)?;
             all.push((place(icmp.slice()) + 2, sum));
         }
-        // The checksums of ICMP, IGMP and SCTP do not hold the addresses.
-        (_, Some(TransportSlice::Icmpv4(_) | TransportSlice::Igmp(_))) | (_, None) => {}
+        // Those of ICMP, IGMP and SCTP do not hold the addresses; ICMP's holds what may be padded.
+        (_, Some(TransportSlice::Icmpv4(icmp))) => {
+            all.push((place(icmp.slice()) + 2, icmp.icmp_type().calc_checksum(icmp.payload())));
+        }
+        (_, Some(TransportSlice::Igmp(_)) | None) => {}
         _ => return Err(Skip::Unreadable),
     }
     Ok(all)

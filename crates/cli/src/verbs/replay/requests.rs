@@ -55,6 +55,9 @@ pub(super) fn run(file: &Path, args: &Args, shared: &Shared, reading: &Reading, 
     if let Some(filter) = &args.filter {
         filter.apply(&mut analysis.flow);
     }
+    if coldcase_analyze::flow::capture::is_capture(file) {
+        in_window(&mut analysis, reading);
+    }
     for problem in &analysis.quality.problems {
         out.warning(&format!("{}: {problem}", file.display()));
     }
@@ -63,6 +66,14 @@ pub(super) fn run(file: &Path, args: &Args, shared: &Shared, reading: &Reading, 
     }
     let url = args.requests_to.as_deref().unwrap_or_default();
     send_again(file, &analysis, url, args, shared, reading, out)
+}
+
+/// Of a capture file the whole flow is told: those requests stay that begin in the window.
+fn in_window(analysis: &mut Analysis, reading: &Reading) {
+    let start = coldcase_model::Utc(analysis.bundle.first);
+    let [from, to] = reading.scope().window.ends().map(|end| end.map(|when| when.utc(start).0));
+    let inside = |at: i64| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to);
+    analysis.flow.requests.retain(|r| inside(r.start));
 }
 
 /// What of the file is read a second time.

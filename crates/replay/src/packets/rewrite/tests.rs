@@ -110,3 +110,13 @@ fn pairs_are_read() {
     assert_eq!(pair("02:00:00:00:00:01=02:00:00:00:00:02", mac), Ok((M, N)));
     assert!(pair("02:00:00:00:00:01", mac).is_err());
 }
+
+#[test]
+fn checksums_of_icmp_are_made_anew() {
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2(M, N).ipv4(A, B, 64).icmpv4_echo_request(1, 2).write(&mut frame, b"ping").unwrap();
+    let whole = frame.clone();
+    frame[36..38].fill(0);
+    assert_eq!(checksums(&mut frame), Ok(()));
+    assert_eq!(frame, whole);
+}

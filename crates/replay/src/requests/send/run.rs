@@ -83,7 +83,8 @@ pub fn send(plan: &mut Plan, target: &Target, pace: Pace, timeout: Duration) -> 
     let connections = lines.len() as u64;
     let (told, mut heard) = mpsc::unbounded_channel();
     let start = Instant::now();
-    let wire = || Wire::new(target.address, timeout);
+    let addresses: Arc<[std::net::SocketAddr]> = target.addresses.clone().into();
+    let wire = || Wire::new(Arc::clone(&addresses), timeout);
     match pace {
         Pace::Max => as_fast_as_possible(runtime.handle(), lines, peak, &wire, &told),
         Pace::Speed(_) => in_time(runtime.handle(), lines, pace, start, &wire, &told),

@@ -12,8 +12,8 @@ pub struct Target {
     pub url: String,
     /// What `Host` says.
     pub(super) authority: HeaderValue,
-    /// Where connections go: the first address of the name.
-    pub address: SocketAddr,
+    /// Where connections go: to the first address of the name that takes them.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// Why a target cannot be sent to.
@@ -55,15 +55,18 @@ impl Target {
         let host = authority.host();
         let name = host.trim_start_matches('[').trim_end_matches(']');
         let why = |why: String| TargetError::Name { name: host.to_owned(), why };
-        let mut found = (name, authority.port_u16().unwrap_or(80)).to_socket_addrs().map_err(|e| why(e.to_string()))?;
-        let address = found.next().ok_or_else(|| why("has no address".to_owned()))?;
+        let found = (name, authority.port_u16().unwrap_or(80)).to_socket_addrs().map_err(|e| why(e.to_string()))?;
+        let addresses: Vec<SocketAddr> = found.collect();
+        if addresses.is_empty() {
+            return Err(why("has no address".to_owned()));
+        }
         let value = HeaderValue::from_str(authority.as_str()).map_err(|_| form())?;
-        Ok(Target { url: url.to_owned(), authority: value, address })
+        Ok(Target { url: url.to_owned(), authority: value, addresses })
     }
 
-    /// Whether it is this machine's loopback.
+    /// Whether it is this machine's loopback, by each of its addresses.
     pub fn is_loopback(&self) -> bool {
-        self.address.ip().to_canonical().is_loopback()
+        self.addresses.iter().all(|a| a.ip().to_canonical().is_loopback())
     }
 }
 
@@ -73,7 +76,7 @@ mod tests {
 
     #[test]
     fn targets_are_plain_http_servers() {
-        let loopback = |url: &str| Target::of(url).map(|t| (t.address.port(), t.is_loopback()));
+        let loopback = |url: &str| Target::of(url).map(|t| (t.addresses[0].port(), t.is_loopback()));
         assert_eq!(loopback("http://127.0.0.1:8080"), Ok((8080, true)));
         assert_eq!(loopback("http://[::1]/"), Ok((80, true)));
         assert_eq!(loopback("http://192.0.2.1"), Ok((80, false)));

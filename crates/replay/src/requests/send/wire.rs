@@ -1,6 +1,8 @@
 //! Bodies, and one connection of the client.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -101,7 +103,7 @@ impl Trouble {
 
 /// A connection of the client, which is opened again when the server closed it.
 pub(super) struct Wire {
-    to: std::net::SocketAddr,
+    to: Arc<[SocketAddr]>,
     timeout: Duration,
     sender: Option<SendRequest<Payload>>,
     /// Connections that were opened.
@@ -109,7 +111,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(to: std::net::SocketAddr, timeout: Duration) -> Wire {
+    pub(super) fn new(to: Arc<[SocketAddr]>, timeout: Duration) -> Wire {
         Wire { to, timeout, sender: None, opened: 0 }
     }
 
@@ -121,7 +123,7 @@ impl Wire {
         };
         if !usable {
             self.sender = None;
-            let connect = tokio::time::timeout(self.timeout, TcpStream::connect(self.to));
+            let connect = tokio::time::timeout(self.timeout, TcpStream::connect(&self.to[..]));
             let stream = connect.await.map_err(|_| Trouble::Connect)?.map_err(|e| match e.kind() {
                 std::io::ErrorKind::ConnectionRefused => Trouble::Refused,
                 _ => Trouble::Connect,
