@@ -76,6 +76,9 @@ part_as_root "traces and what is joined to them" python3 tests/requests/traces.p
 part_as_root services python3 tests/services/services.py
 part_as_root databases python3 tests/requests/databases.py
 part_as_root tiers python3 tests/requests/tiers.py
+part_as_root "requests sent again" python3 tests/replay/requests.py
+part_as_root "load profiles" python3 tests/replay/load.py
+part_as_root "packets sent again" python3 tests/replay/packets.py
 part_as_root kills python3 tests/kills/kills.py 3
 part "durable kills" python3 tests/kills/durable.py 3
 part "OTLP storm" python3 tests/interop/otlp_sdk.py

@@ -69,6 +69,15 @@ impl Reading {
         self.strict
     }
 
+    /// How a timeline is opened for what is not narrowed to processes; `what` says what that is. The window is not in it.
+    pub(crate) fn whole(&self, what: &str) -> Result<coldcase_timeline::Options, Failure> {
+        if !self.scope.who().is_all() {
+            return Err(Failure::usage(format!("{what} for all processes: it takes no --pid, --trace and the like")));
+        }
+        let (threads, debug_files) = (self.threads.map(usize::from), self.debug_files.wanted());
+        Ok(coldcase_timeline::Options { threads, debug_files, ..coldcase_timeline::Options::default() })
+    }
+
     /// How a timeline is opened for tables: they are cut to a window, and to nothing else.
     pub(crate) fn tables(&self) -> Result<coldcase_timeline::Options, Failure> {
         if !self.scope.who().is_all() {

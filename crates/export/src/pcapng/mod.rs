@@ -5,6 +5,7 @@
 //! few words for each connection and request.
 
 mod comment;
+mod each;
 mod file;
 mod frames;
 mod selection;
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 use coldcase_bundle::OpenError;
 use coldcase_model::analysis::Analysis;
 use coldcase_timeline::When;
+
+pub use each::{Frame, each};
 
 use file::{Output, Packet, Refused};
 use selection::{Note, Plan};
@@ -180,7 +183,7 @@ impl<'a, W: Write> Writing<'a, W> {
     fn all(mut self, source: &Source) -> Result<Written, PcapngError> {
         let path = self.path;
         self.written.problems =
-            source.read(&mut |group| self.group(group).map_err(|refused| refusal(refused, path)))?;
+            source.read::<PcapngError>(&mut |group| self.group(group).map_err(|refused| refusal(refused, path)))?;
         let (interfaces, mut out) = self.output.end();
         out.flush().map_err(|e| PcapngError::Io { path: path.to_owned(), why: e.to_string() })?;
         Ok(Written { interfaces, ..self.written })

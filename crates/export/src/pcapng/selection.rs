@@ -98,7 +98,7 @@ impl Plan {
     ) -> Result<BTreeMap<usize, u64>, PcapngError> {
         let mut chooser = Chooser::new(flow, targets);
         // What cannot be read is told by the pass that writes.
-        source.read(&mut |group| {
+        source.read::<PcapngError>(&mut |group| {
             chooser.group(group, &|p| self.in_window(p.record.time.unwrap_or(group.received)));
             Ok(())
         })?;

@@ -37,7 +37,7 @@ pub(super) struct Group<'a> {
 }
 
 /// What is done with each group; an error ends the reading.
-pub(super) type Each<'a> = dyn FnMut(&Group<'_>) -> Result<(), PcapngError> + 'a;
+pub(super) type Each<'a, E> = dyn FnMut(&Group<'_>) -> Result<(), E> + 'a;
 
 impl Source {
     pub(super) fn open(path: &Path) -> Result<Source, PcapngError> {
@@ -48,7 +48,7 @@ impl Source {
     }
 
     /// Reads all packets. Gives what could not be read, in one line each.
-    pub(super) fn read(&self, each: &mut Each<'_>) -> Result<Vec<String>, PcapngError> {
+    pub(super) fn read<E: From<PcapngError>>(&self, each: &mut Each<'_, E>) -> Result<Vec<String>, E> {
         match self {
             Source::Bundle(bundle) => of_bundle(bundle, each),
             Source::Capture(path) => of_capture(path, each),
@@ -56,9 +56,9 @@ impl Source {
     }
 }
 
-fn of_bundle(bundle: &Bundle, each: &mut Each<'_>) -> Result<Vec<String>, PcapngError> {
+fn of_bundle<E>(bundle: &Bundle, each: &mut Each<'_, E>) -> Result<Vec<String>, E> {
     let (mut frames, mut problems) = (0, Vec::new());
-    stored::chunks::<PcapngError>(bundle, |chunks| {
+    stored::chunks::<E>(bundle, |chunks| {
         for chunk in chunks {
             match chunk {
                 Ok(batches) => {
@@ -75,7 +75,7 @@ fn of_bundle(bundle: &Bundle, each: &mut Each<'_>) -> Result<Vec<String>, Pcapng
 }
 
 /// The packets of one message. Gives why not all could be read.
-fn message(batch: &Batch, frames: &mut u64, each: &mut Each<'_>) -> Result<Option<String>, PcapngError> {
+fn message<E>(batch: &Batch, frames: &mut u64, each: &mut Each<'_, E>) -> Result<Option<String>, E> {
     let BatchBody::Raw(bytes) = &batch.body else { return Ok(None) };
     let why = |problem| Some(format!("{PACKETS}#{}: {problem}", batch.first_row));
     let Some(mut reader) = Reader::of(bytes) else { return Ok(why("neither pcap nor pcapng")) };
@@ -91,7 +91,7 @@ fn message(batch: &Batch, frames: &mut u64, each: &mut Each<'_>) -> Result<Optio
     })
 }
 
-fn of_capture(path: &Path, each: &mut Each<'_>) -> Result<Vec<String>, PcapngError> {
+fn of_capture<E: From<PcapngError>>(path: &Path, each: &mut Each<'_, E>) -> Result<Vec<String>, E> {
     let io = |e: std::io::Error| PcapngError::Io { path: path.to_owned(), why: e.to_string() };
     let why = |problem| vec![format!("{}: {problem}", path.display())];
     let mut file = Window::new(File::open(path).map_err(io)?, PIECE);

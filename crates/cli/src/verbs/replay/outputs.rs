@@ -11,7 +11,7 @@ use coldcase_replay::{Event, Item, Sink, Stop};
 use coldcase_timeline::Timeline;
 
 use super::view::View;
-use super::{Args, sink_failure};
+use super::play::{Args, sink_failure};
 use crate::exit::Failure;
 use crate::out::{Out, Style};
 use crate::verbs::timeline;
@@ -19,26 +19,24 @@ use crate::verbs::timeline;
 /// Where it goes; several at once.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Outputs")]
+#[group(skip)]
 pub(super) struct Outputs {
     /// One line an event on stdout, as `timeline` prints it, instead of the view that a terminal gets [default where stdout is no terminal and
     /// no other output is named]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "again")]
     plain: bool,
     /// Send OTLP requests and log lines here: http://HOST:4318 (protobuf or JSON as they came), grpc://HOST:4317; https, grpcs
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "again")]
     otlp: Vec<Target>,
     /// Write the samples of scraped pages and Remote-Write requests here, e.g. http://127.0.0.1:9090/api/v1/write
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "again")]
     remote_write: Vec<RemoteWriteUrl>,
     /// Write them into an OpenMetrics file, for `promtool tsdb create-blocks-from openmetrics FILE`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "again")]
     openmetrics: Option<PathBuf>,
     /// Let the values of the moment be scraped at http://ADDR/metrics while it runs: a port of the loopback, or an address with one
-    #[arg(long, value_name = "ADDR", value_parser = loopback)]
+    #[arg(long, value_name = "ADDR", value_parser = loopback, conflicts_with = "again")]
     exposition: Option<SocketAddr>,
-    /// Replace files that exist
-    #[arg(long)]
-    force: bool,
 }
 
 /// An address; of a port alone, that of the loopback.
@@ -75,6 +73,7 @@ impl Outputs {
     pub(super) fn open<'a>(
         &self,
         args: &Args,
+        force: bool,
         t: &'a Timeline,
         out: &'a Out,
         view: Option<&View>,
@@ -96,7 +95,7 @@ impl Outputs {
             let sink = Otlp::start(target.clone(), mark, host.filter(|h| !h.is_empty()), stop);
             sinks.push(Box::new(sink.map_err(sink_failure)?));
         }
-        self.metrics(t, mark, out, stop, &mut sinks)?;
+        self.metrics(t, mark, force, out, stop, &mut sinks)?;
         Ok(sinks)
     }
 
@@ -104,6 +103,7 @@ impl Outputs {
         &self,
         t: &'a Timeline,
         mark: Option<&str>,
+        force: bool,
         out: &Out,
         stop: &Stop,
         sinks: &mut Vec<Box<dyn Sink + 'a>>,
@@ -113,11 +113,11 @@ impl Outputs {
             sinks.push(Box::new(sink.map_err(sink_failure)?));
         }
         if let Some(path) = &self.openmetrics {
-            if path.exists() && !self.force {
+            if path.exists() && !force {
                 return Err(Failure::usage(format!("{}: exists", path.display()))
                     .hint("choose another name, or --force to replace it"));
             }
-            let sink = OpenMetrics::create(path, self.force, t.pages(), mark);
+            let sink = OpenMetrics::create(path, force, t.pages(), mark);
             sinks.push(Box::new(sink.map_err(sink_failure)?));
         }
         if let Some(at) = self.exposition {

@@ -8,7 +8,7 @@ use coldcase_replay::{SinkReport, Summary};
 use coldcase_timeline::Timeline;
 use serde_json::{Value, json};
 
-use super::Args;
+use super::play::Args;
 use crate::args::rfc3339;
 use crate::exit::Failure;
 use crate::out::Out;
