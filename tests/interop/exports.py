@@ -224,6 +224,7 @@ def pprof(bundle, folder, what):
     verdicts.check(f"{what}: pprof: mappings have the build-ids of the bundle", mapped and mapped <= builds, len(mapped))
     top = go_pprof(folder / "p.pb.gz", "-sample_index=samples", "-top", "-nodecount=5")
     verdicts.check(f"{what}: pprof: Go's table counts the samples", f"of {samples} total" in top, top.splitlines()[-1:])
+    verdicts.check(f"{what}: pprof: Go names the profile after the program", top.startswith("File: coldcase-demo"), top.splitlines()[0])
 
 
 def speedscope(bundle, folder, what):

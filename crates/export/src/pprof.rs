@@ -3,7 +3,7 @@
 //! `proto/profile.proto` of <https://github.com/google/pprof>, compressed with gzip. What is not needed here is left out of the
 //! messages. Addresses are file offsets: each mapping begins at 0, so that build-id and address lead to the code.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 
 use coldcase_timeline::decode::otlp::TraceId;
@@ -132,6 +132,9 @@ pub struct Written {
     pub bytes: u64,
 }
 
+/// What the kernel's mapping is called, as `perf` does.
+const KERNEL: &str = "[kernel.kallsyms]";
+
 /// Samples a second and CPU that the recorder takes unless it is told otherwise.
 pub const DEFAULT_HZ: u64 = 99;
 
@@ -203,6 +206,7 @@ pub fn write<W: Write>(t: &Timeline, stacks: &Stacks, working: &Working, out: W)
         making.sample(stacks, &seen, trace, value);
     }
     written.stacks = making.profile.sample.len() as u64;
+    making.programs_first();
     let bytes = making.profile.encode_to_vec();
     written.bytes = bytes.len() as u64;
     // Without a time of its own in the head: the same bytes each time.
@@ -249,6 +253,19 @@ impl Making<'_> {
         self.profile.comment = vec![self.string(&comment)];
     }
 
+    /// Readers name a profile after its first mapping: a program is that, rather than a library or the kernel.
+    fn programs_first(&mut self) {
+        let file = |path: &str| path.rsplit('/').next().unwrap_or("").to_owned();
+        let programs: HashSet<String> = self.t.processes().all().map(|p| file(&p.exe)).collect();
+        let strings = &self.profile.string_table;
+        let rank = |m: &Mapping| match usize::try_from(m.filename).ok().and_then(|at| strings.get(at)) {
+            Some(name) if programs.contains(name) => 0,
+            Some(name) if name == KERNEL => 2,
+            _ => 1,
+        };
+        self.profile.mapping.sort_by_key(rank);
+    }
+
     fn sample(&mut self, stacks: &Stacks, s: &Seen, trace: Option<TraceId>, value: Vec<i64>) {
         let (kernel, user) = &stacks.stacks[s.stack as usize];
         let mut location_id = Vec::with_capacity(kernel.len() + user.len() + 1);
@@ -261,7 +278,7 @@ impl Making<'_> {
         for (n, &addr) in kernel.iter().enumerate() {
             let mut frames = Vec::new();
             self.t.symbols().kernel(addr, n == 0, &mut frames);
-            let mapping = self.mapping("[kernel.kallsyms]", "");
+            let mapping = self.mapping(KERNEL, "");
             location_id.push(self.location(mapping, addr, &frames));
         }
         for (n, &addr) in user.iter().enumerate() {

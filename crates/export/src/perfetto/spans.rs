@@ -268,9 +268,11 @@ mod tests {
         (TraceId([7; 16]), SpanId((n + 1).to_be_bytes()))
     }
 
-    /// Start and end of each slice, by its number, as a reader finds them that sorts by time and keeps the file's order among equals; and the
-    /// flows, from and to.
-    fn read(bytes: &[u8]) -> (HashMap<u64, (u64, u64)>, Vec<(u64, u64)>) {
+    /// Start and end of each slice, by its number; and the flows, from and to.
+    type Found = (HashMap<u64, (u64, u64)>, Vec<(u64, u64)>);
+
+    /// What a reader finds that sorts by time and keeps the file's order among equals.
+    fn read(bytes: &[u8]) -> Found {
         let mut packets: Vec<TracePacket> =
             Packets::decode(bytes).unwrap().packet.into_iter().filter(|p| p.track_event.is_some()).collect();
         packets.sort_by_key(|p| p.timestamp);
@@ -294,7 +296,7 @@ mod tests {
     }
 
     /// Writes spans (start, end, parent), on one thread or below one track, and reads them again.
-    fn round(spans: &[(i64, i64, Option<u64>)], thread: bool) -> (HashMap<u64, (u64, u64)>, Vec<(u64, u64)>) {
+    fn round(spans: &[(i64, i64, Option<u64>)], thread: bool) -> Found {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("b.case");
         coldcase_testkit::Builder::new(&path).unwrap().seal().unwrap();
