@@ -292,25 +292,30 @@ def check_new_ids(dir, case):
 
 SLEEPS = r"""
 import time
-late, end = [], time.time() + 3
-while time.time() < end:
-    t = time.perf_counter()
-    time.sleep(0.005)
-    late.append(time.perf_counter() - t - 0.005)
+late, due = [], time.perf_counter()
+for _ in range(300):
+    due += 0.01
+    time.sleep(max(0, due - time.perf_counter()))
+    late.append(time.perf_counter() - due)
 late.sort()
-print(late[len(late) // 2] * 1e9, late[len(late) * 99 // 100] * 1e9)
+print(late[150] * 1e9, late[297] * 1e9)
 """
+TRIES = 3
 
 
 def check_on_time(case, speed, seconds):
-    """The aim is 5 ms at p99. On a machine that is busy with other things a sleeper is woken late too: that is measured beside it, and allowed for."""
-    sleeps = subprocess.Popen([sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, text=True)
-    summary = replay(case, "--otlp", sink.url, "--speed", speed, "--from", "+1s", "--to", f"+{1 + seconds}s")
-    p50, p99 = map(float, sleeps.communicate()[0].split())
-    t = summary["timing"]
-    v.check(f"on time at speed {speed}", t["events"] > 20 and t["p99"] <= max(20e6, 2 * p99 + 5e6),
+    """The aim is 5 ms at p99. On a machine that is busy with other things whoever sleeps is woken late: that is measured beside it, by a program that
+    only sleeps, and allowed for; and what hits one run by chance does not hit all of three."""
+    for _ in range(TRIES):
+        sleeps = subprocess.Popen([sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, text=True)
+        summary = replay(case, "--otlp", sink.url, "--speed", speed, "--from", "+1s", "--to", f"+{1 + seconds}s")
+        p50, p99 = map(float, sleeps.communicate()[0].split())
+        t = summary["timing"]
+        if ok := t["events"] > 100 and t["p99"] <= max(20e6, 2 * p99 + 5e6):
+            break
+    v.check(f"on time at speed {speed}", ok,
             f"p50 {t['p50'] / 1e6:.3f} ms, p99 {t['p99'] / 1e6:.3f} ms, max {t['max'] / 1e6:.3f} ms of {t['events']} events "
-            f"(aim: p99 5 ms); beside it a bare sleep: p50 {p50 / 1e6:.3f} ms, p99 {p99 / 1e6:.3f} ms")
+            f"(aim: p99 5 ms); beside it what only sleeps: p50 {p50 / 1e6:.3f} ms, p99 {p99 / 1e6:.3f} ms")
     return summary
 
 

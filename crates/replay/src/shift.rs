@@ -63,8 +63,9 @@ impl Shift {
             (Shift::Now, Speed::Times(factor)) if factor <= 1.0 => i128::from(now.0),
             _ => begin,
         };
-        // Whole milliseconds: what counts in those is moved by the same.
-        let offset = (begin - i128::from(start.0)).div_euclid(1_000_000) * 1_000_000;
+        // Whole milliseconds: what counts in those is moved by the same. Never before a start that was named, never after now.
+        let up = if matches!(self, Shift::To(_)) { 999_999 } else { 0 };
+        let offset = (begin - i128::from(start.0) + up).div_euclid(1_000_000) * 1_000_000;
         Offset(offset.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
     }
 }
@@ -105,6 +106,7 @@ mod tests {
     fn nanoseconds_and_milliseconds_are_moved_by_the_same() {
         let offset = Shift::To(Utc(7_123_456_789)).offset(Utc(1_000_000_111), Utc(2 * S), Speed::Max, Utc(0), 0);
         assert_eq!(offset.0 % 1_000_000, 0);
+        assert_eq!(offset.utc(Utc(1_000_000_111)), Utc(7_124_000_111), "the next millisecond, not the one before");
         assert_eq!(offset.millis(1_000) * 1_000_000, offset.utc(Utc(S)).0);
         assert_eq!(Offset(-5_000_001).millis(10), 4);
         assert_eq!((Offset(5).unix_nanos(0), Offset(5).unix_nanos(2), Offset(-9).unix_nanos(2)), (0, 7, 1));
