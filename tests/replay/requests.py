@@ -8,6 +8,7 @@ import json
 import pathlib
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -191,8 +192,33 @@ def flood(folder):
     v.check("over as many connections", report["connections_opened"] == report["connections"] == 8, report["connections_opened"])
 
 
+def odd_ones(folder):
+    """Connections of one request each, requests that were pipelined, one in HTTP/1.0, one that asks for another protocol."""
+    old = Nginx(folder / "odd-old", OLD)
+    case = folder / "odd.case"
+    with Recording(case, "--payload", "65535"):
+        for item in range(10):
+            subprocess.run(["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{OLD}/item-{item}.html"], check=True)
+        for raw in (b"".join(b"GET /item-%d.html HTTP/1.1\r\nHost: x\r\n\r\n" % n for n in range(20, 25)), b"GET /small.txt HTTP/1.0\r\n\r\n",
+                    b"GET /small.txt HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", OLD)) as s:
+                s.sendall(raw)
+                time.sleep(0.2)
+    old.stop()
+    new = Nginx(folder / "odd-new", NEW)
+    # A name with two addresses, of which the server may have one alone.
+    report = json.loads(coldcase("replay", case, "--requests-to", f"http://localhost:{NEW}", "--json").stdout)
+    time.sleep(0.2)
+    new.stop()
+    asked = [sorted(r["uri"] for r in server.log()) for server in (old, new)]
+    v.check("single, pipelined and HTTP/1.0 requests are sent again", report["sent"] == report["answered"] == 16 == len(asked[1]) and report["connections_opened"] == 12,
+            f"{report['sent']} over {report['connections_opened']} connections")
+    v.check("what was pipelined is sent one after another, and counted", report["pipelined"] == 4 and report["timing"]["held_back"] >= 3, report["pipelined"])
+    v.check("what asks for another protocol is not sent", [s["count"] for s in report["skipped"]] == [1] and asked[0] == sorted([*asked[1], "/small.txt"]), report["skipped"])
+
+
 def main():
-    missing = [tool for tool in ("nginx", "wrk", "editcap", "ip") if not shutil.which(tool)]
+    missing = [tool for tool in ("nginx", "wrk", "editcap", "curl", "ip") if not shutil.which(tool)]
     if missing or not enter_own_network():
         v.skip("requests sent again", f"no {missing[0]}" if missing else "a network of its own needs root")
         v.end()
@@ -214,6 +240,7 @@ def main():
         fast_and_kept(case, old, folder)
         cut(case, old, folder)
         refusals(case)
+        odd_ones(folder)
         flood(folder)
     v.end()
 

@@ -67,6 +67,9 @@ fn profile(file: &Path, analysis: &Analysis, reading: &Reading) -> Result<Profil
     if let Some(profile) = spans(file, reading)? {
         return Ok(profile);
     }
+    if !reading.scope().who().traces.is_empty() {
+        return Err(Failure::usage("--trace: no request in the packets and no server span of HTTP is of this trace"));
+    }
     let mut turns = Turns::of(flow);
     pcapng::each::<PcapngError>(file, analysis, &wanted(reading), &mut |frame| {
         turns.frame(&frame);

@@ -61,6 +61,7 @@ pub(super) fn run(file: &Path, args: &Args, shared: &Shared, reading: &Reading, 
     if coldcase_analyze::flow::capture::is_capture(file) {
         in_window(&mut analysis, reading);
     }
+    of_traces(&mut analysis, reading);
     for problem in &analysis.quality.problems {
         out.warning(&format!("{}: {problem}", file.display()));
     }
@@ -77,6 +78,15 @@ fn in_window(analysis: &mut Analysis, reading: &Reading) {
     let [from, to] = reading.scope().window.ends().map(|end| end.map(|when| when.utc(start).0));
     let inside = |at: i64| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to);
     analysis.flow.requests.retain(|r| inside(r.start));
+}
+
+/// Of requests those stay that carry the id of a trace that was asked for.
+fn of_traces(analysis: &mut Analysis, reading: &Reading) {
+    let traces = reading.scope().who().traces;
+    let wanted = |trace: &str| traces.iter().any(|t| t.eq_ignore_ascii_case(trace));
+    if !traces.is_empty() {
+        analysis.flow.requests.retain(|r| r.span.as_ref().is_some_and(|span| wanted(&span.trace)));
+    }
 }
 
 /// What of the file is read a second time.

@@ -58,7 +58,7 @@ pub struct Timing {
     pub speed: Option<f64>,
     /// From the first request to the end, nanoseconds.
     pub took: u64,
-    /// Requests that waited for the answer before them, or their connection.
+    /// Requests that waited for the answer before them.
     pub held_back: u64,
     /// How much later than planned the others were sent, nanoseconds.
     pub late: Option<Quantiles>,

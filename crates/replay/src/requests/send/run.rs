@@ -49,7 +49,7 @@ pub(super) struct Done {
     pub(super) took: Duration,
     /// How much later than planned it was sent.
     pub(super) late: Duration,
-    /// Whether it waited for the answer before it, or for the connection.
+    /// Whether it waited for the answer before it.
     pub(super) held: bool,
 }
 
@@ -165,15 +165,16 @@ async fn connection(mut wire: Wire, mut due: mpsc::UnboundedReceiver<Due>, told:
             None
         }
     };
-    let mut free = Instant::now();
+    let mut free: Option<Instant> = None;
     let mut done = Vec::new();
     while let Some(Due { request, send, at }) = due.recv().await {
         let began = Instant::now();
         let late = at.map_or(Duration::ZERO, |at| began.saturating_duration_since(at));
-        let held = at.is_some_and(|at| free > at);
+        let held = at.zip(free).is_some_and(|(at, free)| free > at);
         let answer = wire.send(send).await;
-        free = Instant::now();
-        done.push(Done { request, answer, took: free - began, late, held });
+        let now = Instant::now();
+        free = Some(now);
+        done.push(Done { request, answer, took: now - began, late, held });
     }
     let _ = told.send((done, wire.opened));
 }
