@@ -31,7 +31,7 @@ except ImportError as e:
     print(f"skipped: replay: {e} (make setup-test installs it)")
     sys.exit(0)
 
-SECONDS = 5
+SECONDS = 4
 MIB = 1 << 20
 v = Verdicts()
 
@@ -320,7 +320,7 @@ def check_on_time(case, speed, seconds):
 
 
 def check_pace(case):
-    out = subprocess.run([COLDCASE, "replay", case, "--plain", "--from", "+1s", "--to", "+4s"], capture_output=True, text=True)
+    out = subprocess.run([COLDCASE, "replay", case, "--plain", "--from", "+1s", "--to", "+2s"], capture_output=True, text=True)
     lines = out.stdout.splitlines()
     v.check("lines come in order at their pace", out.returncode == 0 and len(lines) > 100, f"{len(lines)} lines")
     summary = check_on_time(case, 1, 3)
@@ -377,7 +377,7 @@ def check_pressure(case):
     gone = subprocess.run([COLDCASE, "replay", case, "--otlp", f"http://127.0.0.1:{free_port()}"], capture_output=True, text=True)
     v.check("a receiver that is not there is told at once", gone.returncode == 1 and "hint:" in gone.stderr, gone.stderr.splitlines()[0])
     ended = subprocess.Popen([COLDCASE, "replay", case, "--otlp", sink.url, "--json", "--speed", "0.1"], stdout=subprocess.PIPE, text=True)
-    time.sleep(2)
+    time.sleep(1)
     ended.send_signal(signal.SIGINT)
     said = json.loads(ended.communicate(timeout=20)[0])
     v.check("Ctrl-C ends in good order", ended.returncode == 0 and said["interrupted"])
