@@ -255,7 +255,7 @@ fn by_innermost(alarms: &[&Measure], below: &Below, sides: &Sides<'_>) -> Vec<Ca
     let of = |(operation, mut group): (String, Vec<&Measure>)| {
         group.sort_by_key(|m| (m.operation != operation, !m.critical));
         let first = group[0];
-        let growth = (first.unit == "ns").then(|| first.centre.1 - first.centre.0);
+        let growth = (first.unit == "ns").then_some(first.centre.1 - first.centre.0);
         Cause {
             kind: first.measure.clone(),
             sentence: measures::sentence(first),
