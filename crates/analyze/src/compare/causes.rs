@@ -114,7 +114,9 @@ fn candidate(m: &Measure) -> Option<Candidate<'_>> {
     let kind = kind_of(m)?;
     let effect = m.effect?;
     let shown = m.decision == Decision::Worse;
-    let grew = m.decision != Decision::TooFew && effect.low > 1.0;
+    // A wait that no run of the base has and each of the head is new, however much it scatters.
+    let new = m.base.iter().all(|&v| v == 0.0) && m.head.iter().all(|&v| v > 0.0);
+    let grew = m.decision != Decision::TooFew && (effect.low > 1.0 || new);
     let service = match kind {
         "statement" => service_of(&m.operation)?,
         "cpu" => &m.operation,
