@@ -14,7 +14,7 @@ use super::usage::CLASSES;
 use super::{Sides, exact, measures};
 
 /// The share of a request's growth that a wait or statement must have grown by, to explain it.
-const SHARE: f64 = 0.15;
+const SHARE: f64 = 0.1;
 /// What may explain a request's growth beside the largest.
 const BESIDE: usize = 2;
 /// Nanoseconds of CPU time that a sample stands for: the recorder's default of 99 a second. Only to rank CPU time among waits.
@@ -114,7 +114,10 @@ fn candidate(m: &Measure) -> Option<Candidate<'_>> {
     let kind = kind_of(m)?;
     let effect = m.effect?;
     let shown = m.decision == Decision::Worse;
-    let grew = m.decision != Decision::TooFew && effect.low > 1.0;
+    // A wait that no run of the base has and two in three of the head is new, however much it scatters.
+    let with = m.head.iter().filter(|&&v| v > 0.0).count();
+    let new = m.base.iter().all(|&v| v == 0.0) && 3 * with >= 2 * m.head.len();
+    let grew = m.decision != Decision::TooFew && (effect.low > 1.0 || new);
     let service = match kind {
         "statement" => service_of(&m.operation)?,
         "cpu" => &m.operation,
@@ -255,7 +258,7 @@ fn by_innermost(alarms: &[&Measure], below: &Below, sides: &Sides<'_>) -> Vec<Ca
     let of = |(operation, mut group): (String, Vec<&Measure>)| {
         group.sort_by_key(|m| (m.operation != operation, !m.critical));
         let first = group[0];
-        let growth = (first.unit == "ns").then(|| first.centre.1 - first.centre.0);
+        let growth = (first.unit == "ns").then_some(first.centre.1 - first.centre.0);
         Cause {
             kind: first.measure.clone(),
             sentence: measures::sentence(first),

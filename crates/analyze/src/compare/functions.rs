@@ -20,6 +20,9 @@ const IDLE: [&str; 5] = ["[poll]", "[sleep]", "[condition]", "[child process]", 
 /// Kind, service and function.
 type Key<'a> = (&'a str, &'a str, &'a str);
 
+/// Functions of a run: the share of each, and its depth.
+type Functions<'a> = HashMap<&'a str, (f64, usize)>;
+
 /// A function's share in each run, and how deep in the stacks it is.
 #[derive(Default)]
 struct Shares {
@@ -85,7 +88,7 @@ pub(super) fn changed(sides: &Sides<'_>) -> Vec<FunctionShare> {
 }
 
 /// The shares of functions in a run, and their depth, by service and kind.
-fn of_run(f: &Facts) -> BTreeMap<(&str, &str), HashMap<&str, (f64, usize)>> {
+fn of_run(f: &Facts) -> BTreeMap<(&str, &str), Functions<'_>> {
     let mut out = BTreeMap::new();
     for (name, service) in &f.services {
         for (kind, stacks) in &service.stacks {
@@ -94,7 +97,7 @@ fn of_run(f: &Facts) -> BTreeMap<(&str, &str), HashMap<&str, (f64, usize)>> {
             if all == 0 {
                 continue;
             }
-            let mut functions = HashMap::<&str, (f64, usize)>::new();
+            let mut functions = Functions::new();
             for (stack, &weight) in counted() {
                 let mut seen = std::collections::HashSet::new();
                 for (depth, frame) in stack.split(';').enumerate().filter(|(_, f)| !f.starts_with('[') && !f.is_empty())

@@ -346,7 +346,7 @@ fn runs_that_were_recorded_in_turns_are_compared_in_pairs() {
     let at = |n: u64, head: bool| {
         let load = [1.0, 3.0, 1.5, 9.0, 2.0][n as usize];
         let mut f = run(0, (1e6 * load * if head { 1.2 + n as f64 / 1_000.0 } else { 1.0 }) as u64, 0, 2);
-        f.run.begun = (20 * n + if head == (n % 2 == 0) { 10 } else { 1 }) as i64;
+        f.run.begun = (20 * n + if head == n.is_multiple_of(2) { 10 } else { 1 }) as i64;
         f
     };
     let side = |head| (0..5).map(|n| at(n, head)).collect::<Vec<_>>();
