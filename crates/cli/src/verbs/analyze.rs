@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use coldcase_analyze::{Options, TraceViews};
 use coldcase_analyze::flow::Sequences;
+use coldcase_analyze::{Options, TraceViews};
 use coldcase_model::analysis::Analysis;
 use serde::Serialize;
 

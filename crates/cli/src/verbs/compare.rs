@@ -95,9 +95,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
     // What is wrong with the file is told before an hour of recording.
     let gates = args.gates.as_deref().map(Gates::read).transpose();
-    let gates = gates.map_err(|e| Failure::usage(e.to_string()).hint("[[compare.gate]] with metric = 'latency p50': formats/compare.md"))?;
+    let gates = gates.map_err(|e| {
+        Failure::usage(e.to_string()).hint("[[compare.gate]] with metric = 'latency p50': formats/compare.md")
+    })?;
     let (base, head) = sides(&args, out)?;
-    let history = args.history.iter().map(|dir| bundles(std::slice::from_ref(dir))).collect::<Result<Vec<_>, _>>()?.concat();
+    let history =
+        args.history.iter().map(|dir| bundles(std::slice::from_ref(dir))).collect::<Result<Vec<_>, _>>()?.concat();
     let options = CompareOptions {
         threads: args.threads.map(usize::from),
         gates: gates.unwrap_or_default(),
@@ -138,7 +141,8 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
 fn sides(args: &Args, out: &Out) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Failure> {
     #[cfg(target_os = "linux")]
     if let (Some(commands), Some(folder)) = (&args.interleave, &args.output) {
-        let plan = interleave::Plan { commands, folder, runs: args.runs, config: args.config.as_deref(), force: args.force };
+        let plan =
+            interleave::Plan { commands, folder, runs: args.runs, config: args.config.as_deref(), force: args.force };
         return interleave::record(&plan, out);
     }
     let _ = out;
@@ -184,7 +188,9 @@ fn of_folder(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut found: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).collect();
     found.retain(|p| p.extension().is_some_and(|e| e == "case"));
     if found.is_empty() {
-        return Err(Failure::usage(format!("{}: no bundle in this folder", path.display())).hint("bundles end in .case"));
+        return Err(
+            Failure::usage(format!("{}: no bundle in this folder", path.display())).hint("bundles end in .case")
+        );
     }
     found.sort();
     Ok(found)
@@ -194,6 +200,8 @@ fn failure(e: CompareError) -> Failure {
     match e {
         CompareError::Analyze(e) => unread(e),
         e @ CompareError::Empty(_) => Failure::usage(e.to_string()).hint("coldcase compare BASE… -- HEAD…"),
-        e @ CompareError::Twice { .. } => Failure::usage(e.to_string()).hint("record the command again for the other side"),
+        e @ CompareError::Twice { .. } => {
+            Failure::usage(e.to_string()).hint("record the command again for the other side")
+        }
     }
 }

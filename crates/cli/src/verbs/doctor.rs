@@ -48,7 +48,8 @@ pub(crate) fn run(args: Args, out: &Out) -> Result<Exit, Failure> {
         None => RecordConfig::default(),
     };
     config.require.clone_from(&args.require);
-    let found = doctor::diagnose(&config, sources::all(&config), &args.folder, args.probe).map_err(super::record::failure)?;
+    let found =
+        doctor::diagnose(&config, sources::all(&config), &args.folder, args.probe).map_err(super::record::failure)?;
     if let Some(name) = args.require.iter().find(|n| !found.sources.iter().any(|c| is_named(c.name, n))) {
         return Err(Failure::usage(format!("--require: there is no source '{name}'")));
     }
@@ -87,7 +88,10 @@ fn text(d: &Diagnosis, config: &RecordConfig, out: &Out) -> String {
     }
     if config.is_switched_off() {
         let file = config.kill_switch.display().to_string();
-        t.push_str(&format!("{}\n", out.style(Style::Bad, &format!("kill switch {} is set: record refuses", visible(&file)))));
+        t.push_str(&format!(
+            "{}\n",
+            out.style(Style::Bad, &format!("kill switch {} is set: record refuses", visible(&file)))
+        ));
     }
     t.push('\n');
     for (i, check) in d.sources.iter().enumerate() {

@@ -83,7 +83,8 @@ fn pid(recording: &Path) -> Option<u32> {
 }
 
 fn document(made: &Made) -> serde_json::Value {
-    let DumpEntry { trigger, kind, text, value, threshold, fired, from, to, held_from, segments, left_out } = &made.entry;
+    let DumpEntry { trigger, kind, text, value, threshold, fired, from, to, held_from, segments, left_out } =
+        &made.entry;
     json!({
         "schema": {"name": "coldcase.dump", "version": 1},
         "bundle": made.path,

@@ -21,8 +21,7 @@ use crate::verbs::flame::Kind;
 
 /// Write a bundle in the formats of other tools: Perfetto, pprof, speedscope, Parquet, pcapng, OTLP and more
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "\
+#[command(after_help = "\
 Examples:
   coldcase export --perfetto incident.perfetto incident.case         open it in https://ui.perfetto.dev
   coldcase export --perfetto - incident.case --service orders | gzip > orders.perfetto.gz
@@ -63,8 +62,7 @@ them all. OTLP/JSON: the same requests, all of them as JSON lines, as OTLP says;
 Where one file is written, - is standard output. formats/exports.md says what goes where and what is left out.
 
 Exit codes: 0 fine, 1 failed, 2 usage or not readable, and with --strict 3 when part of the bundle could not be read,
-or for pcapng when evidence was lost."
-)]
+or for pcapng when evidence was lost.")]
 pub(crate) struct Args {
     /// The bundle; for pcapng also a pcap or pcapng file
     #[arg(value_name = "BUNDLE")]
@@ -165,7 +163,13 @@ impl Args {
     /// Refuses what the format does not let one choose.
     fn check(&self, format: &Format) -> Result<(), Failure> {
         let chosen = [
-            (Choice::Table, "--table", !self.table.is_empty(), "tables are chosen, and none are written", "--parquet DIR"),
+            (
+                Choice::Table,
+                "--table",
+                !self.table.is_empty(),
+                "tables are chosen, and none are written",
+                "--parquet DIR",
+            ),
             (
                 Choice::Stream,
                 "--stream",
@@ -173,7 +177,13 @@ impl Args {
                 "streams are chosen, and this format is not of streams",
                 "--perfetto FILE",
             ),
-            (Choice::Stacks, "--stacks", self.stacks.is_some(), "stacks are chosen, and no folded ones are written", "--folded FILE"),
+            (
+                Choice::Stacks,
+                "--stacks",
+                self.stacks.is_some(),
+                "stacks are chosen, and no folded ones are written",
+                "--folded FILE",
+            ),
             (
                 Choice::Packets,
                 "--conn",
@@ -191,8 +201,9 @@ impl Args {
         ];
         match chosen.into_iter().find(|(choice, _, given, ..)| *given && !format.takes.contains(choice)) {
             None => Ok(()),
-            Some((_, flag, _, why, who)) => Err(Failure::usage(format!("{flag}: {why}"))
-                .hint(format!("coldcase export {who} BUNDLE takes it"))),
+            Some((_, flag, _, why, who)) => {
+                Err(Failure::usage(format!("{flag}: {why}")).hint(format!("coldcase export {who} BUNDLE takes it")))
+            }
         }
     }
 }

@@ -9,10 +9,10 @@ use coldcase_model::analysis::{Analysis, Flame, FlameDiff};
 use coldcase_model::text::visible;
 use serde_json::json;
 
-use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, Reading, documents, name, pages, picture};
+use coldcase_model::columns::columns;
 
 /// Show where CPU time went, where threads waited, and who woke them, by function
 #[derive(Debug, clap::Args)]

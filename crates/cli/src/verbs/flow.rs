@@ -13,11 +13,11 @@ use coldcase_model::analysis::{
 };
 use coldcase_model::quantity::format_size;
 
-use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, Reading, documents, name, pages, picture};
 use crate::requests;
+use coldcase_model::columns::columns;
 
 /// Show connections and services: packets, bytes, retransmissions, round trips, resets
 ///

@@ -8,11 +8,11 @@ use coldcase_model::analysis::{Analysis, CpuCgroup, Latency, MetricExemplar};
 use coldcase_model::text::visible;
 use serde_json::json;
 
-use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
-use crate::requests;
 use crate::reading::{Document, Reading, documents, name, pages, picture};
+use crate::requests;
+use coldcase_model::columns::columns;
 
 /// Show how long spans, block I/O, connects, files, faults, locks, the run queue and waits took
 #[derive(Debug, clap::Args)]

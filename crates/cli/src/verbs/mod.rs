@@ -1,14 +1,49 @@
-//! The verbs, one file each. To add one: its file with `Args` and `run`, and one line in the list below.
+//! The verbs, one file each. To add one: its file with `Args` and `run`, its `mod`, and one line in the list below.
 
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 
-/// From one line a verb: its module, its place on the command line, and its call. The doc comment of the verb's
+// Readers that need timeline, tables or plots carry `#[cfg(feature = "full")]`: the recorder build is without them.
+#[cfg(feature = "full")]
+mod analyze;
+#[cfg(feature = "full")]
+mod compare;
+#[cfg(target_os = "linux")]
+mod doctor;
+#[cfg(target_os = "linux")]
+mod dump;
+#[cfg(feature = "full")]
+mod export;
+#[cfg(feature = "full")]
+mod flame;
+#[cfg(feature = "full")]
+mod flow;
+#[cfg(feature = "full")]
+mod import;
+mod info;
+#[cfg(feature = "full")]
+mod latency;
+#[cfg(feature = "full")]
+mod manual;
+#[cfg(target_os = "linux")]
+mod mark;
+#[cfg(feature = "full")]
+mod query;
+#[cfg(target_os = "linux")]
+mod record;
+mod recover;
+#[cfg(feature = "full")]
+mod replay;
+#[cfg(feature = "full")]
+mod timeline;
+#[cfg(feature = "full")]
+mod trace;
+mod verify;
+
+/// From one line a verb: its place on the command line, and its call. The doc comment of the verb's
 /// `Args` is its help.
 macro_rules! verbs {
     ($($(#[$meta:meta])* $module:ident => $variant:ident,)*) => {
-        $($(#[$meta])* mod $module;)*
-
         /// What to do. Parsed once: the size of its variants does not matter.
         #[allow(clippy::large_enum_variant)]
         #[derive(Debug, clap::Subcommand)]
@@ -27,7 +62,6 @@ macro_rules! verbs {
     };
 }
 
-// Readers that need timeline, tables or plots carry `#[cfg(feature = "full")]`: the recorder build is without them.
 verbs! {
     #[cfg(target_os = "linux")]
     record => Record,

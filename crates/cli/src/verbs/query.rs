@@ -8,10 +8,10 @@ use coldcase_tables::{Answer, Cell, QueryError, Tables, flow_tables, names_flow,
 use coldcase_timeline::Options;
 use serde_json::{Map, Value, json};
 
-use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
 use crate::reading::{Reading, write_new};
+use coldcase_model::columns::columns;
 
 /// Ask the tables of a bundle in SQL
 ///
@@ -118,7 +118,8 @@ fn list(args: &Args, out: &Out) -> Result<Exit, Failure> {
         known.push((name.to_owned(), frame.get_column_names().iter().map(|n| n.to_string()).collect()));
     }
     if out.json {
-        let tables: Vec<Value> = known.iter().map(|(name, columns)| json!({"name": name, "columns": columns})).collect();
+        let tables: Vec<Value> =
+            known.iter().map(|(name, columns)| json!({"name": name, "columns": columns})).collect();
         out.document(&json!({"schema": {"name": "coldcase.tables", "version": 1}, "tables": tables}))?;
     } else {
         let rows: Vec<Vec<String>> = known.into_iter().map(|(name, columns)| vec![name, columns.join(" ")]).collect();

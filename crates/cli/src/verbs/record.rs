@@ -565,7 +565,9 @@ fn report(s: &Summary, name: &str, to_stdout: bool, out: &Out) -> Result<(), Fai
         ));
     }
     if s.left_out {
-        out.warning("evidence left out: a source was off for a while, to stay within the limits (coldcase info says which)");
+        out.warning(
+            "evidence left out: a source was off for a while, to stay within the limits (coldcase info says which)",
+        );
     }
     if s.ended == Ended::DiskFull {
         out.warning(&format!("{name}: the disk was full; the bundle is sealed and holds everything up to there"));

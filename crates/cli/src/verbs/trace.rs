@@ -8,10 +8,10 @@ use coldcase_model::analysis::{Analysis, ClockPair, TraceOperation, TraceView};
 use coldcase_model::text::visible;
 use serde::Serialize;
 
-use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, Reading, documents, name, pages, write_picture};
+use coldcase_model::columns::columns;
 
 /// Show traces: by operation the slowest, failed and odd ones, or with --trace one of them span by span
 ///

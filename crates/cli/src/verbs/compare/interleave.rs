@@ -59,5 +59,6 @@ fn one(plan: &Plan<'_>, again: &Again, name: &Path, command: &OsString) -> Resul
         (false, 125) => "could not be recorded".to_owned(),
         (false, code) => format!("ended with {code}: a run that failed is no sample"),
     };
-    Err(Failure::usage(format!("{}: its command {why}", name.display())).hint("coldcase record -o x.case -- sh -c 'COMMAND' shows more"))
+    Err(Failure::usage(format!("{}: its command {why}", name.display()))
+        .hint("coldcase record -o x.case -- sh -c 'COMMAND' shows more"))
 }

@@ -31,9 +31,7 @@ pub(super) fn run(args: &Args, dir: &Path, out: &Out) -> Result<Exit, Failure> {
 
 fn tell(out: &Out, dir: &Path, bundle: &Bundle, exported: &Exported) -> Result<(), Failure> {
     if out.json {
-        let file = |w: &otlp::Written| {
-            json!({ "stream": w.stream, "file": w.path, "framing": w.framing, "requests": w.requests, "bytes": w.bytes })
-        };
+        let file = |w: &otlp::Written| json!({ "stream": w.stream, "file": w.path, "framing": w.framing, "requests": w.requests, "bytes": w.bytes });
         return out.document(&json!({
             "schema": { "name": "coldcase.export", "version": 1 },
             "bundle": bundle.id(),

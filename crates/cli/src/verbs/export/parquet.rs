@@ -63,7 +63,13 @@ fn tell(out: &Out, dir: &Path, tables: &Tables, written: &[Written]) -> Result<(
     let mut text = String::new();
     for w in written {
         let path = w.path.display().to_string();
-        text.push_str(&format!("{:width$} {:>10} rows {:>10}  {}\n", w.table, w.rows, format_size(w.bytes), visible(&path)));
+        text.push_str(&format!(
+            "{:width$} {:>10} rows {:>10}  {}\n",
+            w.table,
+            w.rows,
+            format_size(w.bytes),
+            visible(&path)
+        ));
     }
     out.text(&text)
 }

@@ -91,18 +91,18 @@ fn failure(e: PcapngError, analysis: &Analysis) -> Failure {
     let line = e.to_string();
     match e {
         PcapngError::Open(e) => e.into(),
-        PcapngError::Exists { .. } => {
-            Failure::usage(line).hint("choose another name, or --force to replace the file")
-        }
+        PcapngError::Exists { .. } => Failure::usage(line).hint("choose another name, or --force to replace the file"),
         PcapngError::Unknown { what, .. } => {
             let flag = if what == "request" { "--request" } else { "--conn" };
             Failure::usage(format!("{flag}: {line}"))
                 .hint(format!("coldcase flow --json, with the same --from, --pid and the like, lists every {what}"))
         }
-        PcapngError::NoTrace { .. } | PcapngError::NoRequest => Failure::usage(line).hint(match analysis.flow.requests.len() {
-            0 => "no request at all could be read: record with --payload 512, so that packets hold what was asked",
-            _ => "coldcase flow --json lists the requests, with the trace of each in span.trace",
-        }),
+        PcapngError::NoTrace { .. } | PcapngError::NoRequest => {
+            Failure::usage(line).hint(match analysis.flow.requests.len() {
+                0 => "no request at all could be read: record with --payload 512, so that packets hold what was asked",
+                _ => "coldcase flow --json lists the requests, with the trace of each in span.trace",
+            })
+        }
         PcapngError::Window => Failure::usage(line).hint("--from must be before --to"),
         PcapngError::Io { .. } | PcapngError::TooManyInterfaces => Failure::failed(line),
     }

@@ -46,7 +46,8 @@ fn end(
     (t, unread): (&Timeline, &[String]),
     (format, facts, what): (&str, Value, String),
 ) -> Result<Exit, Failure> {
-    let problems: Vec<&String> = t.problems().iter().chain(unread.iter().filter(|p| !t.problems().contains(p))).collect();
+    let problems: Vec<&String> =
+        t.problems().iter().chain(unread.iter().filter(|p| !t.problems().contains(p))).collect();
     for problem in &problems {
         out.warning(&format!("{}: {problem}", args.bundle.display()));
     }

@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::{Args, tcp};
 use crate::args::rfc3339;
-use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, documents, name, write_picture};
 use crate::requests;
+use coldcase_model::columns::columns;
 
 /// Frames of a mark that are listed.
 const FRAMES: usize = 12;

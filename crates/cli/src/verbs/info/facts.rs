@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use coldcase_bundle::{BatchBody, Bundle};
+use coldcase_model::analysis::Reduction;
 use coldcase_model::catalogue::{by_stream, raw_stream};
 use coldcase_model::clock::ClockMap;
-use coldcase_model::analysis::Reduction;
 use coldcase_model::events::{Anchor, Loss, Mark, SourceState, Step as LadderStep, Trigger};
 use coldcase_model::loss::{LossTotal, Reason};
 use coldcase_model::manifest::{ChildEntry, FlightEntry, HostEntry, SourceEntry, SourceStatus, StreamEntry};
@@ -218,11 +218,7 @@ pub(super) fn gather(bundle: &Bundle) -> Facts {
         streams,
         sources: if sealed { m.sources } else { own.sources() },
         losses,
-        reductions: own
-            .reductions
-            .into_iter()
-            .map(|(t, r)| Reduction { time: map.utc(Boottime(t)).0, ..r })
-            .collect(),
+        reductions: own.reductions.into_iter().map(|(t, r)| Reduction { time: map.utc(Boottime(t)).0, ..r }).collect(),
         clock: Clock {
             state: if sealed { m.clock } else { ntp_words(own.ntp).to_owned() },
             uncertainty: map.uncertainty().map(|n| n.0),
@@ -251,7 +247,14 @@ fn gap(start: u64, end: u64, what: &str) -> Gap {
 
 fn read_own(bundle: &Bundle) -> Own {
     let mut own = Own::default();
-    let wanted = [Anchor::DEF.stream, Mark::DEF.stream, SourceState::DEF.stream, Loss::DEF.stream, LadderStep::DEF.stream, Trigger::DEF.stream];
+    let wanted = [
+        Anchor::DEF.stream,
+        Mark::DEF.stream,
+        SourceState::DEF.stream,
+        Loss::DEF.stream,
+        LadderStep::DEF.stream,
+        Trigger::DEF.stream,
+    ];
     for chunk in bundle.chunks().iter().filter(|c| c.class == Class::Recorder) {
         match bundle.read_chunk(chunk.index, &|s| wanted.contains(&s)) {
             Ok(batches) => {

@@ -79,7 +79,11 @@ fn segment_or_dump(flight: &Flight, t: &mut String) {
         field(t, "measured", &format!("{}, threshold {}", d.value, d.threshold));
     }
     field(t, "window", &format!("{} to {}, held from {}", stamp(d.from), stamp(d.to), stamp(d.held_from)));
-    field(t, "segments", &d.segments.iter().map(|s| format!("{} ({})", s.segment, s.id)).collect::<Vec<_>>().join(", "));
+    field(
+        t,
+        "segments",
+        &d.segments.iter().map(|s| format!("{} ({})", s.segment, s.id)).collect::<Vec<_>>().join(", "),
+    );
     for line in &d.left_out {
         field(t, "missing", line);
     }
@@ -88,7 +92,8 @@ fn segment_or_dump(flight: &Flight, t: &mut String) {
 /// Triggers that fired and made no dump: this one may hold what they saw, too.
 fn without_dump(f: &Facts, t: &mut String) {
     for x in f.triggers.iter().filter(|x| x.outcome != "dump") {
-        let line = format!("{}  {} ({}) {} times, no dump: {}", rfc3339(Utc(x.time), 3), x.name, x.kind, x.count, x.outcome);
+        let line =
+            format!("{}  {} ({}) {} times, no dump: {}", rfc3339(Utc(x.time), 3), x.name, x.kind, x.count, x.outcome);
         field(t, "fired", &line);
     }
 }
@@ -126,7 +131,8 @@ fn sources(f: &Facts, out: &Out, t: &mut String) {
             SourceStatus::Skipped => ("skipped", Style::Warn),
             SourceStatus::Failed => ("failed", Style::Bad),
         };
-        let line = format!("  {:<14} {} {}", visible(&s.name), out.style(style, &format!("{word:<8}")), visible(&s.reason));
+        let line =
+            format!("  {:<14} {} {}", visible(&s.name), out.style(style, &format!("{word:<8}")), visible(&s.reason));
         t.push_str(line.trim_end());
         t.push('\n');
     }
@@ -147,7 +153,8 @@ fn streams(f: &Facts, out: &Out, t: &mut String) {
         t.push_str(&table_row(row, &widths));
         t.push('\n');
     }
-    let note = "bytes are before compression; msgs: whole messages, stored as they came; lost counts what a class lost\n";
+    let note =
+        "bytes are before compression; msgs: whole messages, stored as they came; lost counts what a class lost\n";
     t.push_str(&out.style(Style::Dim, note));
 }
 
@@ -185,7 +192,8 @@ fn losses(f: &Facts, out: &Out, t: &mut String) {
     t.push('\n');
     for l in &lost {
         let bytes = if l.bytes > 0 { format!(", {}", format_size(l.bytes)) } else { String::new() };
-        let line = format!("lost: {} {} ({}){bytes}: {}", visible(&l.source), l.count, visible(&l.class), visible(&l.reason));
+        let line =
+            format!("lost: {} {} ({}){bytes}: {}", visible(&l.source), l.count, visible(&l.class), visible(&l.reason));
         t.push_str(&format!("{}\n", out.style(Style::Warn, &line)));
     }
     if lost.is_empty() && !watched.is_empty() {

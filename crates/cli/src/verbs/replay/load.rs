@@ -15,10 +15,10 @@ use serde::Serialize;
 
 use super::requests::wanted;
 use super::span;
-use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, Reading, name, write_new};
+use coldcase_model::columns::columns;
 
 /// Operations that are printed.
 const PRINTED: usize = 10;
@@ -78,8 +78,10 @@ fn profile(file: &Path, analysis: &Analysis, reading: &Reading) -> Result<Profil
     .map_err(failed)?;
     let all = turns.servers();
     if all.is_empty() {
-        return Err(Failure::usage("no requests, no server spans of HTTP and no TCP connections in this window and scope")
-            .hint("record with packets, or with --otlp-grpc and --otlp-http for spans"));
+        return Err(Failure::usage(
+            "no requests, no server spans of HTTP and no TCP connections in this window and scope",
+        )
+        .hint("record with packets, or with --otlp-grpc and --otlp-http for spans"));
     }
     let server = one(&all, "the recorded connections went to", "-Y chooses those of one: -Y 'tcp port 80'")?;
     Ok(of_turns(&turns, &server))

@@ -10,8 +10,8 @@ use coldcase_replay::plain::Plain;
 use coldcase_replay::{Event, Item, Sink, Stop};
 use coldcase_timeline::Timeline;
 
-use super::view::View;
 use super::play::{Args, sink_failure};
+use super::view::View;
 use crate::exit::Failure;
 use crate::out::{Out, Style};
 use crate::verbs::timeline;

@@ -66,8 +66,10 @@ pub(super) fn run(file: &Path, args: &Args, shared: &Shared, reading: &Reading, 
             Kind::Other(driver) if !driver.is_empty() => format!(" (driver {driver})"),
             _ => String::new(),
         };
-        return Err(Failure::usage(format!("--packets-to {name}: not loopback and not veth{driver}: others would receive the packets"))
-            .hint("--yes-send sends them all the same"));
+        return Err(Failure::usage(format!(
+            "--packets-to {name}: not loopback and not veth{driver}: others would receive the packets"
+        ))
+        .hint("--yes-send sends them all the same"));
     }
     let mut socket = Socket::open(&interface).map_err(refused)?;
     let analysis = reading.packets(file, out)?;
@@ -123,7 +125,9 @@ fn chosen(
 ) -> Result<String, Failure> {
     let all = packets::interfaces(file, analysis, wanted).map_err(|e| failure(e.into()))?;
     match (named, &all[..]) {
-        (_, []) => Err(Failure::usage(format!("{}: no packets in it, or none in this window and scope", file.display()))),
+        (_, []) => {
+            Err(Failure::usage(format!("{}: no packets in it, or none in this window and scope", file.display())))
+        }
         (Some(name), all) if all.iter().any(|(n, _)| *n == name) => Ok(name),
         (None, [(only, _)]) => Ok(only.clone()),
         (Some(name), all) => Err(Failure::usage(format!("--packets-of {name}: no packets were captured on it"))

@@ -15,10 +15,10 @@ use coldcase_replay::requests::server::{listed, servers};
 use serde::Serialize;
 
 use super::{Shared, span, timeout};
-use coldcase_model::columns::columns;
 use crate::exit::{Exit, Failure};
 use crate::out::{Out, Style};
 use crate::reading::{Document, Reading};
+use coldcase_model::columns::columns;
 
 /// Requests to a server, and what they are as a load.
 #[derive(Debug, clap::Args)]
@@ -234,7 +234,8 @@ fn row(o: &Operation) -> Vec<String> {
         (Some(then), Some(now)) => format!("{} → {}", span(q(then)), span(q(now))),
         _ => "-".to_owned(),
     };
-    let changes: Vec<String> = o.status_changes.iter().map(|c| format!("{} → {}: {}", c.recorded, c.now, c.count)).collect();
+    let changes: Vec<String> =
+        o.status_changes.iter().map(|c| format!("{} → {}: {}", c.recorded, c.now, c.count)).collect();
     let mut row = vec![o.operation.clone()];
     row.extend([o.sent, o.answered, o.same_status].map(format_count));
     row.extend([of(|q| q.p50), of(|q| q.p99)]);

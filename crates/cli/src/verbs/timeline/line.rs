@@ -252,8 +252,19 @@ pub(super) fn innermost(frames: &[coldcase_timeline::Frame], out: &mut String) {
 
 pub(super) fn tcp_name(state: u8) -> &'static str {
     const NAMES: [&str; 13] = [
-        "-", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT",
-        "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
+        "-",
+        "ESTABLISHED",
+        "SYN_SENT",
+        "SYN_RECV",
+        "FIN_WAIT1",
+        "FIN_WAIT2",
+        "TIME_WAIT",
+        "CLOSE",
+        "CLOSE_WAIT",
+        "LAST_ACK",
+        "LISTEN",
+        "CLOSING",
+        "NEW_SYN_RECV",
     ];
     NAMES.get(usize::from(state)).copied().unwrap_or("?")
 }

@@ -7,10 +7,10 @@ mod io;
 mod library;
 mod life;
 mod line;
+mod memory;
 pub(crate) mod of_trace;
 mod print;
 mod socket;
-mod memory;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -189,8 +189,7 @@ fn print<W: Write>(
 ) -> Result<(), Failure> {
     let named = &printer.args.stream;
     let with_requests = named.is_empty() || StreamSet::named(named).has("packets");
-    let mut requests: Vec<&[Request]> =
-        of_traces.iter().filter(|_| with_requests).map(|of| &of.requests[..]).collect();
+    let mut requests: Vec<&[Request]> = of_traces.iter().filter(|_| with_requests).map(|of| &of.requests[..]).collect();
     let mut text = String::new();
     while printer.left > 0 {
         let next = (0..merges.len()).filter_map(|i| merges[i].next.as_ref().map(|e| (e.utc, i))).min();
