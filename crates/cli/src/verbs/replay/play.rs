@@ -26,7 +26,7 @@ pub(super) struct Args {
     pub(super) stream: Vec<String>,
     /// Only what has this regular expression in its line (as `timeline` prints it); of OTLP requests, the spans, records and points that do
     #[arg(conflicts_with = "again", long = "where", value_name = "REGEX")]
-    filter: Option<Regex>,
+    pattern: Option<Regex>,
     /// Play it so many times over
     #[arg(conflicts_with = "again", long = "loop", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -66,7 +66,7 @@ pub(super) fn run(file: &Path, args: &Args, shared: &Shared, reading: &Reading, 
         true => StreamSet::All,
         false => StreamSet::named(&args.stream),
     };
-    let filter = args.filter.as_ref().map(|regex| matching(&timeline, regex));
+    let filter = args.pattern.as_ref().map(|regex| matching(&timeline, regex));
     let options = Options {
         from,
         to,
