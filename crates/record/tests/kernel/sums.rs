@@ -51,7 +51,13 @@ fn sums_and_rows_together_hold_every_interval_and_all_of_the_time() {
     let [rows, sums] = totals(&captured, tid);
     // The kernel does not trace up to 20 switches in a thousand.
     assert!(sums.1 + n / 30 >= n && sums.1 < n + n / 5 + 200, "{n} naps, sums of {}", sums.1);
-    assert!(rows.1 < 20, "{} rows in spite of the threshold", rows.1);
+    // On a machine that is busy a nap may take long enough for a row.
+    let mut short = Vec::new();
+    captured.each::<OffCpu>(|c, rows| {
+        let of_it = (0..rows).filter(|&i| c.tid[i] == tid && c.duration[i] < options.thresholds.row);
+        short.extend(of_it.map(|i| (c.duration[i], c.flags[i])));
+    });
+    assert!(short.len() < 20, "{} rows in spite of the threshold: {:?}", short.len(), &short[..5]);
     let (off, wall) = (rows.0 + sums.0, wall.as_nanos() as u64);
     assert!(off < wall + wall / 50 && off > wall / 3, "{off} of {wall} ns off the CPU");
     let ran = rows.2 + sums.2;
