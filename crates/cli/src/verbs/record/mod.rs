@@ -1,4 +1,8 @@
-//! `coldcase record`: flags to configuration, the status line, the end summary.
+//! `coldcase record`: a recording from the command line.
+
+mod flags;
+mod summary;
+mod watcher;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -6,7 +10,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coldcase_model::quantity::{format_count, format_size};
 use coldcase_record::config::{RecordConfig, ScrapeTarget, SyslogAddress, Uprobe};
 use coldcase_record::discover;
 use coldcase_record::error::RecordError;
@@ -14,19 +17,19 @@ use coldcase_record::flight::Rule;
 use coldcase_record::kernel::{Kernel, bench::Empty};
 use coldcase_record::limits::{Rate, parse_cpu};
 use coldcase_record::otlp::{Ack, Collector, Endpoint};
-use coldcase_record::session::{self, Observer, Output, Plan};
+use coldcase_record::session::{self, Output, Plan};
 use coldcase_record::source::Source;
 use coldcase_record::sources;
-use coldcase_record::summary::{Ended, Progress, Summary};
+use coldcase_record::summary::{Ended, Summary};
 use coldcase_record::symbols::Seen;
-use indicatif::ProgressBar;
-use serde_json::json;
 
 use crate::again::{self, Again};
-use crate::args::{duration, rfc3339, size};
+use crate::args::{duration, size};
 use crate::exit::{Exit, Failure};
 use crate::out::Out;
-use crate::progress;
+use flags::{configure, payload_port, ring_size};
+use summary::report;
+use watcher::Watcher;
 
 /// Record what this host does into one bundle
 ///
@@ -342,115 +345,6 @@ fn record(args: Args, out: &Out) -> Result<Exit, Failure> {
     Ok(exit(&summary))
 }
 
-/// The configuration file, overridden by the flags.
-fn configure(args: &Args) -> Result<RecordConfig, Failure> {
-    let mut config = match &args.config {
-        Some(path) => RecordConfig::read(path).map_err(failure)?,
-        None => RecordConfig::default(),
-    };
-    let what = &args.what;
-    over(&mut config.output, &args.output);
-    over(&mut config.time_limit, &args.time_limit);
-    over(&mut config.max_size, &args.max_size);
-    over(&mut config.max_cpu, &args.max_cpu);
-    over(&mut config.max_memory, &args.max_memory);
-    over(&mut config.max_rate, &args.max_rate);
-    if let Some(file) = &args.kill_switch {
-        config.kill_switch.clone_from(file);
-    }
-    over_list(&mut config.require, &args.require);
-    over_list(&mut config.kernel.refuse, &args.refuse);
-    over_list(&mut config.only, &args.only);
-    over_list(&mut config.without, &args.without);
-    if args.no_symbols {
-        config.without.push("symbols".to_owned());
-    }
-    over_list(&mut config.scope.pids, &what.pid);
-    over_list(&mut config.scope.comms, &what.comm);
-    over_list(&mut config.scope.cgroups, &what.cgroup);
-    over_list(&mut config.scope.containers, &what.container);
-    over_list(&mut config.logs.paths, &what.log);
-    config.logs.from_start |= what.log_from_start;
-    over(&mut config.logs.multiline, &what.log_multiline);
-    config.logs.journal |= what.journal;
-    over(&mut config.logs.journal_dir, &what.journal_dir);
-    over_list(&mut config.logs.syslog, &what.syslog);
-    over_list(&mut config.metrics.targets, &what.scrape);
-    over_list(&mut config.metrics.files, &what.scrape_file);
-    over(&mut config.metrics.ca, &what.scrape_ca);
-    config.metrics.insecure |= what.scrape_insecure;
-    over(&mut config.metrics.bearer_file, &what.scrape_bearer_file);
-    over(&mut config.metrics.basic_auth_file, &what.scrape_basic_auth_file);
-    over(&mut config.remote_write.listen, &what.remote_write);
-    over_list(&mut config.packets.interfaces, &what.interface);
-    over(&mut config.packets.filter, &what.filter);
-    config.packets.payload = what.payload.unwrap_or(config.packets.payload);
-    config.packets.payload_ports.extend(what.payload_port.iter().copied());
-    over(&mut config.otlp.grpc, &what.otlp_grpc);
-    over(&mut config.otlp.http, &what.otlp_http);
-    over(&mut config.otlp.token, &what.otlp_token);
-    over(&mut config.otlp.tls_cert, &what.otlp_tls_cert);
-    over(&mut config.otlp.tls_key, &what.otlp_tls_key);
-    over_list(&mut config.otlp.forward, &what.otlp_forward);
-    config.otlp.ack = what.ack.unwrap_or(config.otlp.ack);
-    let (flight, told) = (&mut config.flight, &args.flight);
-    over(&mut flight.window, &told.window);
-    over(&mut flight.pre, &told.pre);
-    flight.post = told.post.unwrap_or(flight.post);
-    flight.cooldown = told.cooldown.unwrap_or(flight.cooldown);
-    flight.max_dumps = told.max_dumps.unwrap_or(flight.max_dumps);
-    flight.disk_floor = told.disk_floor.unwrap_or(flight.disk_floor);
-    for rule in &told.trigger {
-        let mut rule = rule.clone();
-        let alike = flight.triggers.iter().filter(|r| r.kind == rule.kind).count();
-        // Short forms have no name of their own: the second of a kind is `log-2`.
-        rule.name = (alike > 0).then(|| format!("{}-{}", rule.name(), alike + 1));
-        flight.triggers.push(rule);
-    }
-    if let Some(fault) = config.flight.fault() {
-        return Err(Failure::usage(fault));
-    }
-    config.kernel.sample_hz = what.sample_hz.unwrap_or(config.kernel.sample_hz);
-    config.kernel.row_threshold = what.row_threshold.unwrap_or(config.kernel.row_threshold);
-    config.kernel.stack_threshold = what.stack_threshold.unwrap_or(config.kernel.stack_threshold);
-    config.kernel.syscalls |= what.syscalls;
-    config.kernel.syscall_threshold = what.syscall_threshold.unwrap_or(config.kernel.syscall_threshold);
-    config.kernel.irq |= what.irq;
-    over_list(&mut config.kernel.uprobe, &what.uprobe);
-    config.kernel.ring_cpus = what.ring_cpus.unwrap_or(config.kernel.ring_cpus);
-    config.kernel.ring_bytes = what.ring_bytes.unwrap_or(config.kernel.ring_bytes);
-    match config.fault() {
-        Some(fault) => Err(Failure::usage(fault)),
-        None => Ok(config),
-    }
-}
-
-fn payload_port(text: &str) -> Result<(u16, u32), String> {
-    let parts = text.split_once('=').and_then(|(port, bytes)| Some((port.parse().ok()?, bytes.parse().ok()?)));
-    parts.ok_or_else(|| format!("'{text}' is not PORT=BYTES"))
-}
-
-/// A ring's size as the kernel takes it: a power of two of at least a page.
-fn ring_size(text: &str) -> Result<u32, String> {
-    let bytes = size(text)?;
-    match u32::try_from(bytes) {
-        Ok(bytes) if bytes.is_power_of_two() && bytes >= 4096 => Ok(bytes),
-        _ => Err(format!("'{text}' is not a power of two from 4KiB to 2GiB")),
-    }
-}
-
-fn over<T: Clone>(to: &mut Option<T>, from: &Option<T>) {
-    if from.is_some() {
-        to.clone_from(from);
-    }
-}
-
-fn over_list<T: Clone>(to: &mut Vec<T>, from: &[T]) {
-    if !from.is_empty() {
-        *to = from.to_vec();
-    }
-}
-
 /// The first lines: what is read and what is stored as it was sent; and what could be named but was not.
 fn tell(config: &RecordConfig, out: &Out) {
     if out.quiet {
@@ -476,144 +370,6 @@ fn tell(config: &RecordConfig, out: &Out) {
         true => out.remark(&format!("{unnamed}, and none were seen here")),
         false => out.remark(&format!("{unnamed}; seen here, ready to paste:\n  {}", flags.join(" \\\n  "))),
     }
-}
-
-/// Prints what happens meanwhile: a status line on a terminal, remarks anywhere.
-struct Watcher<'a> {
-    out: &'a Out,
-    line: Option<ProgressBar>,
-    name: String,
-    flight: Option<Duration>,
-}
-
-impl Watcher<'_> {
-    fn clear(&mut self) {
-        if let Some(line) = self.line.take() {
-            line.finish_and_clear();
-        }
-    }
-}
-
-impl Observer for Watcher<'_> {
-    fn remark(&mut self, text: &str) {
-        match &self.line {
-            Some(line) => line.suspend(|| self.out.remark(text)),
-            None => self.out.remark(text),
-        }
-    }
-
-    /// The first line is the warning, what follows explains it.
-    fn warning(&mut self, text: &str) {
-        let (line, more) = text.split_once('\n').unwrap_or((text, ""));
-        match &self.line {
-            Some(status) => status.suspend(|| self.out.warning(line)),
-            None => self.out.warning(line),
-        }
-        if !more.is_empty() {
-            self.remark(more);
-        }
-    }
-
-    fn live(&mut self, sources: &[String]) {
-        let into = if self.name == "-" { "stdout" } else { &self.name };
-        let what = self.flight.map_or(String::new(), |window| format!(", the last {window:?} of it"));
-        self.out.remark(&format!("recording {} into {into}{what}; Ctrl-C ends it", sources.join(" ")));
-        if !self.out.quiet {
-            self.line = Some(progress::line(self.out));
-        }
-    }
-
-    fn tick(&mut self, p: &Progress) {
-        if let Some(line) = &self.line {
-            line.set_message(status(p));
-        }
-    }
-}
-
-/// Time, events, bytes, memory, losses by source.
-fn status(p: &Progress) -> String {
-    let seconds = p.elapsed.as_secs();
-    let losses: Vec<String> =
-        p.losses.iter().map(|l| format!("{} {} {}", l.source, format_count(l.count), l.reason)).collect();
-    let lost = if losses.is_empty() { "nothing lost".to_owned() } else { format!("lost: {}", losses.join(", ")) };
-    format!(
-        "{:02}:{:02}  {} events/s  {}  {} memory  {lost}",
-        seconds / 60,
-        seconds % 60,
-        format_count(p.events_per_second),
-        format_size(p.bytes),
-        format_size(p.resident),
-    )
-}
-
-fn report(s: &Summary, name: &str, to_stdout: bool, out: &Out) -> Result<(), Failure> {
-    let seconds = s.elapsed.as_secs_f64();
-    out.remark(&format!(
-        "{name}: {} events in {seconds:.1} s, {}, ended: {}",
-        format_count(s.events),
-        format_size(s.bytes),
-        s.ended.words(),
-    ));
-    for l in s.lost() {
-        let bytes = if l.bytes > 0 { format!(" ({})", format_size(l.bytes)) } else { String::new() };
-        out.warning(&format!(
-            "evidence lost: {} {} of class {}{bytes}: {}",
-            format_count(l.count),
-            l.source,
-            l.class,
-            l.reason
-        ));
-    }
-    if s.left_out {
-        out.warning(
-            "evidence left out: a source was off for a while, to stay within the limits (coldcase info says which)",
-        );
-    }
-    if s.ended == Ended::DiskFull {
-        out.warning(&format!("{name}: the disk was full; the bundle is sealed and holds everything up to there"));
-    }
-    match &s.flight {
-        Some(f) => {
-            for dump in &f.dumps {
-                out.remark(&format!("dump: {}", dump.display()));
-            }
-            if !out.json {
-                out.remark(&format!("{name}: {} segments; next: coldcase dump {name}", f.segments));
-            }
-        }
-        None if !to_stdout && !out.quiet && !out.json => out.remark(&format!("next: coldcase info {name}")),
-        None => {}
-    }
-    // With the bundle on stdout the summary has no room there.
-    if out.json && !to_stdout { out.document(&summary_json(s)) } else { Ok(()) }
-}
-
-fn summary_json(s: &Summary) -> serde_json::Value {
-    let m = &s.manifest;
-    json!({
-        "schema": {"name": "coldcase.record", "version": 1},
-        "bundle": s.bundle,
-        "id": m.id,
-        "bytes": s.bytes,
-        "started": s.started,
-        "started_text": rfc3339(coldcase_model::Utc(s.started), 3),
-        "duration": u64::try_from(s.elapsed.as_nanos()).unwrap_or(u64::MAX),
-        "events": s.events,
-        "ended": s.ended.words(),
-        "exit_code": s.child_code,
-        "sources": m.sources,
-        "streams": m.streams,
-        "losses": m.losses,
-        "reductions": s.reductions,
-        "policies": m.policies,
-        "clock": m.clock,
-        "remarks": s.remarks,
-        "flight": s.flight.as_ref().map(|f| json!({
-            "folder": f.folder,
-            "segments": f.segments,
-            "dumps": f.dumps,
-        })),
-    })
 }
 
 fn exit(s: &Summary) -> Exit {
