@@ -365,7 +365,7 @@ def spoiled():
         if capture.stem.startswith("spoiled"):
             continue
         head, all_of_it = packets(capture)
-        all_of_it = all_of_it[:60_000]
+        all_of_it = all_of_it[:25_000]
         file = folder / "spoiled.pcap"
 
         def read(them):
