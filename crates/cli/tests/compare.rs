@@ -156,7 +156,7 @@ fn a_measure_is_explained_with_its_values_and_decision() {
         "(base-0.case)",
         "(head-2.case)",
         "tolerance  2.0%",
-        "corrected by Holm for 3 measures",
+        "corrected by Holm for 2 measures",
         "decision   worse",
     ] {
         assert!(text.contains(told), "{told}: {text}");

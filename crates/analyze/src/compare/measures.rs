@@ -17,6 +17,8 @@ const CRITICAL: usize = 2;
 /// Requests in every run before a median, and a 99th percentile, are taken.
 const MEDIAN: usize = 20;
 const TAIL: usize = 200;
+/// Requests in every run before a 99th percentile is critical unasked: ten lie beyond it. With fewer it is the luck of two or three requests.
+const STEADY: usize = 1000;
 /// Samples in every run before CPU time is compared.
 const SAMPLES: u64 = 50;
 /// What all operations together are called.
@@ -136,7 +138,8 @@ fn latencies(c: &mut Collected<'_, '_>, names: &[String]) {
         let blocks = |f: &Facts| f.operations.get(name).map(|o| o.blocks.clone());
         let medians = |f: &Facts| blocks(f).map(|b| b.iter().map(|b| b.0).collect());
         c.add_with_blocks(&P50, name, critical, &|f| percentile(f, MEDIAN, 50), &medians);
-        c.add(&P99, name, critical, &|f| percentile(f, TAIL, 99));
+        let steady = c.sides.runs().iter().all(|f| f.operations.get(name).filter(with(STEADY)).is_some());
+        c.add(&P99, name, critical && steady, &|f| percentile(f, TAIL, 99));
         let errors = |o: &Operation| o.errors as f64 / o.durations.len() as f64;
         let shares = |f: &Facts| blocks(f).map(|b| b.iter().map(|b| b.1).collect());
         c.add_with_blocks(
