@@ -22,6 +22,7 @@ pub mod requests;
 pub mod shift;
 pub mod sink;
 pub mod summary;
+mod tally;
 mod urgency;
 
 pub use control::{Control, Status, Stop};

@@ -3,8 +3,8 @@
 //! <https://prometheus.io/docs/specs/prw/remote_write_spec/>: one connection, in order, so that no sample comes after a newer one of its series.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ use prost::Message as _;
 use super::samples::{Out, Pages, read};
 use crate::control::Stop;
 use crate::message::Message;
-use crate::net::retry::{Ending, Outcome, Peer};
+use crate::net::retry::{Outcome, Peer};
 use crate::net::{Address, Answer, Body, connector};
 use crate::otlp::retry_after;
 use crate::patch::{self, Patch};
 use crate::sink::{Event, Item, Round, Sink, SinkError, SinkReport, Wants};
+use crate::tally::Tally;
 
 /// Requests that may wait.
 const WAITING: usize = 16;
@@ -90,7 +91,7 @@ pub struct RemoteWrite {
     queue: SyncSender<Job>,
     thread: Option<JoinHandle<()>>,
     stop: Stop,
-    report: Arc<Mutex<SinkReport>>,
+    report: Tally,
 }
 
 struct Writer {
@@ -98,7 +99,7 @@ struct Writer {
     pages: Pages,
     mark: Option<String>,
     stop: Stop,
-    report: Arc<Mutex<SinkReport>>,
+    report: Tally,
 }
 
 impl RemoteWrite {
@@ -114,7 +115,7 @@ impl RemoteWrite {
         let tls = url.address_tls.then(connector).transpose().map_err(failed)?;
         let report =
             SinkReport { sink: "remote-write".into(), to: to.clone(), unit: "requests", ..SinkReport::default() };
-        let report = Arc::new(Mutex::new(report));
+        let report = Tally::new(report);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (queue, jobs) = sync_channel::<Job>(WAITING);
         let mut peer = Peer { address: url.address(), tls, stop: stop.clone(), link: None };
@@ -131,10 +132,6 @@ impl RemoteWrite {
     }
 }
 
-fn lock(report: &Mutex<SinkReport>) -> MutexGuard<'_, SinkReport> {
-    report.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Sink for RemoteWrite {
     fn wants(&self) -> Wants {
         super::wants()
@@ -142,7 +139,7 @@ impl Sink for RemoteWrite {
 
     fn event(&mut self, event: Event<'_>) -> Result<(), SinkError> {
         let Item::Message(message) = event.item else { return Ok(()) };
-        lock(&self.report).taken += 1;
+        self.report.lock().taken += 1;
         let mut job = (message.clone(), *event.round);
         loop {
             match self.queue.try_send(job) {
@@ -152,7 +149,7 @@ impl Sink for RemoteWrite {
                     std::thread::sleep(FULL);
                 }
                 Err(_) => {
-                    lock(&self.report).not_sent += 1;
+                    self.report.lock().not_sent += 1;
                     return Ok(());
                 }
             }
@@ -164,7 +161,7 @@ impl Sink for RemoteWrite {
         // Without its queue the writer ends when that is empty.
         drop(self);
         let ended = thread.map(JoinHandle::join);
-        let mut report = lock(&report).clone();
+        let mut report = report.lock().clone();
         if let Some(Err(_)) = ended {
             report.reason("the writer ended early: a bug");
         }
@@ -175,38 +172,17 @@ impl Sink for RemoteWrite {
 impl Writer {
     async fn write(&self, peer: &mut Peer, message: &Message, round: &Round) {
         if self.stop.is_set() {
-            lock(&self.report).not_sent += 1;
+            self.report.lock().not_sent += 1;
             return;
         }
         let request = match self.request(message, round) {
             Ok(Some(request)) => request,
             // Nothing in it can be written; that was counted.
             Ok(None) => return,
-            Err(why) => {
-                let mut report = lock(&self.report);
-                report.unsupported += 1;
-                return report.reason(why);
-            }
+            Err(why) => return self.report.unsupported(why),
         };
         let length = hyper::body::Body::size_hint(request.body()).exact().unwrap_or(0);
-        let again = |why: &str| {
-            let mut report = lock(&self.report);
-            report.retries += 1;
-            report.reason(why);
-        };
-        let ending = peer.deliver(&request, judge, again).await;
-        let mut report = lock(&self.report);
-        match ending {
-            Ending::Taken { .. } => {
-                report.sent += 1;
-                report.bytes += length;
-            }
-            Ending::Refused(why) => {
-                report.rejected += 1;
-                report.reason(why);
-            }
-            Ending::Stopped => report.not_sent += 1,
-        }
+        peer.deliver(&request, length, judge, &self.report).await;
     }
 
     fn request(&self, message: &Message, round: &Round) -> Result<Option<Request<Body>>, String> {
@@ -216,7 +192,7 @@ impl Writer {
             "prometheus.remote_write.v2" => (patch::REMOTE_WRITE_V2, true),
             _ => {
                 let read = read(message, &self.pages, round, self.mark.as_deref());
-                let mut report = lock(&self.report);
+                let mut report = self.report.lock();
                 report.unsupported += read.unsupported;
                 read.why.into_iter().for_each(|why| report.reason(why));
                 drop(report);

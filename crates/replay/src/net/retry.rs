@@ -8,6 +8,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{Address, Answer, Body, Link};
 use crate::control::Stop;
+use crate::tally::Tally;
 
 /// A try without an answer is given up after this time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,7 +40,7 @@ impl Outcome {
 
 /// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ending {
+enum Ending {
     Taken {
         left_out: u64,
         why: String,
@@ -58,12 +59,38 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Sends one request until it is taken, refused, too old, or nobody wants it any more. `retried` is told each reason.
+    /// Sends one request, of so many bytes, until it is taken, refused, too old, or nobody wants it any more; and counts which.
     pub(crate) async fn deliver(
         &mut self,
         request: &Request<Body>,
+        length: u64,
         judge: impl Fn(&Answer) -> Outcome,
-        mut retried: impl FnMut(&str),
+        tally: &Tally,
+    ) {
+        let ending = self.until_taken(request, judge, tally).await;
+        let mut report = tally.lock();
+        match ending {
+            Ending::Taken { left_out, why } => {
+                report.sent += 1;
+                report.bytes += length;
+                report.partly_rejected += left_out;
+                if !why.is_empty() {
+                    report.reason(why);
+                }
+            }
+            Ending::Refused(why) => {
+                report.rejected += 1;
+                report.reason(why);
+            }
+            Ending::Stopped => report.not_sent += 1,
+        }
+    }
+
+    async fn until_taken(
+        &mut self,
+        request: &Request<Body>,
+        judge: impl Fn(&Answer) -> Outcome,
+        tally: &Tally,
     ) -> Ending {
         let (mut wait, since) = (FIRST_WAIT, Instant::now());
         loop {
@@ -85,7 +112,11 @@ impl Peer {
             if since.elapsed() + pause > AGE {
                 return Ending::Refused(format!("given up after {}s: {why}", since.elapsed().as_secs()));
             }
-            retried(&why);
+            {
+                let mut report = tally.lock();
+                report.retries += 1;
+                report.reason(&why);
+            }
             // Whatever was wrong, a new connection may reach another, healthier end; a late answer must not be taken for the next one's.
             self.link = None;
             if !self.pause(pause).await {

@@ -11,7 +11,7 @@ mod target;
 pub(crate) use answer::retry_after;
 pub use target::{Target, TargetError};
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,10 +25,11 @@ use tokio_rustls::TlsConnector;
 
 use crate::control::Stop;
 use crate::message::Message;
-use crate::net::retry::{Ending, Peer};
+use crate::net::retry::Peer;
 use crate::net::{Address, Body, connector};
 use crate::patch::{self, Patch};
 use crate::sink::{Event, Item, Round, Sink, SinkError, SinkReport, Wants};
+use crate::tally::Tally;
 use lines::Lines;
 
 /// Streams that are sent, or counted as what cannot be.
@@ -74,7 +75,7 @@ pub struct Otlp {
     round: Option<Round>,
     lines: Lines,
     host: Option<String>,
-    report: Arc<Mutex<SinkReport>>,
+    report: Tally,
 }
 
 /// What the senders share.
@@ -83,7 +84,7 @@ struct Senders {
     mark: Option<String>,
     tls: Option<TlsConnector>,
     stop: Stop,
-    report: Arc<Mutex<SinkReport>>,
+    report: Tally,
 }
 
 impl Otlp {
@@ -99,7 +100,7 @@ impl Otlp {
             .map_err(|e| SinkError::Unreachable { to: to.clone(), why: format!("no connection: {e}") })?;
         let tls = target.tls.then(connector).transpose().map_err(failed)?;
         let report = SinkReport { sink: "otlp".into(), to: to.clone(), unit: "requests", ..SinkReport::default() };
-        let report = Arc::new(Mutex::new(report));
+        let report = Tally::new(report);
         let senders =
             Senders { target, mark: mark.map(str::to_owned), tls, stop: stop.clone(), report: report.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -135,7 +136,7 @@ impl Otlp {
                     job = back;
                     std::thread::sleep(FULL);
                 }
-                Err(_) => return lock(&self.report).not_sent += 1,
+                Err(_) => return self.report.lock().not_sent += 1,
             }
         }
     }
@@ -147,7 +148,7 @@ impl Otlp {
             "otlp.logs" => Signal::Logs,
             "otlp.metrics" => Signal::Metrics,
             other => {
-                let mut report = lock(&self.report);
+                let mut report = self.report.lock();
                 report.unsupported += 1;
                 return report.reason(format!("{other} is not sent: it has no form in OTLP whose times can be moved"));
             }
@@ -160,10 +161,6 @@ impl Otlp {
             self.offer(Job { signal: Signal::Logs, json: false, round, content: Content::Made(request) });
         }
     }
-}
-
-fn lock(report: &Mutex<SinkReport>) -> MutexGuard<'_, SinkReport> {
-    report.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Sink for Otlp {
@@ -179,7 +176,7 @@ impl Sink for Otlp {
     }
 
     fn event(&mut self, event: Event<'_>) -> Result<(), SinkError> {
-        lock(&self.report).taken += 1;
+        self.report.lock().taken += 1;
         match event.item {
             Item::Message(message) => self.message(message, event.round),
             Item::Entry(entry) => {
@@ -207,7 +204,7 @@ impl Sink for Otlp {
         // Without their queues the senders end when these are empty.
         drop(self);
         let ended = thread.map(JoinHandle::join);
-        let mut report = lock(&report).clone();
+        let mut report = report.lock().clone();
         if let Some(Err(_)) = ended {
             report.reason("the sender ended early: a bug");
         }
@@ -238,7 +235,7 @@ async fn send_all(senders: Arc<Senders>, jobs: Arc<AsyncMutex<mpsc::Receiver<Job
         let job = jobs.lock().await.recv().await;
         let Some(job) = job else { return };
         if senders.stop.is_set() {
-            lock(&senders.report).not_sent += 1;
+            senders.report.lock().not_sent += 1;
             continue;
         }
         senders.send(&mut peer, job).await;
@@ -253,36 +250,11 @@ impl Senders {
         });
         let (request, length) = match prepared {
             Ok(prepared) => prepared,
-            Err(why) => {
-                let mut report = lock(&self.report);
-                report.unsupported += 1;
-                return report.reason(why);
-            }
+            Err(why) => return self.report.unsupported(why),
         };
         let grpc = self.target.grpc;
         let judge = |a: &crate::net::Answer| if grpc { answer::grpc(a) } else { answer::http(a) };
-        let again = |why: &str| {
-            let mut report = lock(&self.report);
-            report.retries += 1;
-            report.reason(why);
-        };
-        let ending = peer.deliver(&request, judge, again).await;
-        let mut report = lock(&self.report);
-        match ending {
-            Ending::Taken { left_out, why } => {
-                report.sent += 1;
-                report.bytes += length;
-                report.partly_rejected += left_out;
-                if !why.is_empty() {
-                    report.reason(why);
-                }
-            }
-            Ending::Refused(why) => {
-                report.rejected += 1;
-                report.reason(why);
-            }
-            Ending::Stopped => report.not_sent += 1,
-        }
+        peer.deliver(&request, length, judge, &self.report).await;
     }
 
     /// The bytes as they go out, and whether they are JSON.
