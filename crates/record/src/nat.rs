@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use coldcase_model::events::Nat;
 
 use crate::clock;
 use crate::host::put;
-use crate::source::{Context, Running, Skip, Source, Started};
+use crate::source::{Context, Failure, Running, Skip, Source, Started};
 
 /// The source's name.
 const NAME: &str = "host.nat";
@@ -43,12 +43,12 @@ impl Source for Translations {
             ErrorKind::PermissionDenied => Skip::unasked(format!("only root may read {TABLE}"), ""),
             _ => Skip::unasked(format!("{TABLE}: {e}"), ""),
         })?;
-        let (again, failure) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+        let (again, failure) = (Arc::new(AtomicBool::new(false)), Failure::default());
         let thread = std::thread::Builder::new().name("cc-nat".into()).spawn({
             let (again, failure) = (again.clone(), failure.clone());
             move || {
                 if let Err(e) = run(&context, &again) {
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
+                    failure.note(&e);
                 }
             }
         });
@@ -61,13 +61,12 @@ struct RunningTranslations {
     thread: JoinHandle<()>,
     /// Tell all of them again.
     again: Arc<AtomicBool>,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Failure,
 }
 
 impl Running for RunningTranslations {
     fn failures(&mut self) -> Vec<(&'static str, String)> {
-        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.into_iter().map(|why| (NAME, why)).collect()
+        self.failure.take(NAME)
     }
 
     fn segment_begins(&mut self) {

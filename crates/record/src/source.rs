@@ -85,6 +85,23 @@ pub trait Running: Send {
     fn stop(self: Box<Self>);
 }
 
+/// Why the thread of a source ended before its time: noted there, told once by [`Running::failures`]. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Failure(Arc<Mutex<Option<String>>>);
+
+impl Failure {
+    /// The thread ends for this reason.
+    pub(crate) fn note(&self, why: &impl ToString) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
+    }
+
+    /// The reason, with the name of what failed, if there is a new one.
+    pub(crate) fn take(&self, name: &'static str) -> Vec<(&'static str, String)> {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.into_iter().map(|why| (name, why)).collect()
+    }
+}
+
 /// What a source that started hands back.
 pub struct Started {
     /// The running source.

@@ -1,7 +1,7 @@
 //! The sources `host.snapshot` and `host.mapping`, and the step `symbols` that names addresses.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use super::{cgroups, devices, processes, sockets};
 use crate::caps::{self, Cap};
 use crate::clock;
 use crate::kernel::Filter;
-use crate::source::{Context, Running, Skip, Source, Started, StopToken};
+use crate::source::{Context, Failure, Running, Skip, Source, Started, StopToken};
 use crate::symbols::{self, Namer, PATIENCE, SYMBOLS, Seen};
 
 const SNAPSHOT: &str = "host.snapshot";
@@ -74,7 +74,7 @@ impl Source for Host {
         }
         self.seen.enable(self.names);
         let remarks = self.limits();
-        let failure: Arc<Mutex<Option<String>>> = Arc::default();
+        let failure = Failure::default();
         let known = Known::new();
         let namer = self.names.then(|| Namer::new(context.clone(), self.seen.clone(), known.clone(), self.again));
         let work = Work {
@@ -145,7 +145,7 @@ struct Worker {
 impl Worker {
     fn start(
         name: &str,
-        failure: &Arc<Mutex<Option<String>>>,
+        failure: &Failure,
         work: impl FnOnce(&AtomicBool) -> Result<(), WriteError> + Send + 'static,
     ) -> Result<Worker, Skip> {
         let (failure, stop) = (failure.clone(), Arc::new(AtomicBool::new(false)));
@@ -153,7 +153,7 @@ impl Worker {
             let stop = stop.clone();
             move || {
                 if let Err(e) = work(&stop) {
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
+                    failure.note(&e);
                 }
             }
         });
@@ -185,13 +185,12 @@ struct RunningHost {
     /// What the two are asked between two files.
     turns: [Turn; 2],
     context: Context,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Failure,
 }
 
 impl Running for RunningHost {
     fn failures(&mut self) -> Vec<(&'static str, String)> {
-        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.into_iter().map(|why| (SNAPSHOT, why)).collect()
+        self.failure.take(SNAPSHOT)
     }
 
     fn segment_ends(&mut self) {

@@ -8,7 +8,6 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::batch::Batch;
 use super::config::LogsConfig;
 use super::lines::CUT;
-use crate::source::{Context, Running, Skip, Source, Started};
+use crate::source::{Context, Failure, Running, Skip, Source, Started};
 
 /// The source's name.
 const NAME: &str = "journal";
@@ -60,12 +59,12 @@ impl Source for Journal {
         context.losses.watch(NAME, Class::Log, Reason::LogGap);
         context.losses.watch(NAME, Class::Log, Reason::Truncated);
         let remark = format!("journal: {} followed", follow.origin());
-        let failure = Arc::new(Mutex::new(None));
+        let failure = Failure::default();
         let told = failure.clone();
         let thread = std::thread::Builder::new().name("cc-journal".into()).spawn(move || {
             let mut tail = Tail { batch: Batch::new(NAME), context, follow, number: 0 };
             if let Err(error) = tail.run(child) {
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                told.note(&error);
             }
         });
         let thread = thread.map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
@@ -82,13 +81,12 @@ fn missing(error: io::Error) -> Skip {
 
 struct RunningJournal {
     thread: JoinHandle<()>,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Failure,
 }
 
 impl Running for RunningJournal {
     fn failures(&mut self) -> Vec<(&'static str, String)> {
-        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.into_iter().map(|why| (NAME, why)).collect()
+        self.failure.take(NAME)
     }
 
     fn stop(self: Box<Self>) {

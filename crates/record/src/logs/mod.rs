@@ -14,7 +14,6 @@ mod syslog_frames;
 mod syslog_sockets;
 mod trace;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,7 +27,7 @@ pub use stdin::Stdin;
 pub use syslog::Syslog;
 
 use crate::reduce::{Paused, Rung, Stage};
-use crate::source::{Context, Running, Skip, Source, Started};
+use crate::source::{Context, Failure, Running, Skip, Source, Started};
 use batch::Batch;
 use follow::{Follow, Round};
 
@@ -79,14 +78,14 @@ impl Source for Logs {
         tail.context.losses.watch(NAME, Class::Log, Reason::Truncated);
         let mut remarks = first.remarks;
         remarks.insert(0, format!("log: {followed} file{} followed", if followed == 1 { "" } else { "s" }));
-        let failure = Arc::new(Mutex::new(None));
+        let failure = Failure::default();
         let thread = std::thread::Builder::new()
             .name("cc-logs".into())
             .spawn({
                 let failure = failure.clone();
                 move || {
                     if let Err(error) = tail.run() {
-                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                        failure.note(&error);
                     }
                 }
             })
@@ -97,7 +96,7 @@ impl Source for Logs {
 
 struct RunningLogs {
     thread: JoinHandle<()>,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Failure,
     paused: Paused,
 }
 
@@ -112,8 +111,7 @@ impl Running for RunningLogs {
     }
 
     fn failures(&mut self) -> Vec<(&'static str, String)> {
-        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.into_iter().map(|why| (NAME, why)).collect()
+        self.failure.take(NAME)
     }
 
     fn stop(self: Box<Self>) {

@@ -4,8 +4,8 @@
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::batch::Batch;
 use super::config::LogsConfig;
 use super::lines::{Line, Lines};
 use super::multiline::Multiline;
-use crate::source::{Context, Running, Skip, Source, Started};
+use crate::source::{Context, Failure, Running, Skip, Source, Started};
 
 /// The source's name.
 const NAME: &str = "stdin";
@@ -52,7 +52,7 @@ impl Source for Stdin {
         }
         context.losses.watch(NAME, Class::Log, Reason::Truncated);
         let over = Arc::new(AtomicBool::new(false));
-        let failure = Arc::new(Mutex::new(None));
+        let failure = Failure::default();
         let mut tail = Tail {
             lines: Lines::default(),
             entries: Multiline::new(self.config.pattern()),
@@ -62,7 +62,7 @@ impl Source for Stdin {
         let (ended, told) = (over.clone(), failure.clone());
         let thread = std::thread::Builder::new().name("cc-stdin".into()).spawn(move || {
             if let Err(error) = tail.run() {
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                told.note(&error);
             }
             ended.store(true, Ordering::Release);
         });
@@ -75,13 +75,12 @@ impl Source for Stdin {
 struct RunningStdin {
     thread: JoinHandle<()>,
     over: Arc<AtomicBool>,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Failure,
 }
 
 impl Running for RunningStdin {
     fn failures(&mut self) -> Vec<(&'static str, String)> {
-        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.into_iter().map(|why| (NAME, why)).collect()
+        self.failure.take(NAME)
     }
 
     fn input_ended(&self) -> bool {
@@ -95,7 +94,7 @@ impl Running for RunningStdin {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum StdinError {
     #[error("cannot write log lines: {0}")]
     Write(#[from] WriteError),
     #[error("standard input: {0}")]
@@ -111,7 +110,7 @@ struct Tail {
 
 impl Tail {
     /// Reads to the end of the input, or to the stop.
-    fn run(&mut self) -> Result<(), Failure> {
+    fn run(&mut self) -> Result<(), StdinError> {
         // Not through `Stdin`, whose buffer would hide from poll what is there.
         let mut input = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let mut piece = vec![0; 256 << 10];

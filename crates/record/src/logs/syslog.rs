@@ -7,7 +7,6 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use super::config::SyslogAddress;
 use super::lines::{CUT, LIMIT, OPEN};
 use super::syslog_frames::{Frames, Message};
 use super::syslog_sockets::{drops, hold_much, receive};
-use crate::source::{Context, Running, Skip, Source, Started};
+use crate::source::{Context, Failure, Running, Skip, Source, Started};
 
 /// The source's name.
 const NAME: &str = "syslog";
@@ -78,12 +77,12 @@ impl Source for Syslog {
         for reason in [Reason::LogGap, Reason::Truncated, Reason::RateLimited] {
             context.losses.watch(NAME, Class::Log, reason);
         }
-        let failure = Arc::new(Mutex::new(None));
+        let failure = Failure::default();
         let told = failure.clone();
         let mut receiver = Receiver { context, sockets, batch: Batch::new(NAME), number: 0, buffer: vec![0; LIMIT] };
         let thread = std::thread::Builder::new().name("cc-syslog".into()).spawn(move || {
             if let Err(error) = receiver.run() {
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                told.note(&error);
             }
         });
         let thread = thread.map_err(|e| Skip::new(format!("cannot start a thread: {e}"), ""))?;
@@ -93,13 +92,12 @@ impl Source for Syslog {
 
 struct RunningSyslog {
     thread: JoinHandle<()>,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Failure,
 }
 
 impl Running for RunningSyslog {
     fn failures(&mut self) -> Vec<(&'static str, String)> {
-        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.into_iter().map(|why| (NAME, why)).collect()
+        self.failure.take(NAME)
     }
 
     fn stop(self: Box<Self>) {

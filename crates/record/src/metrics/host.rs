@@ -1,7 +1,6 @@
 //! The source of host metrics: reads `/proc`, the CPUs' frequency and the cgroups' counters each second.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use super::frequency::Frequencies;
 use super::proc::{FILES, Out};
 use crate::clock;
 use crate::config::HostConfig;
-use crate::source::{Context, Running, Skip, Source, Started};
+use crate::source::{Context, Failure, Running, Skip, Source, Started};
 
 /// The source's name.
 const NAME: &str = "host";
@@ -48,14 +47,14 @@ impl Source for HostMetrics {
             skipped
                 .push((FREQUENCY, Skip::unasked("the CPUs' frequency is not visible here (no cpufreq in sysfs)", "")));
         }
-        let failure = Arc::new(Mutex::new(None));
+        let failure = Failure::default();
         let thread = std::thread::Builder::new()
             .name("cc-host".into())
             .spawn({
                 let failure = failure.clone();
                 move || {
                     if let Err(error) = run(&mut reader, self.interval, &context) {
-                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                        failure.note(&error);
                     }
                 }
             })
@@ -66,13 +65,12 @@ impl Source for HostMetrics {
 
 struct RunningHost {
     thread: JoinHandle<()>,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Failure,
 }
 
 impl Running for RunningHost {
     fn failures(&mut self) -> Vec<(&'static str, String)> {
-        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.into_iter().map(|why| (NAME, why)).collect()
+        self.failure.take(NAME)
     }
 
     fn stop(self: Box<Self>) {

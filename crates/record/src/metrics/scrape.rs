@@ -1,7 +1,7 @@
 //! The scraper: each target at its interval, pages stored as received.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::fetch::{Address, Client, Fetched};
 use super::targets::{self, Target};
 use super::tls;
 use crate::clock;
-use crate::source::{Context, Running, Skip, Source, Started};
+use crate::source::{Context, Failure, Running, Skip, Source, Started};
 
 /// The source's name.
 const NAME: &str = "metrics";
@@ -75,7 +75,7 @@ impl Source for Metrics {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         context.losses.watch(NAME, Class::Metric, Reason::ScrapeMiss);
         let (stop, stopped) = watch::channel(false);
-        let failure = Arc::new(Mutex::new(None));
+        let failure = Failure::default();
         let scraper = Scraper { config, client: Arc::new(client), context, stopped };
         let thread = std::thread::Builder::new()
             .name("cc-scrape".into())
@@ -83,7 +83,7 @@ impl Source for Metrics {
                 let failure = failure.clone();
                 move || {
                     if let Err(error) = runtime.block_on(scraper.run()) {
-                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                        failure.note(&error);
                     }
                     // A name that is still being looked up must not hold up the end.
                     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -97,13 +97,12 @@ impl Source for Metrics {
 struct RunningMetrics {
     thread: JoinHandle<()>,
     stop: watch::Sender<bool>,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Failure,
 }
 
 impl Running for RunningMetrics {
     fn failures(&mut self) -> Vec<(&'static str, String)> {
-        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.into_iter().map(|why| (NAME, why)).collect()
+        self.failure.take(NAME)
     }
 
     fn stop(self: Box<Self>) {

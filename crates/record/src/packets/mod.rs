@@ -11,7 +11,6 @@ mod section;
 mod tap;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use coldcase_model::Class;
@@ -21,7 +20,7 @@ pub use config::PacketsConfig;
 
 use crate::caps::{Cap, grant};
 use crate::reduce::{Brake, Rung, Stage};
-use crate::source::{Context, Running, Skip, Source, Started};
+use crate::source::{Context, Failure, Running, Skip, Source, Started};
 use dial::Dial;
 use filter::Filter;
 use tap::{Taps, Wanted};
@@ -71,14 +70,14 @@ impl Source for Packets {
         }
         context.losses.watch(NAME, Class::Packet, Reason::PacketDrop);
         let remark = format!("packets on {}", taps.describe());
-        let failure = Arc::new(Mutex::new(None));
+        let failure = Failure::default();
         let thread = std::thread::Builder::new()
             .name("cc-packets".into())
             .spawn({
                 let failure = failure.clone();
                 move || {
                     if let Err(error) = taps.run() {
-                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        failure.note(&error);
                     }
                 }
             })
@@ -97,7 +96,7 @@ const FILTER_HINT: &str = "the syntax is tcpdump's: man 7 pcap-filter";
 
 struct RunningPackets {
     thread: JoinHandle<()>,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Failure,
     dial: Dial,
     with_payload: bool,
 }
@@ -127,8 +126,7 @@ impl Running for RunningPackets {
     }
 
     fn failures(&mut self) -> Vec<(&'static str, String)> {
-        let taken = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.into_iter().map(|why| (NAME, why)).collect()
+        self.failure.take(NAME)
     }
 
     fn stop(self: Box<Self>) {
