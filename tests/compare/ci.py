@@ -6,12 +6,12 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from capture import free_port  # noqa: E402
 from case import COLDCASE, ROOT, Verdicts  # noqa: E402
 
 try:
@@ -26,12 +26,6 @@ GH = """#!/usr/bin/env bash
 printf '%s\\n' "$*" >> "$GH_LOG"
 case "$*" in *--jq*) echo "${GH_COMMENT:-}" ;; esac
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def step(action, name, folder, **env):

@@ -10,13 +10,14 @@ use std::path::Path;
 
 use coldcase_analyze::flow::ends;
 use coldcase_decode::packet::{self, Tcp};
+use coldcase_decode::request::http1::{HEAD, chunk_size, end_of_head};
 use coldcase_decode::request::reassembly::{Piece, Reassembly, Segment, Way};
 use coldcase_decode::request::{Stamp, route};
 use coldcase_export::pcapng::{self, Frame, PcapngError, Wanted};
 use coldcase_model::analysis::Analysis;
 use coldcase_model::entity::Protocol;
 
-use super::head::{self, Framing, HEAD, Head};
+use super::head::{self, Framing, Head};
 
 /// Most bytes of bodies that are held in all.
 pub const BODIES: u64 = 512 << 20;
@@ -257,7 +258,7 @@ impl Stream {
             self.began = at;
         }
         self.buffer.extend_from_slice(bytes);
-        let Some(end) = head::end(&self.buffer) else {
+        let Some(end) = end_of_head(&self.buffer, 0) else {
             if self.buffer.len() > HEAD {
                 self.lose(found);
             }
@@ -308,7 +309,7 @@ impl Stream {
             Phase::ChunkEnd => self.phase = Phase::ChunkLine,
             Phase::Trailer if line.trim_ascii().is_empty() => self.done(found),
             Phase::Trailer => {}
-            _ => match head::chunk_size(&line) {
+            _ => match chunk_size(&line) {
                 Some(0) => self.phase = Phase::Trailer,
                 Some(n) => self.phase = Phase::Chunk(n),
                 None => self.lose(found),

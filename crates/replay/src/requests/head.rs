@@ -1,7 +1,5 @@
 //! Heads of HTTP/1 requests with all their headers (RFC 9112).
 
-/// Longest head that is read, as in the reader of requests.
-pub(super) const HEAD: usize = 64 << 10;
 /// Most headers of a head.
 const HEADERS: usize = 256;
 
@@ -25,19 +23,6 @@ pub(super) struct Head {
     pub(super) target: String,
     pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) framing: Framing,
-}
-
-/// The position behind the blank line that ends a head.
-pub(super) fn end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        at += bytes.get(at..)?.iter().position(|&b| b == b'\n')? + 1;
-        match (bytes.get(at), bytes.get(at + 1)) {
-            (Some(b'\n'), _) => return Some(at + 1),
-            (Some(b'\r'), Some(b'\n')) => return Some(at + 2),
-            _ => {}
-        }
-    }
 }
 
 /// Reads a head; of one that is `cut`, the lines that are whole. `None` where it is no head, or its first line is cut.
@@ -89,15 +74,6 @@ fn length(value: &[u8]) -> Option<u64> {
     digits.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
 }
 
-/// The size in the first line of a chunk (RFC 9112 7.1).
-pub(super) fn chunk_size(line: &[u8]) -> Option<u64> {
-    let digits = line.split(|&b| b == b';').next()?.trim_ascii();
-    if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -124,12 +100,5 @@ mod tests {
         assert!(read(b"GET /a/long/pa", true).is_none());
         let known = read(b"POST /a HTTP/1.1\r\nContent-Length: 9\r\nAcc", true).unwrap();
         assert_eq!(known.framing, Framing::Length(9));
-    }
-
-    #[test]
-    fn heads_end_with_a_blank_line() {
-        assert_eq!(end(b"GET / HTTP/1.1\r\n\r\nbody"), Some(18));
-        assert_eq!(end(b"GET / HTTP/1.1\n\nbody"), Some(16));
-        assert_eq!(end(b"GET / HTTP/1.1\r\n\r"), None);
     }
 }

@@ -4,7 +4,7 @@ use super::super::detect::Verdict;
 use super::super::{Side, route};
 
 /// Longest head that is read.
-pub(super) const HEAD: usize = 64 << 10;
+pub const HEAD: usize = 64 << 10;
 /// Longest first line that is looked for where the place in the stream was lost.
 pub(super) const LINE: usize = 4 << 10;
 /// Most headers that are read of a head.
@@ -71,7 +71,7 @@ pub(super) struct ResponseHead {
 }
 
 /// The position behind the blank line that ends a head, looked for from `from` on.
-pub(super) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+pub fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
         at += bytes.get(at..)?.iter().position(|&b| b == b'\n')? + 1;
@@ -211,7 +211,7 @@ pub(super) fn response(head: &[u8], cut: bool) -> Option<ResponseHead> {
 }
 
 /// The size in a chunk's first line (RFC 9112 7.1).
-pub(super) fn chunk_size(line: &[u8]) -> Option<u64> {
+pub fn chunk_size(line: &[u8]) -> Option<u64> {
     let digits = line.split(|&b| b == b';').next()?.trim_ascii();
     if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
@@ -314,6 +314,14 @@ mod tests {
         assert_eq!(server("HTTP/1"), Verdict::More);
         assert_eq!(server("HTTP/2 200 OK\r\n"), Verdict::No);
         assert_eq!(server("+OK\r\n"), Verdict::No);
+    }
+
+    #[test]
+    fn heads_end_with_a_blank_line() {
+        let end = |bytes: &[u8]| end_of_head(bytes, 0);
+        assert_eq!(end(b"GET / HTTP/1.1\r\n\r\nbody"), Some(18));
+        assert_eq!(end(b"GET / HTTP/1.1\n\nbody"), Some(16));
+        assert_eq!(end(b"GET / HTTP/1.1\r\n\r"), None);
     }
 
     #[test]

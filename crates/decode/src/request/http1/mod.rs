@@ -19,7 +19,7 @@ use super::detect::{AnyDissector, Detector, Opening};
 use super::http2::Http2;
 use super::{Dissector, End, Request, Side, Stamp, missing};
 
-pub use head::probe;
+pub use head::{HEAD, chunk_size, end_of_head, probe};
 
 /// Deepest nesting of connections by CONNECT that is followed.
 const DEPTH: u8 = 2;
