@@ -42,10 +42,23 @@ elevated_kernel_tests() {
 	env "CARGO_TARGET_${host}_RUNNER=sudo -n -E" cargo test -p coldcase-record
 }
 
+# The recorder's link-time optimisation keeps one CPU busy for minutes: meanwhile the other builds the tests.
+recorder_and_tests() {
+	local log recorder tests=0
+	log=$(mktemp)
+	tests/recorder.sh > "$log" 2>&1 &
+	recorder=$!
+	cargo test --workspace --no-run || tests=1
+	wait "$recorder" || tests=1
+	cat "$log"
+	rm -f "$log"
+	return "$tests"
+}
+
 part build cargo build --workspace --bins
+part "recorder and test binaries" recorder_and_tests
 part rust cargo test --workspace --no-fail-fast
 if [ "$(id -u)" != 0 ] && sudo -n true 2> /dev/null; then part kernel elevated_kernel_tests; fi
-part recorder tests/recorder.sh
 part_as_root recorder-chroot tests/recorder-chroot.sh
 # Against other people's tools, one short round of kills, the notebook, the second kernel. More of each: make test-long.
 part notebook tests/notebook.sh
@@ -87,6 +100,7 @@ part "OTLP forwarding" python3 tests/interop/otlp_forward.py
 part "OTLP files" python3 tests/interop/otlp_files.py
 part "OTLP metrics" python3 tests/interop/otlp_metrics.py
 part replay python3 tests/replay/selfcheck.py
+part_as_root "enriched replay" python3 tests/replay/enrich.py
 part "the replay in a terminal" python3 tests/replay/view.py
 part_as_root "compare in CI" python3 tests/compare/ci.py
 part vm tests/vm/run.sh "$RECORDER"

@@ -89,7 +89,7 @@ def main():
             if rows:
                 print(f"| {name} | {rows:,} | {bytes_ / rows:.2f} |")
         example = ROOT / "target/debug/examples/columns"
-        subprocess.run(["cargo", "build", "--quiet", "-p", "coldcase-timeline", "--example", "columns"], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--quiet", "--workspace", "--example", "columns"], cwd=ROOT, check=True)
         print("\nFrom the bundle to typed columns (bundle, model and timeline at opt-level 3, the profile of the tests):\n")
         print(subprocess.run([example, cases["coldcase, kernel.sched without stacks"]], capture_output=True, text=True, check=True).stdout)
         print("| verb | bundle | seconds | peak MiB | exit |\n|---|---|--:|--:|--:|")

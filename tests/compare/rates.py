@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """False alarms and power of `coldcase compare`: the demo's shop is recorded many times as it is, and with changes of known kind and size, in turns so
-that all see the same hours; then sides are drawn from these runs, thousands of times. usage: rates.py [RUNS] [SECONDS] [--side N] [--draws N] [--keep DIR]
+that all see the same hours; then sides are drawn from these runs, thousands of times. usage: rates.py [RUNS] [SECONDS] [--rate N] [--burst N] [--only CHANGE] [--side N] [--draws N] [--keep DIR]
 Prints the rate of regressions among comparisons of the unchanged shop with itself (false alarms), of each change with the unchanged shop (power),
 with 95% bounds (Clopper and Pearson), any alarm at all, what was inconclusive, and how often the cause is named among the first three."""
 import argparse
@@ -25,6 +25,7 @@ CHANGES = {
     "+20% p99": (["--fault", "tail", "--fault-amount", "20"], ""),
     "an error at 1%": (["--fault", "error", "--fault-amount", "1"], "refused the entry"),
     "one more query": (["--fault", "query", "--fault-amount", "1"], "calls SELECT orders (orders) 2 times"),
+    # Contended where requests come at once (--burst 4): then most of the time is waited for the lock.
     "a lock": (["--fault", "mutex", "--fault-amount", "2"], "fault_take_mutex"),
     "an fsync": (["--fault", "fsync", "--fault-amount", "1"], "fsync|disk wait"),
 }
@@ -38,12 +39,12 @@ def free_port():
         return s.getsockname()[1]
 
 
-def record(folder, change, number, seconds):
+def record(folder, change, number, args):
     name = "".join(c if c.isalnum() else "-" for c in change)
     bundle, http = folder / f"{name}-{number:03}.case", free_port()
     if bundle.exists():
         return bundle
-    shop = ["--dir", folder / "shop", "--for", f"{seconds}s", "--otlp", f"http://127.0.0.1:{http}", *CHANGES[change][0]]
+    shop = ["--dir", folder / "shop", "--for", f"{args.seconds}s", "--rate", args.rate, "--burst", args.burst, "--otlp", f"http://127.0.0.1:{http}", *CHANGES[change][0]]
     done = subprocess.run([COLDCASE, "record", "-o", bundle, "--force", "--otlp-http", f"127.0.0.1:{http}", "--otlp-grpc", f"127.0.0.1:{free_port()}", "--quiet",
                            "--", DEMO, "all", *map(str, shop)], capture_output=True, text=True)
     if done.returncode:
@@ -76,6 +77,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="?", type=int, default=120, help="recordings of the unchanged shop; of each change a sixth of it, ten at least")
     parser.add_argument("seconds", nargs="?", type=int, default=6)
+    parser.add_argument("--rate", type=int, default=120, help="requests a second")
+    parser.add_argument("--burst", type=int, default=1, help="requests that are due at once")
+    parser.add_argument("--each", type=int, help="recordings of each change")
+    parser.add_argument("--only", action="append", choices=[c for c in CHANGES if c != "nothing"], help="only this change; may be repeated")
     parser.add_argument("--side", type=int, default=5)
     parser.add_argument("--draws", type=int, default=2000)
     parser.add_argument("--keep", help="folder for the bundles; those that are there are not recorded again")
@@ -85,21 +90,22 @@ def main():
     built = subprocess.run(["cargo", "build", "--quiet", "--workspace", "--example", "compare_rates"], cwd=ROOT)
     if built.returncode:
         sys.exit("compare_rates could not be built")
-    of_each = min(args.runs, max(2 * args.side, args.runs // 6))
+    of_each = min(args.runs, args.each or max(2 * args.side, args.runs // 6))
+    changes = ["nothing", *(args.only or [c for c in CHANGES if c != "nothing"])]
     args.side = min(args.side, args.runs // 2)
-    pools, begun = {name: [] for name in CHANGES}, time.time()
+    pools, begun = {name: [] for name in changes}, time.time()
     for n in range(args.runs):
-        for name in CHANGES:
+        for name in changes:
             # The changes are spread over the same time as the unchanged runs.
             if name == "nothing" or len(pools[name]) < of_each * (n + 1) // args.runs:
-                pools[name].append(record(folder, name, n, args.seconds))
+                pools[name].append(record(folder, name, n, args))
     print(f"{ {name: len(pool) for name, pool in pools.items()} } runs of {args.seconds} s in {time.time() - begun:.0f} s, in {folder}", flush=True)
     if args.side < 3:
         sys.exit("too few runs for three a side: at least 6")
     print(f"{'':20} {'regression':>26} {'any alarm':>10} {'inconclusive':>13} {'in first 3':>11}   comparisons of {args.side} runs a side: {args.draws}")
     failed = 0
     # Recorded in turns, as `compare --interleave` does; of what did not change, also runs of any hours against each other.
-    for name, how in [("nothing", "any"), *((name, "turns") for name in CHANGES)]:
+    for name, how in [("nothing", "any"), *((name, "turns") for name in changes)]:
         sides = pools["nothing"] + ([] if name == "nothing" else ["--", *pools[name]])
         done = subprocess.run([ROOT / "target/debug/examples/compare_rates", str(args.side), str(args.draws), "7", CHANGES[name][1], how, *map(str, sides)],
                               capture_output=True, text=True)

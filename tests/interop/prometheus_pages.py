@@ -109,7 +109,7 @@ def main():
     else:
         print(f"skipped: the pages of the corpus: no {CORPUS} (set COLDCASE_CORPUS)")
     if not READER.is_file():
-        sys.exit(f"no {READER}: cargo build -p coldcase-decode --example pages")
+        sys.exit(f"no {READER}: cargo build --workspace --example pages")
     pages += [(repr(page), True, page) for page in KNOWN]
     asked = "".join(json.dumps({"page": page, "strict": s}) + "\n" for _, s, page in pages)
     answers = subprocess.run([READER], input=asked, capture_output=True, text=True, check=True).stdout.splitlines()

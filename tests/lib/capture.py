@@ -17,7 +17,7 @@ READER = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "de
 
 def build():
     """Builds the program that prints the requests of a capture."""
-    subprocess.run(["cargo", "build", "--quiet", "-p", "coldcase-decode", "--example", "requests"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--quiet", "--workspace", "--example", "requests"], cwd=ROOT, check=True)
 
 
 def at_server(*argv):

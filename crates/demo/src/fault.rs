@@ -1,8 +1,9 @@
 //! The faults: what each does to a request, and the switch that turns one on while the shop runs.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -256,15 +257,29 @@ fn sleep_downstream(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Writes an audit file anew, 64 KiB at a time, and waits each time until the disk has it. The file grows, so each sync
-/// writes the file system's journal too.
+thread_local! {
+    /// The audit file of a worker.
+    static AUDIT: RefCell<Option<File>> = const { RefCell::new(None) };
+}
+
+/// Appends 64 KiB at a time to an audit file, and waits each time until the disk has it. The file grows, so each sync writes
+/// the file system's journal too; at its limit it begins anew.
 #[inline(never)]
 fn fault_fsync_audit(path: &Path, syncs: u64) -> Result<()> {
+    const LIMIT: u64 = 32 << 20;
     let block = [0x5a_u8; 64 * 1024];
-    let mut audit = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut audit = match AUDIT.take() {
+        Some(audit) => audit,
+        None => File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
+    };
     for _ in 0..syncs {
+        if audit.stream_position()? >= LIMIT {
+            audit.set_len(0)?;
+            audit.rewind()?;
+        }
         audit.write_all(&block)?;
         audit.sync_all()?;
     }
+    AUDIT.set(Some(audit));
     Ok(())
 }

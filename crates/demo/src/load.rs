@@ -39,6 +39,9 @@ pub(crate) struct Shape {
     /// 0 sends the next request when the last one is answered
     #[arg(long, default_value_t = 120.0)]
     pub(crate) rate: f64,
+    /// So many requests are due at once; at the same rate
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) burst: u64,
     /// How long, such as `20s`; without it until SIGINT or SIGTERM
     #[arg(long = "for", value_parser = duration)]
     pub(crate) time: Option<Duration>,
@@ -118,8 +121,9 @@ impl Run<'_> {
 
     /// Waits until request number `ticket` is due; `None` when the run is over before.
     fn wait_for(&self, ticket: u64) -> Option<Instant> {
-        let rate = self.options.shape.rate;
-        let due = if rate > 0.0 { self.start + Duration::from_secs_f64(ticket as f64 / rate) } else { Instant::now() };
+        let Shape { rate, burst, .. } = self.options.shape;
+        let turn = ticket - ticket % burst;
+        let due = if rate > 0.0 { self.start + Duration::from_secs_f64(turn as f64 / rate) } else { Instant::now() };
         if self.options.shape.time.is_some_and(|time| due >= self.start + time || self.start.elapsed() >= time) {
             return None;
         }

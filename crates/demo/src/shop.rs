@@ -104,6 +104,7 @@ fn load_arguments(options: &Options, gateway: SocketAddr) -> Vec<String> {
         format!("--gateway={gateway}"),
         format!("--connections={}", shape.connections),
         format!("--rate={}", shape.rate),
+        format!("--burst={}", shape.burst),
         format!("--writes={}", shape.writes),
     ];
     if let Some(time) = shape.time {

@@ -62,6 +62,9 @@ pub struct Comparison {
     /// How much is equal, a ratio above 1, where equivalence was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equivalent: Option<f64>,
+    /// The pace of the host on both sides, where times were compared at the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<HostPace>,
     /// What the page draws.
     #[serde(skip)]
     pub pictures: Pictures,
@@ -242,6 +245,9 @@ pub struct Measure {
     pub centre: (f64, f64),
     /// Head over base (for `errors`: head minus base), and its interval.
     pub effect: Option<Effect>,
+    /// Of a time that was compared at the same pace of the host: the effect without that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_measured: Option<Effect>,
     /// How much worse it may be: a ratio above 1 (for `errors`: a share).
     pub tolerance: f64,
     /// Which way is worse.
@@ -300,8 +306,12 @@ impl Measure {
 
     /// Its effect with the interval, for people.
     pub fn effect_words(&self) -> Option<String> {
-        let e = self.effect?;
-        Some(if self.unit == "share" {
+        self.effect.map(|e| self.words_of(&e))
+    }
+
+    /// An effect on it with the interval.
+    pub fn words_of(&self, e: &Effect) -> String {
+        if self.unit == "share" {
             format!("{:+.2} points ({:+.2} to {:+.2})", 100.0 * e.estimate, 100.0 * e.low, 100.0 * e.high)
         } else if self.is_difference() {
             let signed = |v: f64| format!("{}{}", if v < 0.0 { "" } else { "+" }, self.value_words(v));
@@ -309,7 +319,7 @@ impl Measure {
         } else {
             let percent = |ratio: f64| 100.0 * (ratio - 1.0);
             format!("{:+.1}% ({:+.1} to {:+.1})", percent(e.estimate), percent(e.low), percent(e.high))
-        })
+        }
     }
 }
 
@@ -334,6 +344,18 @@ pub struct Effect {
     pub runs_needed: u32,
 }
 
+/// How soon the host ran threads of its kernel that were woken, in the runs of both sides: nanoseconds, the geometric mean of the runs' medians.
+/// All on a host is slower or faster together; times are compared as if it had been equally fast.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HostPace {
+    /// In the base.
+    pub base: f64,
+    /// In the head.
+    pub head: f64,
+    /// Whether that is more than chance (5%): the machine was slower, or what is compared slows the machine.
+    pub differs: bool,
+}
+
 /// What a measure's noise was learned from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -342,6 +364,8 @@ pub enum Basis {
     Runs,
     /// From pairs of runs, one of each side, recorded next to each other: what changes with the hours is in both.
     Pairs,
+    /// From the runs of both sides, at the same pace of the host: see [`HostPace`].
+    Pace,
     /// From earlier runs: the sides have too few.
     History,
     /// From blocks of time within the runs. These share the run's luck: nothing fails by them.
@@ -354,6 +378,7 @@ impl Basis {
         match self {
             Basis::Runs => "the runs",
             Basis::Pairs => "pairs of runs recorded next to each other",
+            Basis::Pace => "the runs, at the same pace of the host",
             Basis::History => "earlier runs",
             Basis::Blocks => "blocks of time within the runs",
         }

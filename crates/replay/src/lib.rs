@@ -6,6 +6,7 @@
 //! it happened; what was received as a message (OTLP requests, scraped pages, Remote-Write requests) goes out as a message, when it was received.
 
 pub mod control;
+pub mod enrich;
 pub mod ids;
 mod lane;
 mod message;

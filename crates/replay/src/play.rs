@@ -414,7 +414,8 @@ fn narrowed(message: Message, merge: &Merge<'_>, filter: &Filter<'_>) -> Option<
         wanted.resize(wanted.len().max(at + 1), false);
         wanted[at] = filter(&entry);
     }
-    match (wanted.iter().any(|w| *w), message.stream.starts_with("otlp.")) {
+    let has_items = ["otlp.", "jaeger.", "zipkin."].iter().any(|kind| message.stream.starts_with(kind));
+    match (wanted.iter().any(|w| *w), has_items) {
         (false, _) => None,
         // A page or a Remote-Write request is one entry.
         (true, false) => Some(message),

@@ -113,6 +113,8 @@ pub struct SinkReport {
     pub not_sent: u64,
     /// Messages that this sink cannot carry.
     pub unsupported: u64,
+    /// Spans that evidence of the kernel or the network was added to.
+    pub enriched: u64,
     /// Why, the first of each kind.
     pub reasons: Vec<String>,
 }

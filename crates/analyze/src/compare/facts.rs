@@ -7,7 +7,9 @@ use coldcase_model::compare::Run;
 use coldcase_model::manifest::{HostEntry, SourceStatus};
 use coldcase_timeline::Timeline;
 
+use super::in_requests;
 use super::operations::{self, Operation};
+use super::pace;
 use super::usage::{self, Edge, Service};
 use crate::flame::Making;
 use crate::{AnalyzeError, Options, Part};
@@ -36,6 +38,8 @@ pub(super) struct Facts {
     pub(super) logs: BTreeMap<String, (u64, bool)>,
     /// Growth of the host's anonymous memory, bytes per second.
     pub(super) memory_slope: Option<f64>,
+    /// The pace of the host: see [`pace`].
+    pub(super) pace: Option<f64>,
     /// What it has to compare: `CPU samples`, `packets`…
     pub(super) has: BTreeSet<&'static str>,
 }
@@ -66,6 +70,8 @@ impl Facts {
             lost: analysis.quality.losses.iter().fold(0, |sum, l| l.count.saturating_add(sum)),
         };
         usage::add(&mut facts, &analysis);
+        in_requests::add(&mut facts.services, &t);
+        facts.pace = pace::of(&t);
         Ok(facts)
     }
 

@@ -1,7 +1,9 @@
 //! The verdict, and why.
 
-use coldcase_model::compare::{Comparison, Decision, Direction, GateState, Measure, Verdict};
+use coldcase_model::Nanos;
+use coldcase_model::compare::{Comparison, Decision, Direction, Effect, GateState, Measure, Verdict};
 
+use super::measure::ALPHA;
 use super::{LEAST_RUNS, exact, measures};
 
 /// Where a critical measure may be so much worse (upper bound of its ratio), the runs did not tell enough for a pass.
@@ -88,6 +90,19 @@ fn unproven(c: &Comparison) -> Option<String> {
             wide.measure, wide.operation
         ));
     }
+    if let (Some(pace), Some(m)) = (c.pace.filter(|p| p.differs), critical(c).find(|m| is_worse_as_measured(m))) {
+        let words = |e: Option<Effect>| e.map(|e| m.words_of(&e)).unwrap_or_default();
+        return Some(format!(
+            "{} of {} is {} as measured, and {} had the host been equally fast: it ran what was woken after {} and {}. Either the host was \
+slower, or what is compared slows it",
+            m.measure,
+            m.operation,
+            words(m.as_measured),
+            words(m.effect),
+            Nanos(pace.base as u64),
+            Nanos(pace.head as u64)
+        ));
+    }
     let unequal = critical(c).find(|m| m.equivalent == Some(false) && !m.is_difference());
     let by = c.equivalent.map_or(0.0, |ratio| 100.0 * (ratio - 1.0));
     unequal.map(|m| {
@@ -105,6 +120,19 @@ fn passed(c: &Comparison) -> String {
         ),
         None => format!("none of {judged} critical measures is shown to be worse than it may be"),
     }
+}
+
+/// Whether only the pace of the host keeps it from being worse.
+fn is_worse_as_measured(m: &Measure) -> bool {
+    m.decision != Decision::Worse
+        && m.as_measured.is_some_and(|e| {
+            let beyond = match m.direction {
+                Direction::Up => e.low > m.tolerance,
+                Direction::Down => e.high < 1.0 / m.tolerance,
+                Direction::Both => e.low > m.tolerance || e.high < 1.0 / m.tolerance,
+            };
+            beyond && e.raw_p < ALPHA
+        })
 }
 
 fn beyond_ceiling(m: &Measure) -> bool {

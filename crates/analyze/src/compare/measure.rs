@@ -3,6 +3,7 @@
 use coldcase_model::compare::{Basis, Decision, Direction, Effect, Measure, is_difference};
 
 use super::gates::Gates;
+use super::pace::Pace;
 use super::{LEAST_RUNS, stats};
 
 /// Level of the decisions.
@@ -40,6 +41,8 @@ pub(super) struct Rules<'a> {
     pub(super) equivalent: Option<f64>,
     /// Runs of base and head that were recorded next to each other, where all were.
     pub(super) pairs: Option<Vec<(usize, usize)>>,
+    /// The pace of the host in each run, where all tell it.
+    pub(super) pace: Option<Pace>,
     /// What is odd about the gates.
     pub(super) warnings: Vec<String>,
 }
@@ -62,6 +65,7 @@ impl Rules<'_> {
             base: values.base,
             head: values.head,
             effect: None,
+            as_measured: None,
             tolerance: kind.tolerance,
             direction: kind.direction,
             critical: usually_critical && !self.gates.name_critical(),
@@ -71,24 +75,18 @@ impl Rules<'_> {
         };
         self.apply_gate(&mut m);
         let blocks = (scaled(&values.blocks.0), scaled(&values.blocks.1));
-        let Some((d, basis)) = self.difference((&b, &h), &scaled(&values.history), &blocks) else { return m };
+        let Some((plain, basis)) = self.difference((&b, &h), &scaled(&values.history), &blocks) else { return m };
         let limit = if difference { m.tolerance } else { m.tolerance.ln() };
-        let (low, high) = d.interval();
-        let p = match m.direction {
-            Direction::Up => d.p_above(limit),
-            Direction::Down => d.p_below(-limit),
-            Direction::Both => (2.0 * d.p_above(limit).min(d.p_below(-limit))).min(1.0),
+        let at_pace = self.pace.as_ref().filter(|_| kind.unit == "ns").and_then(|pace| at_pace(pace, (&b, &h)));
+        let effect = |d: &stats::Difference, basis: Basis| effect(d, basis, m.direction, limit, &back);
+        let (d, basis) = match at_pace {
+            Some(at_pace) => {
+                m.as_measured = Some(effect(&plain, basis));
+                (at_pace, Basis::Pace)
+            }
+            None => (plain, basis),
         };
-        m.effect = Some(Effect {
-            estimate: back(d.estimate),
-            low: back(low),
-            high: back(high),
-            p,
-            raw_p: p,
-            family: 1,
-            basis,
-            runs_needed: d.runs_needed(limit, ALPHA),
-        });
+        m.effect = Some(effect(&d, basis));
         if basis != Basis::Blocks {
             m.decision = Decision::NotShown;
             // Of what is a difference nobody said how much is equal but the tolerance.
@@ -131,6 +129,31 @@ impl Rules<'_> {
         }
         m.direction = gate.direction.unwrap_or(m.direction);
         m.critical = gate.critical.unwrap_or(m.critical);
+    }
+}
+
+/// The difference at the same pace of the host.
+fn at_pace(pace: &Pace, (b, h): (&[f64], &[f64])) -> Option<stats::Difference> {
+    let with = |pace: &[f64], of: &[f64]| pace.iter().copied().zip(of.iter().copied()).collect::<Vec<_>>();
+    stats::at_the_same(&with(&pace.base, b), &with(&pace.head, h))
+}
+
+fn effect(d: &stats::Difference, basis: Basis, direction: Direction, limit: f64, back: &dyn Fn(f64) -> f64) -> Effect {
+    let (low, high) = d.interval();
+    let p = match direction {
+        Direction::Up => d.p_above(limit),
+        Direction::Down => d.p_below(-limit),
+        Direction::Both => (2.0 * d.p_above(limit).min(d.p_below(-limit))).min(1.0),
+    };
+    Effect {
+        estimate: back(d.estimate),
+        low: back(low),
+        high: back(high),
+        p,
+        raw_p: p,
+        family: 1,
+        basis,
+        runs_needed: d.runs_needed(limit, ALPHA),
     }
 }
 

@@ -12,11 +12,13 @@ mod facts;
 mod functions;
 mod gates;
 mod glob;
+mod in_requests;
 mod judge;
 mod measure;
 mod measures;
 mod missing;
 mod operations;
+mod pace;
 mod pictures;
 mod rates;
 mod stats;
@@ -29,6 +31,7 @@ use coldcase_model::compare::{Comparison, Decision, Verdict};
 use crate::AnalyzeError;
 use facts::Facts;
 use measure::Rules;
+use pace::Pace;
 
 pub use gates::{Gates, GatesError, share};
 pub use rates::{Pools, Rates};
@@ -97,6 +100,15 @@ impl<'a> Sides<'a> {
     }
 }
 
+impl Sides<'_> {
+    /// The pace of the host in each run, where each tells it and there are enough to learn what it does to the others.
+    fn pace(&self) -> Option<Pace> {
+        let side = |runs: &[&Facts]| runs.iter().map(|f| f.pace.map(f64::ln)).collect::<Option<Vec<f64>>>();
+        let (base, head) = (side(self.base)?, side(self.head)?);
+        (base.len().min(head.len()) >= pace::LEAST_RUNS).then_some(Pace { base, head })
+    }
+}
+
 /// Compares the runs of two sides.
 ///
 /// # Errors
@@ -131,7 +143,8 @@ fn each(of: &[Facts]) -> Vec<&Facts> {
 
 pub(crate) fn of_facts(sides: &Sides<'_>, options: &CompareOptions) -> Comparison {
     let equivalent = options.equivalent.or(options.gates.equivalent).map(|share| 1.0 + share);
-    let mut rules = Rules { gates: &options.gates, equivalent, pairs: sides.pairs(), warnings: Vec::new() };
+    let mut rules =
+        Rules { gates: &options.gates, equivalent, pairs: sides.pairs(), pace: sides.pace(), warnings: Vec::new() };
     let differences = alike::differences(sides.base, sides.head);
     let exact = exact::changes(sides, &rules);
     let measures = measures::measures(sides, &mut rules);
@@ -150,6 +163,7 @@ pub(crate) fn of_facts(sides: &Sides<'_>, options: &CompareOptions) -> Compariso
         warnings: rules.warnings,
         explained: Vec::new(),
         equivalent,
+        pace: rules.pace.as_ref().map(Pace::told),
         pictures: pictures::pictures(sides, &measures),
         exact,
         measures,

@@ -65,6 +65,37 @@ pub(super) fn against_history(base: &[f64], head: &[f64], history: &[f64]) -> Op
     })
 }
 
+/// The difference of two means at the same value of what else is known of each run (analysis of covariance with one slope for both sides:
+/// R. A. Fisher, *Statistical Methods for Research Workers*, 1932, §49.1). `base` and `head` are pairs of that and of what was measured. The farther
+/// the sides are apart in what is known, the wider is the interval. `None` with fewer than four runs, or where what is known never differs.
+pub(super) fn at_the_same(base: &[(f64, f64)], head: &[(f64, f64)]) -> Option<Difference> {
+    let (n0, n1) = (base.len() as f64, head.len() as f64);
+    let df = n0 + n1 - 3.0;
+    if base.is_empty() || head.is_empty() || df < 1.0 {
+        return None;
+    }
+    let mean = |of: &[(f64, f64)]| {
+        let n = of.len() as f64;
+        (of.iter().map(|v| v.0).sum::<f64>() / n, of.iter().map(|v| v.1).sum::<f64>() / n)
+    };
+    let (b, h) = (mean(base), mean(head));
+    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+    for (side, centre) in [(base, b), (head, h)] {
+        for (x, y) in side {
+            let (dx, dy) = (x - centre.0, y - centre.1);
+            (xx, xy, yy) = (xx + dx * dx, xy + dx * dy, yy + dy * dy);
+        }
+    }
+    if xx <= 0.0 {
+        return None;
+    }
+    let slope = xy / xx;
+    let variance = (yy - slope * xy).max(0.0) / df;
+    let apart = h.0 - b.0;
+    let error = (variance * (1.0 / n0 + 1.0 / n1 + apart * apart / xx)).sqrt();
+    Some(Difference { estimate: h.1 - b.1 - slope * apart, error, df, spread: variance.sqrt() })
+}
+
 impl Difference {
     /// The interval that holds the true difference in 95 of 100 comparisons.
     pub(super) fn interval(&self) -> (f64, f64) {
@@ -174,6 +205,20 @@ mod tests {
         let half = 4.302_653 / 3f64.sqrt();
         assert!((low - (2.0 - half)).abs() < 1e-5 && (high - (2.0 + half)).abs() < 1e-5, "{low} {high}");
         assert_eq!(of_pairs(&[(1.0, 2.0)]), None);
+    }
+
+    /// Least squares of y on (1, side, x) by the normal equations: the side has 1.985695, a standard error of 0.068574 and 5 degrees of freedom.
+    #[test]
+    fn what_follows_from_what_is_known_of_a_run_is_no_noise() {
+        let base = [(1.0, 10.1), (2.0, 11.9), (3.0, 14.0), (4.0, 16.1)];
+        let head = [(1.5, 13.0), (2.5, 15.1), (3.5, 17.0), (5.0, 19.9)];
+        let d = at_the_same(&base, &head).unwrap();
+        let plain = welch(&base.map(|v| v.1), &head.map(|v| v.1)).unwrap();
+        assert!((d.estimate - 1.985_695).abs() < 1e-6 && (d.error - 0.068_574).abs() < 1e-6, "{d:?}");
+        assert_eq!(d.df, 5.0);
+        assert!(plain.error > 10.0 * d.error, "{plain:?}");
+        assert_eq!(at_the_same(&[(1.0, 2.0), (1.0, 3.0)], &[(1.0, 2.0), (1.0, 5.0)]), None, "nothing is known");
+        assert_eq!(at_the_same(&[(1.0, 2.0)], &[(2.0, 3.0), (3.0, 1.0)]), None, "too few");
     }
 
     /// SciPy: `ttest_ind_from_stats` of equal variances has the same form; by hand: sd of (9, 10, 11) is 1, the error of one run against one

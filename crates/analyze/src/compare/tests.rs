@@ -369,3 +369,45 @@ fn runs_that_were_recorded_in_turns_are_compared_in_pairs() {
         c.reasons
     );
 }
+
+/// Runs whose requests take longer where the host is slower, by the same factor to the power of 1.5.
+fn at_paces(from: u64, middle: f64, paces: [f64; 5]) -> Vec<Facts> {
+    let at = |(n, pace): (u64, f64)| {
+        let mut f = run(from + n, (middle * pace.powf(1.5)) as u64, 0, 2);
+        f.pace = Some(7_000.0 * pace);
+        f
+    };
+    (0..5).zip(paces).map(at).collect()
+}
+
+#[test]
+fn what_follows_from_the_pace_of_the_host_is_no_noise() {
+    let (before, after) = ([1.0, 1.3, 0.8, 1.1, 0.9], [0.85, 1.05, 1.25, 0.95, 1.0]);
+    let p50 = |c: &Comparison| c.measures.iter().find(|m| m.measure == "latency p50").cloned().unwrap();
+    let c = sides_of(at_paces(0, 1e6, before), at_paces(10, 1.1e6, after));
+    let m = p50(&c);
+    let (effect, plain) = (m.effect.unwrap(), m.as_measured.unwrap());
+    assert_eq!(
+        (c.verdict, effect.basis),
+        (Verdict::Regression, coldcase_model::compare::Basis::Pace),
+        "{:?}",
+        c.reasons
+    );
+    assert!(effect.low > 1.05 && effect.high < 1.16, "{effect:?}");
+    assert!(plain.low < 0.9 && plain.high > 1.2, "{plain:?}");
+    let same = sides_of(at_paces(0, 1e6, before), at_paces(10, 1e6, after));
+    assert_eq!(same.verdict, Verdict::Pass, "{:?}", same.reasons);
+    // Without a run's pace, what was measured is all there is.
+    let mut without = at_paces(10, 1.1e6, after);
+    without[2].pace = None;
+    let c = sides_of(at_paces(0, 1e6, before), without);
+    assert_eq!((c.pace, p50(&c).effect.unwrap().basis), (None, coldcase_model::compare::Basis::Runs));
+}
+
+#[test]
+fn a_host_that_is_slower_on_one_side_is_no_regression_and_no_pass() {
+    let c = sides_of(at_paces(0, 1e6, [1.0, 1.02, 0.99, 1.01, 0.98]), at_paces(10, 1e6, [1.3, 1.33, 1.28, 1.31, 1.27]));
+    assert!(c.pace.is_some_and(|p| p.differs && p.head > 1.25 * p.base), "{:?}", c.pace);
+    assert_eq!(c.verdict, Verdict::Inconclusive);
+    assert!(c.reasons[0].contains("had the host been equally fast"), "{:?}", c.reasons);
+}

@@ -176,7 +176,7 @@ impl Sink for Exposition {
         let Item::Message(message) = event.item else { return Ok(()) };
         self.report.taken += 1;
         // The page says by itself what it is.
-        let read = read(message, &self.pages, event.round, None);
+        let read = read(message, &self.pages, event.round, None).into_text();
         self.report.unsupported += read.unsupported;
         read.why.iter().for_each(|why| self.report.reason(why));
         self.put(read, message.utc);

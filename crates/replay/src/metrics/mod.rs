@@ -5,6 +5,7 @@ mod family;
 mod openmetrics;
 mod remote_write;
 mod samples;
+mod write_request;
 
 pub use exposition::Exposition;
 pub use openmetrics::OpenMetrics;

@@ -171,7 +171,7 @@ impl Sink for OpenMetrics {
     fn event(&mut self, event: Event<'_>) -> Result<(), SinkError> {
         let Item::Message(message) = event.item else { return Ok(()) };
         self.report.taken += 1;
-        let read = read(message, &self.pages, event.round, self.mark.as_deref());
+        let read = read(message, &self.pages, event.round, self.mark.as_deref()).into_text();
         self.report.unsupported += read.unsupported;
         read.why.into_iter().for_each(|why| self.report.reason(why));
         read.samples.iter().for_each(|out| self.put(out));

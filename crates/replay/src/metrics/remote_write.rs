@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{Request, header};
-use prost::Message as _;
 
-use super::samples::{Out, Pages, read};
+use super::samples::{Pages, read};
+use super::write_request::encoded;
 use crate::control::Stop;
 use crate::message::Message;
 use crate::net::retry::{Outcome, Peer};
@@ -198,7 +198,7 @@ impl Writer {
                 drop(report);
                 return match read.samples.is_empty() {
                     true => Ok(None),
-                    false => self.packed(&encoded(read.samples), false).map(Some),
+                    false => self.packed(&encoded(read.samples, round), false).map(Some),
                 };
             }
         };
@@ -237,47 +237,6 @@ fn judge(answer: &Answer) -> Outcome {
         true => Outcome::Again { after: retry_after(&answer.headers), why },
         false => Outcome::Refused(why),
     }
-}
-
-/// `prometheus.WriteRequest`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    series: Vec<Series>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Series {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Value>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-struct Value {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(int64, tag = "2")]
-    timestamp: i64,
-}
-
-fn encoded(samples: Vec<Out>) -> Vec<u8> {
-    let series = samples.into_iter().map(|out| {
-        let mut labels = vec![Label { name: "__name__".into(), value: out.sample.name.to_string() }];
-        labels.extend(out.labels.into_iter().map(|(name, value)| Label { name, value }));
-        labels.sort_by(|a, b| a.name.cmp(&b.name));
-        Series { labels, samples: vec![Value { value: out.sample.value, timestamp: out.ms }] }
-    });
-    WriteRequest { series: series.collect() }.encode_to_vec()
 }
 
 #[cfg(test)]

@@ -63,10 +63,6 @@ pub(super) fn read(message: &Message, pages: &Pages, round: &Round, mark: Option
         }
     };
     for sample in samples {
-        if sample.histogram.is_some() {
-            out = out.cannot(1, "native histograms have no form in the text formats");
-            continue;
-        }
         let utc = sample.time.unwrap_or(message.utc.0);
         let labels = labels(&sample.labels, out.origin.as_deref(), mark);
         out.samples.push(Out { labels, ms: round.offset.millis(utc.div_euclid(1_000_000)), sample });
@@ -75,6 +71,16 @@ pub(super) fn read(message: &Message, pages: &Pages, round: &Round, mark: Option
 }
 
 impl Read {
+    /// Without what the text formats cannot carry.
+    pub(super) fn into_text(mut self) -> Read {
+        let before = self.samples.len();
+        self.samples.retain(|out| out.sample.histogram.is_none());
+        match before - self.samples.len() {
+            0 => self,
+            left_out => self.cannot(left_out as u64, "native histograms have no form in the text formats"),
+        }
+    }
+
     fn cannot(mut self, count: u64, why: &str) -> Read {
         self.unsupported += count;
         self.why = Some(why.to_owned());

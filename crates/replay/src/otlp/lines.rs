@@ -6,10 +6,12 @@ use coldcase_model::Utc;
 use coldcase_timeline::{LogRow, Timeline};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
+
+use super::proto::attribute;
 
 /// Lines that go out together, at most, and about the bytes of them.
 const TOGETHER: (usize, usize) = (512, 1 << 20);
@@ -44,7 +46,7 @@ impl Lines {
             severity_number: severity.map_or(0, |s| s as i32 * 4 + 1),
             severity_text: severity.map(|s| s.name().to_uppercase()).unwrap_or_default(),
             body,
-            attributes: vec![attribute("log.file.path", &line.path)],
+            attributes: vec![attribute("log.file.path", &*line.path)],
             trace_id: line.fields.trace.map(|t| t.0.to_vec()).unwrap_or_default(),
             span_id: line.fields.span.map(|s| s.0.to_vec()).unwrap_or_default(),
             ..LogRecord::default()
@@ -78,9 +80,4 @@ impl Lines {
 
 fn unix(utc: Utc) -> u64 {
     u64::try_from(utc.0).unwrap_or(0)
-}
-
-fn attribute(key: &str, value: &str) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
-    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
 }

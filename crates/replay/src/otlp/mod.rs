@@ -6,6 +6,7 @@
 
 mod answer;
 mod lines;
+pub(crate) mod proto;
 mod target;
 
 pub(crate) use answer::retry_after;
@@ -17,13 +18,15 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use coldcase_decode::otlp::{Signal, to_protobuf};
-use coldcase_timeline::{Body as EntryBody, StreamSet};
+use coldcase_decode::spans;
+use coldcase_timeline::{Body as EntryBody, Entry, StreamSet};
 use hyper::{Request, header};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio_rustls::TlsConnector;
 
 use crate::control::Stop;
+use crate::enrich::Enricher;
 use crate::message::Message;
 use crate::net::retry::Peer;
 use crate::net::{Address, Body, connector};
@@ -62,12 +65,13 @@ struct Job {
 }
 
 enum Content {
-    Stored(Arc<Message>),
+    /// As it is stored, and what is added to its spans.
+    Stored(Arc<Message>, Vec<Vec<u8>>),
     Made(Vec<u8>),
 }
 
 /// Sends to a receiver of OTLP.
-pub struct Otlp {
+pub struct Otlp<'a> {
     /// By signal.
     queues: [mpsc::Sender<Job>; 3],
     thread: Option<JoinHandle<()>>,
@@ -75,6 +79,7 @@ pub struct Otlp {
     round: Option<Round>,
     lines: Lines,
     host: Option<String>,
+    enricher: Option<Enricher<'a>>,
     report: Tally,
 }
 
@@ -87,12 +92,12 @@ struct Senders {
     report: Tally,
 }
 
-impl Otlp {
+impl<'a> Otlp<'a> {
     /// Starts a thread that sends. `mark` is the bundle's id, where what is sent is to say that it was replayed; `host` is where it was recorded.
     ///
     /// # Errors
     /// When nobody listens there.
-    pub fn start(target: Target, mark: Option<&str>, host: Option<&str>, stop: &Stop) -> Result<Otlp, SinkError> {
+    pub fn start(target: Target, mark: Option<&str>, host: Option<&str>, stop: &Stop) -> Result<Otlp<'a>, SinkError> {
         let to = target.to_string();
         let failed = |source| SinkError::Io { to: to.clone(), source };
         address(&target)
@@ -118,8 +123,15 @@ impl Otlp {
             round: None,
             lines: Lines::default(),
             host: host.map(str::to_owned),
+            enricher: None,
             report,
         })
+    }
+
+    /// Adds what this finds to the spans.
+    #[must_use]
+    pub fn enriched(self, enricher: Enricher<'a>) -> Otlp<'a> {
+        Otlp { enricher: Some(enricher), ..self }
     }
 
     fn offer(&self, job: Job) {
@@ -141,10 +153,10 @@ impl Otlp {
         }
     }
 
-    fn message(&self, message: &Arc<Message>, round: &Round) {
+    fn message(&mut self, message: &Arc<Message>, round: &Round) {
         let json = message.stream.ends_with(".json");
         let signal = match message.stream.trim_end_matches(".json") {
-            "otlp.traces" => Signal::Traces,
+            "otlp.traces" | "jaeger.traces" | "zipkin.spans" => Signal::Traces,
             "otlp.logs" => Signal::Logs,
             "otlp.metrics" => Signal::Metrics,
             other => {
@@ -153,7 +165,9 @@ impl Otlp {
                 return report.reason(format!("{other} is not sent: it has no form in OTLP whose times can be moved"));
             }
         };
-        self.offer(Job { signal, json, round: *round, content: Content::Stored(message.clone()) });
+        let enricher = self.enricher.as_mut().filter(|_| signal == Signal::Traces);
+        let added = enricher.map(|e| e.added(message, round.offset)).unwrap_or_default();
+        self.offer(Job { signal, json, round: *round, content: Content::Stored(message.clone(), added) });
     }
 
     fn send_lines(&mut self) {
@@ -163,29 +177,34 @@ impl Otlp {
     }
 }
 
-impl Sink for Otlp {
+impl Sink for Otlp<'_> {
     fn wants(&self) -> Wants {
         let exact = |names: &[&str]| StreamSet::Exact(names.iter().map(|s| (*s).to_owned()).collect());
-        Wants { entries: exact(&[LINES]), messages: exact(&STREAMS) }
+        let rows = self.enricher.iter().flat_map(|_| Enricher::streams());
+        let entries: Vec<&str> = [LINES].into_iter().chain(rows).collect();
+        Wants { entries: exact(&entries), messages: exact(&STREAMS) }
     }
 
     fn begin(&mut self, round: &Round) -> Result<(), SinkError> {
         self.send_lines();
         self.round = Some(*round);
+        self.enricher.iter_mut().for_each(Enricher::begin);
         Ok(())
     }
 
     fn event(&mut self, event: Event<'_>) -> Result<(), SinkError> {
-        self.report.lock().taken += 1;
         match event.item {
-            Item::Message(message) => self.message(message, event.round),
-            Item::Entry(entry) => {
-                if let EntryBody::Line(line) = &entry.body
-                    && self.lines.add(event.timeline, line)
-                {
+            Item::Message(message) => {
+                self.report.lock().taken += 1;
+                self.message(message, event.round);
+            }
+            Item::Entry(Entry { body: EntryBody::Line(line), .. }) => {
+                self.report.lock().taken += 1;
+                if self.lines.add(event.timeline, line) {
                     self.send_lines();
                 }
             }
+            Item::Entry(entry) => self.enricher.iter_mut().for_each(|e| e.note(entry)),
         }
         Ok(())
     }
@@ -200,6 +219,16 @@ impl Sink for Otlp {
     fn finish(mut self: Box<Self>) -> Result<SinkReport, SinkError> {
         self.send_lines();
         let report = self.report.clone();
+        if let Some(e) = &self.enricher {
+            let mut report = report.lock();
+            report.enriched = e.enriched;
+            if e.beyond > 0 {
+                report.reason(format!(
+                    "{} spans began before the oldest evidence that is held: they may lack some of it",
+                    e.beyond
+                ));
+            }
+        }
         let thread = self.thread.take();
         // Without their queues the senders end when these are empty.
         drop(self);
@@ -259,16 +288,12 @@ impl Senders {
 
     /// The bytes as they go out, and whether they are JSON.
     fn prepared(&self, job: &Job) -> Result<(Vec<u8>, bool), String> {
-        let (stored, wanted) = match &job.content {
-            Content::Stored(m) => (&m.bytes, m.wanted.as_deref()),
-            Content::Made(bytes) => (bytes, None),
+        let (stored, wanted, added): (_, _, &[Vec<u8>]) = match &job.content {
+            Content::Stored(m, added) => (&m.bytes, m.wanted.as_deref(), added),
+            Content::Made(bytes) => (bytes, None, &[]),
         };
-        let mut patch = Patch::new(&job.round, self.mark.as_deref(), wanted);
-        // gRPC knows no JSON.
-        let converted = match job.json && self.target.grpc {
-            true => Some(to_protobuf(job.signal, stored).map_err(|e| e.to_string())?),
-            false => None,
-        };
+        let mut patch = Patch::new(&job.round, self.mark.as_deref(), wanted).adding(added);
+        let converted = self.converted(job, stored, !added.is_empty())?;
         let json = job.json && converted.is_none();
         let bytes = converted.as_ref().unwrap_or(stored);
         if patch.is_nothing() {
@@ -283,6 +308,19 @@ impl Senders {
             Signal::Metrics => patch::METRICS,
         };
         patch::protobuf(bytes, rules, &mut patch).map(|b| (b, false)).map_err(|e| format!("a request is {e}"))
+    }
+
+    /// The request in protobuf, where it cannot go out as it came: gRPC knows no JSON, nothing is added to it, and documents of others are no OTLP.
+    fn converted(&self, job: &Job, stored: &[u8], adding: bool) -> Result<Option<Vec<u8>>, String> {
+        let spans = match &job.content {
+            Content::Stored(m, _) if &*m.stream == "jaeger.traces" => spans::jaeger(stored),
+            Content::Stored(m, _) if &*m.stream == "zipkin.spans" => spans::zipkin(stored),
+            _ if job.json && (self.target.grpc || adding) => {
+                return to_protobuf(job.signal, stored).map(Some).map_err(|e| e.to_string());
+            }
+            _ => return Ok(None),
+        };
+        spans.map(|spans| Some(proto::request(spans.into_iter()))).map_err(|e| e.to_string())
     }
 
     fn request(&self, signal: Signal, json: bool, bytes: Vec<u8>) -> Result<Request<Body>, String> {

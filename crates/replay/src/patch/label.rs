@@ -9,6 +9,11 @@ pub(crate) const MARK_LABEL: &str = "coldcase_replay";
 /// The labels of exemplars that hold ids.
 const IDS: [&[u8]; 6] = [b"trace_id", b"traceID", b"traceid", b"span_id", b"spanID", b"spanid"];
 
+/// Whether a label of an exemplar holds an id.
+pub(crate) fn is_id_label(name: &str) -> bool {
+    IDS.contains(&name.as_bytes())
+}
+
 /// Bytes of a field of a message.
 fn bytes_of(message: &[u8], number: u64) -> Option<&[u8]> {
     Fields(message).flatten().find_map(|f| match f.value {

@@ -183,6 +183,23 @@ fn json_is_changed_as_protobuf_is() {
 }
 
 #[test]
+fn fields_are_added_to_the_spans_that_go_out_and_to_no_others() {
+    let span = |name: &str| Span { name: name.into(), ..Span::default() };
+    let spans = ["a", "left out", "b", "c"].map(span).to_vec();
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+    let part = ResourceSpans { scope_spans, ..ResourceSpans::default() };
+    let request = ExportTraceServiceRequest { resource_spans: vec![part] }.encode_to_vec();
+    let event = Event { name: "waited".into(), ..Event::default() };
+    let fields = Span { events: vec![event], ..Span::default() }.encode_to_vec();
+    let added = [Vec::new(), fields.clone(), fields];
+    let mut patch = Patch::new(&round(false), None, Some(&[true, false, true, true])).adding(&added);
+    let out = ExportTraceServiceRequest::decode(&*protobuf(&request, TRACES, &mut patch).unwrap()).unwrap();
+    let spans = &out.resource_spans[0].scope_spans[0].spans;
+    let told: Vec<(&str, usize)> = spans.iter().map(|s| (&*s.name, s.events.len())).collect();
+    assert_eq!(told, [("a", 0), ("b", 1), ("c", 0)]);
+}
+
+#[test]
 fn what_is_no_message_is_an_error() {
     for bad in [&[0xff; 12][..], &[0x0a, 9, 1], &[0x0b], &[0]] {
         assert!(protobuf(bad, TRACES, &mut Patch::new(&round(false), None, None)).is_err(), "{bad:?}");

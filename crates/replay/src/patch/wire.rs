@@ -15,6 +15,8 @@ pub(crate) struct Patch<'a> {
     pub(super) mark: Option<&'a str>,
     /// Which of the things in the request go out.
     pub(super) wanted: Option<&'a [bool]>,
+    /// By the number of the thing: fields that are added to it.
+    pub(super) added: &'a [Vec<u8>],
     /// The number of the next thing.
     pub(super) item: usize,
     /// Of Remote-Write 2.0, where the request is marked.
@@ -170,6 +172,7 @@ fn changed(field: &Field<'_>, rule: Rule, patch: &mut Patch<'_>, out: &mut Vec<u
                         return Ok(());
                     }
                     message(bytes, rules, patch, &mut inner)?;
+                    inner.extend_from_slice(patch.added());
                 }
                 Rule::OfResource(rules) => of_resource(bytes, rules, patch, &mut inner)?,
                 Rule::Resource => resource(bytes, patch, &mut inner)?,

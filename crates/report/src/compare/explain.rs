@@ -39,6 +39,10 @@ fn explained(c: &Comparison, m: &Measure) -> String {
                 m.effect_words().unwrap_or_default(),
                 e.basis.name()
             );
+            if let Some(words) = m.as_measured.map(|e| m.words_of(&e)) {
+                let _ =
+                    writeln!(out, "  measured   {words}, before what follows from the pace of the host is taken out");
+            }
             let method = if m.critical { "Holm" } else { "Benjamini and Hochberg" };
             let _ = writeln!(
                 out,

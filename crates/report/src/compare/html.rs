@@ -120,6 +120,15 @@ fn change_key(m: &Measure) -> f64 {
     m.effect.map_or(0.0, |e| if m.is_difference() { e.estimate } else { e.estimate.ln() })
 }
 
+/// The decision on one line; what it was taken by may go on the next.
+fn unbroken(decision: &str) -> String {
+    let one_line = |words: &str| words.replace(' ', "\u{a0}");
+    match decision.split_once(" (") {
+        Some((decision, by)) => format!("{} ({by}", one_line(decision)),
+        None => one_line(decision),
+    }
+}
+
 fn measures(c: &Comparison) -> String {
     let row = |m: &Measure| -> Vec<Cell> {
         let (b, h) = (m.value_words(m.centre.0), m.value_words(m.centre.1));
@@ -130,8 +139,7 @@ fn measures(c: &Comparison) -> String {
             figure(m.centre.0, &b),
             figure(m.centre.1, &h),
             figure(change_key(m), &effect(m)),
-            // On one line: rows are many.
-            words(&decision(m).replace(' ', "\u{a0}")),
+            words(&unbroken(&decision(m))),
             words(&m.tolerance_words()),
             maybe(m.effect, |e| figure(e.p, &format!("{:.4}", e.p))),
             maybe(m.effect.filter(|e| e.runs_needed > 0), |e| figure(f64::from(e.runs_needed), &needed(m))),

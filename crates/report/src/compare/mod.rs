@@ -7,6 +7,7 @@ mod junit;
 mod markdown;
 mod text;
 
+use coldcase_model::Nanos;
 use coldcase_model::compare::{Basis, Comparison, ExactChange, Measure, Run};
 
 pub use explain::compare_explained;
@@ -53,13 +54,25 @@ fn exact_words(e: &ExactChange) -> String {
 }
 
 /// How measures were taken, for their heading.
-fn taken(c: &Comparison) -> &'static str {
-    let paired = c.measures.iter().any(|m| m.effect.is_some_and(|e| e.basis == Basis::Pairs));
-    if paired {
-        "one value a run, compared in pairs recorded next to each other; 95% intervals"
-    } else {
-        "one value a run; 95% intervals"
+fn taken(c: &Comparison) -> String {
+    let has = |basis: Basis| c.measures.iter().any(|m| m.effect.is_some_and(|e| e.basis == basis));
+    let mut out = "one value a run".to_owned();
+    if has(Basis::Pairs) {
+        out.push_str(", compared in pairs recorded next to each other");
     }
+    if let Some(pace) = c.pace.filter(|_| has(Basis::Pace)) {
+        out.push_str(&format!(
+            "; times as if the host had been equally fast in all runs: it ran what was woken after {} and {}",
+            nanos(pace.base),
+            nanos(pace.head)
+        ));
+    }
+    out.push_str("; 95% intervals");
+    out
+}
+
+fn nanos(ns: f64) -> Nanos {
+    Nanos(ns.max(0.0) as u64)
 }
 
 /// How bad an exact change is, in a word.
@@ -114,6 +127,7 @@ mod tests {
                     head: vec![1.0],
                     centre: (1.0, 1.0),
                     effect: None,
+                    as_measured: None,
                     tolerance: 1.02,
                     direction: coldcase_model::compare::Direction::Up,
                     critical: true,
@@ -146,6 +160,7 @@ mod tests {
             warnings: vec![name.clone()],
             explained: vec![0],
             equivalent: None,
+            pace: None,
             pictures: Pictures {
                 distributions: vec![Distribution {
                     operation: name.clone(),

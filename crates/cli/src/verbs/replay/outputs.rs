@@ -4,6 +4,7 @@ use std::io::{BufWriter, IsTerminal};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use coldcase_replay::enrich::Enricher;
 use coldcase_replay::metrics::{Exposition, OpenMetrics, RemoteWrite, RemoteWriteUrl};
 use coldcase_replay::otlp::{Otlp, Target};
 use coldcase_replay::plain::Plain;
@@ -14,6 +15,7 @@ use super::play::{Args, sink_failure};
 use super::view::View;
 use crate::exit::Failure;
 use crate::out::{Out, Style};
+use crate::reading::failure;
 use crate::verbs::timeline;
 
 /// Where it goes; several at once.
@@ -28,6 +30,10 @@ pub(super) struct Outputs {
     /// Send OTLP requests and log lines here: http://HOST:4318 (protobuf or JSON as they came), grpc://HOST:4317; https, grpcs
     #[arg(long, value_name = "URL", conflicts_with = "again")]
     otlp: Vec<Target>,
+    /// Add to the spans what the kernel and the packets tell of them: what their threads waited for, disk and TCP trouble, the request on the
+    /// wire, as attributes `coldcase.…` and span events. Packets are read once before it begins
+    #[arg(long, requires = "otlp", conflicts_with = "again")]
+    enrich: bool,
     /// Write the samples of scraped pages and Remote-Write requests here, e.g. http://127.0.0.1:9090/api/v1/write
     #[arg(long, value_name = "URL", conflicts_with = "again")]
     remote_write: Vec<RemoteWriteUrl>,
@@ -93,7 +99,11 @@ impl Outputs {
         for target in &self.otlp {
             let host = t.bundle().manifest().or(t.bundle().preface()).map(|m| m.host.name.as_str());
             let sink = Otlp::start(target.clone(), mark, host.filter(|h| !h.is_empty()), stop);
-            sinks.push(Box::new(sink.map_err(sink_failure)?));
+            let sink = sink.map_err(sink_failure)?;
+            sinks.push(match self.enrich {
+                true => Box::new(sink.enriched(enricher(t)?)),
+                false => Box::new(sink),
+            });
         }
         self.metrics(t, mark, force, out, stop, &mut sinks)?;
         Ok(sinks)
@@ -127,6 +137,11 @@ impl Outputs {
         }
         Ok(())
     }
+}
+
+/// What is added to spans, with the lines of `timeline`.
+fn enricher(t: &Timeline) -> Result<Enricher<'_>, Failure> {
+    Enricher::new(t, None, Box::new(timeline::write_line)).map_err(failure)
 }
 
 /// The live view, with the streams that lines have.

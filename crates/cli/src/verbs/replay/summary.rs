@@ -83,6 +83,7 @@ fn report(r: &SinkReport, out: &mut String) {
         (r.partly_rejected, "items left out by the receiver"),
         (r.not_sent, "not sent"),
         (r.unsupported, "that it cannot carry"),
+        (r.enriched, "spans enriched"),
     ] {
         if count > 0 {
             _ = write!(out, ", {} {what}", format_count(count));
