@@ -168,7 +168,12 @@ impl Player<'_> {
             let now = Utc(i64::try_from(now).unwrap_or(i64::MAX));
             let offset = self.options.shift.offset(self.window.0, self.window.1, self.speed, now, number);
             let id = self.timeline.bundle().id();
-            let round = Round { number, offset, ids: self.options.new_ids.map(|seed| NewIds::new(id, seed, number)) };
+            let round = Round {
+                number,
+                offset,
+                ids: self.options.new_ids.map(|seed| NewIds::new(id, seed, number)),
+                from: self.options.from,
+            };
             offsets.push(offset);
             self.sinks.iter_mut().try_for_each(|s| s.begin(&round))?;
             interrupted = !self.round(&round)?;

@@ -27,6 +27,8 @@ pub struct Round {
     pub offset: Offset,
     /// New ids, where they were asked for.
     pub ids: Option<NewIds>,
+    /// What began before this time of the recording does not come.
+    pub from: Option<Utc>,
 }
 
 /// What goes out.

@@ -47,7 +47,9 @@ pub(super) fn causes(
     // By what explains it: the alarms.
     let mut explained = BTreeMap::<usize, Vec<&Measure>>::new();
     let mut unexplained = Vec::<&Measure>::new();
-    for alarm in alarms {
+    // Waits for a peer that is slower itself.
+    let mut passed_on = BTreeSet::<usize>::new();
+    for &alarm in &alarms {
         let operation = alarm.operation.split(" → ").next().unwrap_or(&alarm.operation);
         let reached = below.of(operation);
         if let Some(at) = by_exact(alarm, &reached, exact, named) {
@@ -57,6 +59,14 @@ pub(super) fn causes(
         }
         match best(alarm, &reached, &candidates) {
             found if found.is_empty() => unexplained.push(alarm),
+            found
+                if passes_on(&candidates[found[0]])
+                    && is_own(alarm, &candidates[found[0]])
+                    && is_slower_below(alarm, &reached, &alarms) =>
+            {
+                passed_on.extend(found.into_iter().filter(|&i| is_own(alarm, &candidates[i])));
+                unexplained.push(alarm);
+            }
             found => {
                 explained.entry(found[0]).or_default().push(alarm);
                 // What else grew much stands beside it, once.
@@ -72,7 +82,7 @@ pub(super) fn causes(
             .iter()
             .enumerate()
             .any(|(j, other)| explained.contains_key(&j) && other.service == c.service && is_same(other, c));
-        if !covered {
+        if !covered && !passed_on.contains(&i) {
             explained.entry(i).or_default();
         }
     }
@@ -136,6 +146,19 @@ fn passes_on(c: &Candidate<'_>) -> bool {
             || ["recv", "read", "poll", "ppoll", "epoll", "select", "pselect"].iter().any(|p| what.starts_with(p)))
 }
 
+/// Whether it is of the service of the operation that is to be explained.
+fn is_own(alarm: &Measure, c: &Candidate<'_>) -> bool {
+    service_of(&alarm.operation) == Some(c.service)
+}
+
+/// Whether an operation of another service that a request passes through is slower, too: then it is that one which is to be explained.
+fn is_slower_below(alarm: &Measure, reached: &Reached<'_>, alarms: &[&Measure]) -> bool {
+    let of_another = |o: &Measure| service_of(&o.operation) != service_of(&alarm.operation);
+    alarms
+        .iter()
+        .any(|o| o.measure == alarm.measure && of_another(o) && reached.operations.contains(o.operation.as_str()))
+}
+
 /// Whether two candidates are one wait under two names: as class (`disk wait`) and by its system call (`fsync`).
 fn is_same(a: &Candidate<'_>, b: &Candidate<'_>) -> bool {
     let class =
@@ -147,13 +170,18 @@ fn is_same(a: &Candidate<'_>, b: &Candidate<'_>) -> bool {
 
 /// What explains an alarm: the largest growth first, then others that are nearly as large.
 fn best(alarm: &Measure, reached: &Reached<'_>, candidates: &[Candidate<'_>]) -> Vec<usize> {
-    let grown = if alarm.unit == "ns" { alarm.centre.1 - alarm.centre.0 } else { 0.0 };
+    // Of a ratio the estimate is what counts: it may be at another pace of the host than the centres.
+    let grown = match alarm.effect {
+        Some(e) if alarm.unit == "ns" => alarm.centre.0 * (e.estimate - 1.0),
+        _ => 0.0,
+    };
     let explains = |c: &Candidate<'_>| reached.services.contains(c.service) && c.growth >= SHARE * grown.max(0.0);
     let mut found: Vec<usize> = (0..candidates.len()).filter(|&i| explains(&candidates[i])).collect();
-    // Who waits for a peer passes on what the peer does: that is named only where nothing else is.
+    // Who waits for a peer passes on what the peer does: that is named only where nothing else is, and of several the one that is called.
+    let order = |c: &Candidate<'_>| (passes_on(c), passes_on(c) && is_own(alarm, c));
     found.sort_by(|&a, &b| {
         let (a_is, b_is) = (&candidates[a], &candidates[b]);
-        (passes_on(a_is).cmp(&passes_on(b_is))).then(b_is.growth.total_cmp(&a_is.growth)).then(a.cmp(&b))
+        order(a_is).cmp(&order(b_is)).then(b_is.growth.total_cmp(&a_is.growth)).then(a.cmp(&b))
     });
     let mut kept = Vec::<usize>::new();
     for i in found {

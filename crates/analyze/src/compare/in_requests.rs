@@ -3,10 +3,10 @@
 //!
 //! Only intervals with a row of their own are known by thread and time: shorter ones than the recorder's threshold are not here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use coldcase_model::Utc;
 use coldcase_model::events::OffCpu;
+use coldcase_model::{Utc, syscall};
 use coldcase_timeline::{Binder, IntoBoot, Timeline};
 
 use super::usage::Service;
@@ -20,43 +20,42 @@ const ELSEWHERE: [&str; 6] = ["disk", "lock", "network", "page fault", "unknown 
 /// Stretches of time in which a thread had a span open, boot nanoseconds, ascending and apart; and whose span it was.
 type Busy<'a> = HashMap<u32, Vec<(u64, u64, &'a str)>>;
 
-/// Puts what requests of services waited for in the place of what is known of the same calls without their requests.
+/// Whether a call waits for what may be idleness, and no other measure has it.
+fn may_be_idle(call: &str) -> bool {
+    syscall::waits(call) && !["recv", "accept"].iter().any(|p| call.starts_with(p))
+}
+
+/// Puts what requests of services waited for in the place of what is known of the same calls without their requests: in all services with spans
+/// whose thread is known, so that runs have the same measures.
 pub(super) fn add(services: &mut BTreeMap<String, Service>, t: &Timeline) {
     let busy = busy(t);
+    let with_spans: BTreeSet<&str> = busy.values().flatten().map(|s| s.2).collect();
+    for (_, service) in services.iter_mut().filter(|(name, _)| with_spans.contains(name.as_str())) {
+        service.waits.retain(|reason, _| !may_be_idle(reason));
+    }
     let arch = crate::arch(t);
-    let mut found = BTreeMap::<(&str, String), u64>::new();
-    let mut reasons = BTreeMap::<&str, Vec<String>>::new();
     for part in t.rows::<OffCpu>() {
         let c = &part.cols;
         for i in 0..part.len() {
             let reason = Reason::of_row(c.syscall[i], c.flags[i]);
             let Some(spans) = busy.get(&c.tid[i]).filter(|_| reason.is_for_others(arch)) else { continue };
-            let wait = waits::wait(t, c, i, &[]);
+            let at = c.time[i].into_boot();
+            let wait = waits::wait(t, c, i, &t.symbols().stack(c.pid[i], at, c.kernel_stack.get(i), &[]));
             if ELSEWHERE.contains(&wait.class) {
                 continue;
             }
             let (start, end) = (c.time[i], c.time[i].saturating_add(wait.waited));
             let first = spans.partition_point(|s| s.1 <= start);
+            let mut name = None;
             for &(from, to, service) in spans[first..].iter().take_while(|s| s.0 < end) {
-                let inside = end.min(to) - start.max(from);
-                let site = own_function(t, c.pid[i], start.into_boot(), c.user_stack.get(i), &wait.call);
-                let name = site.map_or_else(|| wait.call.clone(), |site| format!("{} in {site}", wait.call));
-                *found.entry((service, name)).or_default() += inside;
-                let of_service = reasons.entry(service).or_default();
-                if !of_service.contains(&wait.call) {
-                    of_service.push(wait.call.clone());
-                }
+                let Some(service) = services.get_mut(service) else { continue };
+                let name = name.get_or_insert_with(|| {
+                    let site = own_function(t, c.pid[i], at, c.user_stack.get(i), &wait.call);
+                    site.map_or_else(|| wait.call.clone(), |site| format!("{} in {site}", wait.call))
+                });
+                let sum = service.waits.entry(name.clone()).or_default();
+                *sum = sum.saturating_add(end.min(to) - start.max(from));
             }
-        }
-    }
-    for (service, reasons) in reasons {
-        if let Some(service) = services.get_mut(service) {
-            service.waits.retain(|reason, _| !reasons.contains(reason));
-        }
-    }
-    for ((service, name), ns) in found {
-        if let Some(service) = services.get_mut(service) {
-            service.waits.insert(name, ns);
         }
     }
 }

@@ -90,11 +90,12 @@ fn unproven(c: &Comparison) -> Option<String> {
             wide.measure, wide.operation
         ));
     }
-    if let (Some(pace), Some(m)) = (c.pace.filter(|p| p.differs), critical(c).find(|m| is_worse_as_measured(m))) {
+    if let (Some(pace), Some(m)) = (c.pace, critical(c).find(|m| is_worse_as_measured(m))) {
         let words = |e: Option<Effect>| e.map(|e| m.words_of(&e)).unwrap_or_default();
+        let differs = if pace.differs { "more than by chance" } else { "which may be chance" };
         return Some(format!(
-            "{} of {} is {} as measured, and {} had the host been equally fast: it ran what was woken after {} and {}. Either the host was \
-slower, or what is compared slows it",
+            "{} of {} is {} as measured, and {} had the host been equally fast: it ran what was woken after {} and {} ({differs}). Either the \
+host was slower, or what is compared slows it",
             m.measure,
             m.operation,
             words(m.as_measured),
@@ -124,15 +125,12 @@ fn passed(c: &Comparison) -> String {
 
 /// Whether only the pace of the host keeps it from being worse.
 fn is_worse_as_measured(m: &Measure) -> bool {
-    m.decision != Decision::Worse
-        && m.as_measured.is_some_and(|e| {
-            let beyond = match m.direction {
-                Direction::Up => e.low > m.tolerance,
-                Direction::Down => e.high < 1.0 / m.tolerance,
-                Direction::Both => e.low > m.tolerance || e.high < 1.0 / m.tolerance,
-            };
-            beyond && e.raw_p < ALPHA
-        })
+    let beyond = |e: &Effect| match m.direction {
+        Direction::Up => e.low > m.tolerance,
+        Direction::Down => e.high < 1.0 / m.tolerance,
+        Direction::Both => e.low > m.tolerance || e.high < 1.0 / m.tolerance,
+    };
+    m.as_measured.is_some_and(|e| beyond(&e) && e.p < ALPHA) && !m.effect.is_some_and(|e| beyond(&e))
 }
 
 fn beyond_ceiling(m: &Measure) -> bool {

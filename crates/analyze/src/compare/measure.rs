@@ -163,7 +163,15 @@ pub(super) fn decide(measures: &mut [Measure]) {
         let judged = |m: &Measure| m.critical == critical && m.decision != Decision::TooFew;
         let at: Vec<usize> = (0..measures.len()).filter(|&i| judged(&measures[i])).collect();
         let p: Vec<f64> = at.iter().filter_map(|&i| measures[i].effect.map(|e| e.raw_p)).collect();
-        let corrected = if critical { stats::holm(&p) } else { stats::benjamini_hochberg(&p) };
+        let correct = |p: &[f64]| if critical { stats::holm(p) } else { stats::benjamini_hochberg(p) };
+        let corrected = correct(&p);
+        let as_measured: Vec<f64> =
+            at.iter().filter_map(|&i| measures[i].as_measured.or(measures[i].effect).map(|e| e.raw_p)).collect();
+        for (&i, &p) in at.iter().zip(&correct(&as_measured)) {
+            if let Some(e) = &mut measures[i].as_measured {
+                (e.p, e.family) = (p, at.len() as u32);
+            }
+        }
         for (&i, &p) in at.iter().zip(&corrected) {
             let m = &mut measures[i];
             let (more, less) =

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coldcase_model::compare::Direction::{Down, Up};
-use coldcase_model::compare::Measure;
+use coldcase_model::compare::{Basis, Measure};
 
 use super::facts::Facts;
 use super::measure::{Kind, Rules, Values, decide};
@@ -111,7 +111,9 @@ pub(super) fn measures(sides: &Sides<'_>, rules: &mut Rules<'_>) -> Vec<Measure>
 
 /// In a sentence.
 pub(super) fn sentence(m: &Measure) -> String {
-    let effect = m.effect_words().map_or(String::new(), |e| format!(", {e}"));
+    let at_pace = m.effect.is_some_and(|e| e.basis == Basis::Pace);
+    let how = if at_pace { " at the same pace of the host" } else { "" };
+    let effect = m.effect_words().map_or(String::new(), |e| format!(", {e}{how}"));
     let value = |v: f64| m.value_words(v);
     format!("{} of {} is {}, it was {}{effect}", m.measure, m.operation, value(m.centre.1), value(m.centre.0))
 }

@@ -1,13 +1,12 @@
 //! The pace of the host in a run: how long threads of the kernel queued for a CPU after they were woken, in the median.
 //!
 //! A virtual machine is as fast as its neighbours let it be, from second to second, and everything on it is slower or faster together: on the machine
-//! of `tests/bench/RESULTS.md` that is four fifths of what the median of a request differs by from run to run. Threads of the kernel do not belong to
+//! of `tests/bench/RESULTS.md` that is four fifths of the variance of a request's median from run to run. Threads of the kernel do not belong to
 //! what is compared and are woken a hundred times a second, so that how soon they run tells the pace.
 
+use coldcase_model::compare::HostPace;
 use coldcase_model::events::OffCpu;
 use coldcase_timeline::Timeline;
-
-use coldcase_model::compare::HostPace;
 
 use super::measure::ALPHA;
 use super::stats;

@@ -411,3 +411,31 @@ fn a_host_that_is_slower_on_one_side_is_no_regression_and_no_pass() {
     assert_eq!(c.verdict, Verdict::Inconclusive);
     assert!(c.reasons[0].contains("had the host been equally fast"), "{:?}", c.reasons);
 }
+
+/// Five runs of a gateway that passes each request on, and waits for the answer.
+fn passing_on(from: u64, middle: u64) -> Vec<Facts> {
+    let pass_on = |mut f: Facts| {
+        let orders = f.operations.remove("POST /order (orders)").unwrap();
+        let durations: Vec<u64> = orders.durations.iter().map(|d| d + 200_000).collect();
+        let waited = orders.durations.iter().sum();
+        let calls = BTreeMap::from([("place_order (orders)".to_owned(), BTreeMap::from([(1, 500)]))]);
+        f.operations.insert("place_order (orders)".into(), orders);
+        f.operations.insert("POST /order (gateway)".into(), Operation { durations, calls, ..Operation::default() });
+        let mut gateway = Service { requests: 500, samples: 900, ..Service::default() };
+        gateway.classes.insert("[network]", waited);
+        f.services.insert("gateway".into(), gateway);
+        f.has.insert("waits off the CPU");
+        f
+    };
+    side(from, middle, 0, 2).into_iter().map(pass_on).collect()
+}
+
+#[test]
+fn who_waits_for_a_slower_service_is_put_under_that_service() {
+    let c = sides_of(passing_on(0, 1_000_000), passing_on(10, 1_300_000));
+    assert_eq!(c.verdict, Verdict::Regression, "{:?}", c.reasons);
+    let first = &c.causes[0];
+    assert!(first.sentence.starts_with("latency p50 of place_order (orders)"), "{:?}", c.causes);
+    assert!(first.explains.iter().any(|e| e.contains("POST /order (gateway)")), "{first:?}");
+    assert!(!c.causes.iter().any(|cause| cause.sentence.contains("network wait")), "{:?}", c.causes);
+}

@@ -4,6 +4,8 @@
 //! the CPU once the quota of the period was used up, and came back when the next period refilled it. Periods of one
 //! cgroup follow each other without a gap, so the refills show in where such waits end.
 
+/// The kernel takes periods from 1 ms to 1 s (`min_cfs_quota_period`, `max_cfs_quota_period`).
+const PERIODS: std::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
 /// The scheduler hands out quota in slices (`sched_cfs_bandwidth_slice_us`), one to each CPU: so much may be left over.
 const SLICE: u64 = 5_000_000;
 /// A thread overruns its slice until the next tick: at most so much, with the slowest tick there is.
@@ -53,8 +55,14 @@ pub(super) struct Bandwidth {
 
 /// The throttled parts of the waits, in the order of the waits. Empty when the waits do not tell where periods begin.
 pub(super) fn infer(limit: Bandwidth, ran: &[Ran], waits: &[Waited]) -> Vec<Throttled> {
+    if !PERIODS.contains(&limit.period) {
+        return Vec::new();
+    }
     let cpus = by_cpu(ran);
     let Some(phase) = phase(limit.period, &cpus, waits) else { return Vec::new() };
+    // Periods are numbered from the first one in which anything happened.
+    let first = ran.iter().map(|r| r.start).chain(waits.iter().map(|w| w.start)).min().unwrap_or(0);
+    let phase = phase + first.saturating_sub(phase) / limit.period * limit.period;
     let until = waits.iter().map(|w| w.end).max().unwrap_or(0);
     let [surely, perhaps] = [Charged::Least, Charged::All].map(|charged| used_up(limit, phase, ran, until, charged));
     let exact = limit.period / EXACT;

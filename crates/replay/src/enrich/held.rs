@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use coldcase_analyze::waits::Wait;
 
-/// Rows that are held, at most.
-const HELD: usize = 100_000;
+/// Rows that are held, at most, and bytes of their lines.
+const HELD: (usize, usize) = (100_000, 32 << 20);
 
 /// Whose a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,8 +48,9 @@ pub(super) struct Held {
     rows: HashMap<Of, Rows>,
     /// Whose the rows are, the oldest first.
     order: VecDeque<Of>,
-    most: usize,
-    /// When the last row began that was let go.
+    bytes: usize,
+    most: (usize, usize),
+    /// When the last row began that was let go, or that never came.
     gone: Option<i64>,
 }
 
@@ -62,29 +63,29 @@ struct Rows {
 
 impl Default for Held {
     fn default() -> Held {
-        Held::of(HELD)
+        Held::of(HELD.0, HELD.1)
     }
 }
 
 impl Held {
-    pub(super) fn of(most: usize) -> Held {
-        Held { rows: HashMap::new(), order: VecDeque::new(), most, gone: None }
+    fn of(rows: usize, bytes: usize) -> Held {
+        Held { rows: HashMap::new(), order: VecDeque::new(), bytes: 0, most: (rows, bytes), gone: None }
     }
 
-    /// Adds a row, in the order of beginnings. One that is there already (it was gone back in time) is as if it were new.
+    /// Nothing, where rows that began before this time do not come.
+    pub(super) fn from(start: Option<i64>) -> Held {
+        Held { gone: start, ..Held::default() }
+    }
+
+    /// Adds a row, in the order of beginnings.
     pub(super) fn add(&mut self, of: Of, seen: Seen) {
         let rows = self.rows.entry(of).or_default();
-        let at = rows.rows.partition_point(|r| r.start < seen.start);
-        let known = rows.rows.range_mut(at..).find(|r| r.row == seen.row && r.stream == seen.stream);
-        if let Some(known) = known {
-            known.given = false;
-            return;
-        }
         rows.longest = rows.longest.max(seen.end.saturating_sub(seen.start));
+        self.bytes += seen.text.len();
         let at = rows.rows.partition_point(|r| r.start <= seen.start);
         rows.rows.insert(at, seen);
         self.order.push_back(of);
-        if self.order.len() > self.most {
+        while self.order.len() > self.most.0 || self.bytes > self.most.1 {
             self.let_go();
         }
     }
@@ -92,8 +93,10 @@ impl Held {
     fn let_go(&mut self) {
         let Some(of) = self.order.pop_front() else { return };
         let Some(rows) = self.rows.get_mut(&of) else { return };
-        let gone = rows.rows.pop_front();
-        self.gone = self.gone.max(gone.map(|r| r.start));
+        if let Some(gone) = rows.rows.pop_front() {
+            self.bytes -= gone.text.len();
+            self.gone = self.gone.max(Some(gone.start));
+        }
         if rows.rows.is_empty() {
             self.rows.remove(&of);
         }
@@ -104,17 +107,15 @@ impl Held {
         self.gone.is_some_and(|gone| start <= gone)
     }
 
-    /// Hands on the rows that touch a stretch of time, and notes those that became an event.
-    pub(super) fn each(&mut self, of: Of, from: i64, to: i64, mut take: impl FnMut(&Seen) -> bool) {
-        let Some(rows) = self.rows.get_mut(&of) else { return };
-        let first = from.saturating_sub(rows.longest);
-        let begin = rows.rows.partition_point(|r| r.start < first);
-        let end = rows.rows.partition_point(|r| r.start <= to);
-        for row in rows.rows.range_mut(begin..end.max(begin)).filter(|r| r.end >= from) {
-            if take(row) {
-                row.given = true;
-            }
-        }
+    /// The rows that touch a stretch of time.
+    pub(super) fn between(&mut self, of: Of, from: i64, to: i64) -> impl Iterator<Item = &mut Seen> {
+        let rows = self.rows.get_mut(&of).into_iter();
+        rows.flat_map(move |rows| {
+            let first = from.saturating_sub(rows.longest);
+            let begin = rows.rows.partition_point(|r| r.start < first);
+            let end = rows.rows.partition_point(|r| r.start <= to);
+            rows.rows.range_mut(begin..end.max(begin)).filter(move |r| r.end >= from)
+        })
     }
 }
 
@@ -127,44 +128,39 @@ mod tests {
         Seen { start, end, stream, row, text: String::new(), wait: None, segments: 0, given: false }
     }
 
-    fn rows(held: &mut Held, of: Of, from: i64, to: i64) -> Vec<(u64, bool)> {
-        let mut out = Vec::new();
-        held.each(of, from, to, |r| {
-            out.push((r.row, r.given));
-            true
-        });
-        out
+    fn rows(held: &mut Held, of: Of, from: i64, to: i64) -> Vec<u64> {
+        held.between(of, from, to).map(|r| r.row).collect()
     }
 
     #[test]
-    fn rows_that_touch_are_found_and_given_once() {
-        let mut held = Held::of(10);
+    fn rows_that_touch_are_found() {
+        let mut held = Held::of(10, 1_000);
         for (start, end, row) in [(0, 100, 0), (10, 12, 1), (20, 20, 2), (50, 60, 3)] {
             held.add(Of::Thread(7), seen(start, end, row));
         }
-        assert_eq!(rows(&mut held, Of::Thread(7), 15, 30), [(0, false), (2, false)]);
-        assert_eq!(rows(&mut held, Of::Thread(7), 12, 60), [(0, true), (1, false), (2, true), (3, false)]);
-        assert_eq!(rows(&mut held, Of::Thread(8), 0, 100), []);
+        assert_eq!(rows(&mut held, Of::Thread(7), 15, 30), [0, 2]);
+        assert_eq!(rows(&mut held, Of::Thread(7), 12, 60), [0, 1, 2, 3]);
+        assert!(rows(&mut held, Of::Thread(8), 0, 100).is_empty());
     }
 
     #[test]
     fn the_oldest_are_let_go_and_that_is_known() {
-        let mut held = Held::of(3);
+        let mut held = Held::of(3, 1_000);
         for n in 0..6 {
             held.add(Of::Thread(n as u32 % 2), seen(n * 10, n * 10 + 1, n as u64));
         }
         let all = [Of::Thread(0), Of::Thread(1)].map(|of| rows(&mut held, of, 0, 100).len());
         assert_eq!((all, held.is_beyond(20), held.is_beyond(21)), ([1, 2], true, false));
+        assert!(Held::from(Some(5)).is_beyond(5) && !Held::from(None).is_beyond(5));
     }
 
     #[test]
-    fn gone_back_in_time_a_row_is_there_once_and_can_be_given_again() {
-        let mut held = Held::of(10);
-        held.add(Of::Thread(7), seen(0, 1, 0));
-        held.add(Of::Thread(7), seen(5, 6, 1));
-        assert_eq!(rows(&mut held, Of::Thread(7), 0, 10).len(), 2);
-        held.add(Of::Thread(7), seen(0, 1, 0));
-        assert_eq!(rows(&mut held, Of::Thread(7), 0, 10), [(0, false), (1, true)]);
+    fn long_lines_are_let_go_earlier() {
+        let mut held = Held::of(10, 100);
+        for n in 0..5 {
+            held.add(Of::Thread(7), Seen { text: "x".repeat(40), ..seen(n, n, n as u64) });
+        }
+        assert_eq!((rows(&mut held, Of::Thread(7), 0, 9), held.bytes), (vec![3, 4], 80));
     }
 
     #[test]

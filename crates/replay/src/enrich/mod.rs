@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use coldcase_analyze::AnalyzeError;
 use coldcase_analyze::waits::{RUN_QUEUE, wait};
 use coldcase_decode::otlp::Span;
+use coldcase_model::catalogue::SPAN_STREAMS;
 use coldcase_model::events::OffCpu;
 use coldcase_model::{Boottime, Column, Event as _};
 use coldcase_timeline::{Binder, Body, Entry, Merge, StreamSet, Timeline, span_ends};
@@ -26,8 +26,9 @@ use prost::Message as _;
 use crate::message::Message;
 use crate::otlp::proto::attribute;
 use crate::shift::Offset;
+use crate::sink::Round;
 use held::{Held, Of, Seen};
-use on_wire::OnWire;
+pub use on_wire::OnWire;
 
 /// Streams whose rows are of the thread that they name.
 const OF_THREADS: [&str; 10] = [
@@ -46,6 +47,8 @@ const OF_THREADS: [&str; 10] = [
 const OF_CONNECTIONS: [&str; 2] = ["kernel.tcp_retransmit", "kernel.tcp_reset"];
 /// Events that a span gets, at most: the longest.
 const EVENTS: usize = 32;
+/// Bytes of a line that are kept: statements may be long.
+const LINE: usize = 1_024;
 
 /// Writes the line of an entry.
 pub type Line<'a> = Box<dyn Fn(&Timeline, &Entry, &mut String) + 'a>;
@@ -58,6 +61,8 @@ pub struct Enricher<'a> {
     line: Line<'a>,
     on_wire: OnWire,
     held: Held,
+    /// When the last row began.
+    last: i64,
     /// Spans that something was added to.
     pub(crate) enriched: u64,
     /// Spans that began before the oldest row that is held.
@@ -65,21 +70,20 @@ pub struct Enricher<'a> {
 }
 
 impl<'a> Enricher<'a> {
-    /// Reads the packets of a recording, if there are any, for the requests in them. `line` writes the lines of rows.
-    ///
-    /// # Errors
-    /// When the bundle cannot be read.
-    pub fn new(timeline: &'a Timeline, threads: Option<usize>, line: Line<'a>) -> Result<Enricher<'a>, AnalyzeError> {
-        Ok(Enricher {
+    /// Of a timeline. `line` writes the lines of rows.
+    pub fn new(timeline: &'a Timeline, on_wire: OnWire, line: Line<'a>) -> Enricher<'a> {
+        let streams = StreamSet::Exact(SPAN_STREAMS.iter().map(|s| (*s).to_owned()).collect());
+        Enricher {
             timeline,
             binder: Binder::new(timeline),
-            messages: Merge::messages(timeline, &StreamSet::named(["otlp.traces"])),
+            messages: Merge::messages(timeline, &streams),
             line,
-            on_wire: OnWire::read(timeline, threads)?,
+            on_wire,
             held: Held::default(),
+            last: i64::MIN,
             enriched: 0,
             beyond: 0,
-        })
+        }
     }
 
     /// The streams whose rows it takes.
@@ -88,8 +92,8 @@ impl<'a> Enricher<'a> {
     }
 
     /// A new round begins.
-    pub(crate) fn begin(&mut self) {
-        self.held = Held::default();
+    pub(crate) fn begin(&mut self, round: &Round) {
+        (self.held, self.last) = (Held::from(round.from.map(|utc| utc.0)), i64::MIN);
     }
 
     /// Notes a row.
@@ -110,8 +114,14 @@ impl<'a> Enricher<'a> {
             number("tid").filter(|&tid| tid != 0).map(Of::Thread)
         };
         let Some(of) = of else { return };
+        if entry.utc.0 < self.last {
+            // It was gone back in time: what follows comes once more.
+            self.held = Held::from(Some(entry.utc.0));
+        }
+        self.last = entry.utc.0;
         let mut text = String::new();
         (self.line)(self.timeline, entry, &mut text);
+        text.truncate(text.floor_char_boundary(LINE));
         let mut seen = Seen {
             start: entry.utc.0,
             end: entry.end.0,
@@ -165,13 +175,18 @@ impl<'a> Enricher<'a> {
         let mut out = Found::default();
         let bound = self.binder.bind(span);
         self.beyond += u64::from(self.held.is_beyond(span.start));
-        if let Some(tid) = bound.tid() {
-            self.held.each(Of::Thread(tid), span.start, span.end, |seen| out.note(seen, span));
-        }
         let wire = self.on_wire.of(span);
         let own = span_ends(span).map(|(a, b)| Of::connection(a.into(), b.into()));
-        for of in wire.iter().map(|r| r.of).chain(own.filter(|own| wire.iter().all(|r| r.of != *own))) {
-            self.held.each(of, span.start, span.end, |seen| out.note(seen, span));
+        let own = own.filter(|own| wire.iter().all(|r| r.of != *own));
+        let all = bound.tid().map(Of::Thread).into_iter().chain(wire.iter().map(|r| r.of)).chain(own);
+        for of in all.clone() {
+            self.held.between(of, span.start, span.end).for_each(|seen| out.note(seen, span));
+        }
+        out.keep_longest();
+        for of in all {
+            for seen in self.held.between(of, span.start, span.end) {
+                seen.given |= out.events.iter().any(|e| e.row == seen.row && e.stream == seen.stream);
+            }
         }
         let mut attributes = out.attributes();
         if !attributes.is_empty() {
@@ -191,6 +206,7 @@ struct Found {
     block: (u64, u64),
     segments: u64,
     events: Vec<Happened>,
+    left_out: usize,
 }
 
 /// An event of a span.
@@ -203,16 +219,18 @@ struct Happened {
 }
 
 impl Found {
-    /// Adds what was seen, as far as it lies within the span; whether it became an event of it.
-    fn note(&mut self, seen: &Seen, span: &Span) -> bool {
-        let inside = |start: i64, end: i64| u64::try_from(end.min(span.end) - start.max(span.start)).unwrap_or(0);
+    /// Adds what was seen, as far as it lies within the span.
+    fn note(&mut self, seen: &Seen, span: &Span) {
+        let inside =
+            |start: i64, end: i64| u64::try_from(end.min(span.end).saturating_sub(start.max(span.start))).unwrap_or(0);
         if let Some(w) = &seen.wait {
             // First it waited, then it queued.
             let queued_from = seen.end.saturating_sub_unsigned(w.queued);
             for (class, ns) in [(w.class, inside(seen.start, queued_from)), (RUN_QUEUE, inside(queued_from, seen.end))]
             {
                 if ns > 0 {
-                    *self.waits.entry(class).or_default() += ns;
+                    let sum = self.waits.entry(class).or_default();
+                    *sum = sum.saturating_add(ns);
                 }
             }
         }
@@ -220,23 +238,30 @@ impl Found {
         let within = inside(seen.start, seen.end);
         let begins_here = seen.start >= span.start;
         if &*seen.stream == "kernel.block" && begins_here {
-            self.block = (self.block.0 + 1, self.block.1 + within);
+            self.block = (self.block.0 + 1, self.block.1.saturating_add(within));
         }
         if begins_here {
             self.segments += seen.segments;
         }
-        let is_of_it = begins_here || within >= span.duration() / 2;
+        let is_of_it = begins_here || (within > 0 && within >= span.duration() / 2);
         if !is_of_it || seen.given {
-            return false;
+            return;
         }
         self.events.push(Happened {
             at: seen.start.max(span.start),
-            long: u64::try_from(seen.end - seen.start).unwrap_or(0),
+            long: u64::try_from(seen.end.saturating_sub(seen.start)).unwrap_or(0),
             stream: seen.stream.clone(),
             row: seen.row,
             text: seen.text.clone(),
         });
-        true
+    }
+
+    /// Leaves out the shorter events where there are too many; the others come in the order of time.
+    fn keep_longest(&mut self) {
+        self.events.sort_by_key(|e| (Reverse(e.long), e.at, e.row));
+        self.left_out = self.events.len().saturating_sub(EVENTS);
+        self.events.truncate(EVENTS);
+        self.events.sort_by(|x, y| (x.at, &x.stream, x.row).cmp(&(y.at, &y.stream, y.row)));
     }
 
     fn attributes(&self) -> Vec<KeyValue> {
@@ -251,18 +276,13 @@ impl Found {
         if self.segments > 0 {
             out.push(attribute("coldcase.tcp.retransmitted_segments", self.segments));
         }
-        let left_out = self.events.len().saturating_sub(EVENTS);
-        if left_out > 0 {
-            out.push(attribute("coldcase.events_left_out", left_out as u64));
+        if self.left_out > 0 {
+            out.push(attribute("coldcase.events_left_out", self.left_out as u64));
         }
         out
     }
 
-    /// The longest, in the order of time.
-    fn events(mut self, offset: Offset) -> Vec<v1::span::Event> {
-        self.events.sort_by_key(|e| (Reverse(e.long), e.at, e.row));
-        self.events.truncate(EVENTS);
-        self.events.sort_by(|x, y| (x.at, &x.stream, x.row).cmp(&(y.at, &y.stream, y.row)));
+    fn events(self, offset: Offset) -> Vec<v1::span::Event> {
         let event = |e: Happened| v1::span::Event {
             time_unix_nano: offset.unix_nanos(u64::try_from(e.at).unwrap_or(0)),
             attributes: vec![

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use coldcase_analyze::{AnalyzeError, Options, Part, analyze};
 use coldcase_decode::otlp::{Span, SpanId, SpanKind, TraceId};
@@ -40,13 +41,16 @@ impl Request {
     }
 }
 
-/// The requests of spans.
-#[derive(Debug, Default)]
-pub(super) struct OnWire(HashMap<(TraceId, SpanId), Request>);
+/// The requests of spans. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct OnWire(Arc<HashMap<(TraceId, SpanId), Request>>);
 
 impl OnWire {
-    /// Of a bundle; nothing where it has no packets.
-    pub(super) fn read(timeline: &Timeline, threads: Option<usize>) -> Result<OnWire, AnalyzeError> {
+    /// Of a bundle, by one analysis of its packets; nothing where it has none.
+    ///
+    /// # Errors
+    /// When the bundle cannot be read.
+    pub fn read(timeline: &Timeline, threads: Option<usize>) -> Result<OnWire, AnalyzeError> {
         if !timeline.bundle().streams().iter().any(|s| &*s.name == "packets" && s.events > 0) {
             return Ok(OnWire::default());
         }
@@ -68,7 +72,7 @@ impl OnWire {
                 display_filter: r.display_filter.clone(),
             });
         }
-        Ok(OnWire(out))
+        Ok(OnWire(Arc::new(out)))
     }
 
     /// The request that a span made, or that a server's answers.

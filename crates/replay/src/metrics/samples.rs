@@ -126,7 +126,7 @@ mod tests {
             bytes: b"# TYPE a counter\na{z=\"1\",job=\"own\"} 2\nb 3 7000\n".to_vec(),
             wanted: None,
         };
-        let round = Round { number: 0, offset: Offset(2_000_000), ids: None };
+        let round = Round { number: 0, offset: Offset(2_000_000), ids: None, from: None };
         let read = read(&message, &pages, &round, Some("b1"));
         let text = |o: &Out| coldcase_decode::prometheus::label_text(&o.labels);
         let want = r#"coldcase_replay="b1",exported_job="own",instance="10.0.0.1:9100",job="coldcase",z="1""#;

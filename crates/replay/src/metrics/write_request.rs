@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn native_histograms_come_back_as_they_were() {
-        let round = Round { number: 0, offset: Offset(0), ids: None };
+        let round = Round { number: 0, offset: Offset(0), ids: None, from: None };
         let whole = NativeHistogram {
             count: 9.0,
             sum: 12.5,
@@ -237,7 +237,7 @@ mod tests {
         let trace = "01010101010101010101010101010101";
         let labels = vec![("trace_id".to_owned(), trace.to_owned()), ("note".to_owned(), trace.to_owned())];
         let ids = NewIds::new("b", 0, 0);
-        let round = Round { number: 0, offset: Offset(2_000_000), ids: Some(ids) };
+        let round = Round { number: 0, offset: Offset(2_000_000), ids: Some(ids), from: None };
         let exemplar = Exemplar { labels, value: 0.5, time: Some(5_000_000) };
         let read = v1(&encoded(vec![out(None, Some(exemplar))], &round)).unwrap();
         let e = &read.exemplars[0].exemplar;

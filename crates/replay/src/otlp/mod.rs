@@ -188,7 +188,7 @@ impl Sink for Otlp<'_> {
     fn begin(&mut self, round: &Round) -> Result<(), SinkError> {
         self.send_lines();
         self.round = Some(*round);
-        self.enricher.iter_mut().for_each(Enricher::begin);
+        self.enricher.iter_mut().for_each(|e| e.begin(round));
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::shift::Offset;
 const BY: i64 = 5_000_000;
 
 fn round(ids: bool) -> Round {
-    Round { number: 0, offset: Offset(BY), ids: ids.then(|| NewIds::new("b", 0, 0)) }
+    Round { number: 0, offset: Offset(BY), ids: ids.then(|| NewIds::new("b", 0, 0)), from: None }
 }
 
 fn span(n: u8) -> Span {
@@ -57,7 +57,7 @@ fn mark_of(resource: &Option<Resource>) -> Vec<String> {
 #[test]
 fn nothing_to_change_changes_no_byte() {
     let bytes = traces(Some(Resource::default())).encode_to_vec();
-    let still = Round { number: 0, offset: Offset(0), ids: None };
+    let still = Round { number: 0, offset: Offset(0), ids: None, from: None };
     let mut patch = Patch::new(&still, None, None);
     assert!(patch.is_nothing());
     assert_eq!(protobuf(&bytes, TRACES, &mut patch).unwrap(), bytes);

@@ -4,7 +4,7 @@ use std::io::{BufWriter, IsTerminal};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use coldcase_replay::enrich::Enricher;
+use coldcase_replay::enrich::{Enricher, OnWire};
 use coldcase_replay::metrics::{Exposition, OpenMetrics, RemoteWrite, RemoteWriteUrl};
 use coldcase_replay::otlp::{Otlp, Target};
 use coldcase_replay::plain::Plain;
@@ -96,12 +96,20 @@ impl Outputs {
             None if self.plain || !(self.is_elsewhere() || out.json) => sinks.push(lines(args, t, out)),
             None => {}
         }
+        let has_packets = args.stream.is_empty() || args.stream.iter().any(|s| "packets".starts_with(s.as_str()));
+        let on_wire = match self.enrich && has_packets {
+            true => OnWire::read(t, None).map_err(failure)?,
+            false => OnWire::default(),
+        };
         for target in &self.otlp {
             let host = t.bundle().manifest().or(t.bundle().preface()).map(|m| m.host.name.as_str());
             let sink = Otlp::start(target.clone(), mark, host.filter(|h| !h.is_empty()), stop);
             let sink = sink.map_err(sink_failure)?;
             sinks.push(match self.enrich {
-                true => Box::new(sink.enriched(enricher(t)?)),
+                true => {
+                    let line = Box::new(timeline::write_line);
+                    Box::new(sink.enriched(Enricher::new(t, on_wire.clone(), line)))
+                }
                 false => Box::new(sink),
             });
         }
@@ -137,11 +145,6 @@ impl Outputs {
         }
         Ok(())
     }
-}
-
-/// What is added to spans, with the lines of `timeline`.
-fn enricher(t: &Timeline) -> Result<Enricher<'_>, Failure> {
-    Enricher::new(t, None, Box::new(timeline::write_line)).map_err(failure)
 }
 
 /// The live view, with the streams that lines have.
