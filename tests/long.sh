@@ -28,6 +28,8 @@ part clock-step python3 tests/hostile/hostile.py clock
 part otlp-sdk env COLDCASE_OTLP_SPANS=50000 cargo test --workspace --test otlp
 # RUNS recordings of the unchanged shop, and a sixth as many of each change.
 part compare-rates python3 tests/compare/rates.py "${RUNS:-120}"
+# Locks are contended where requests come in bursts.
+part compare-rates-bursts python3 tests/compare/rates.py 12 6 --burst 4 --each 12 --only "a lock" --only "an fsync"
 part fuzz tests/fuzz.sh "${FUZZ_SECONDS:-600}"
 part flips env COLDCASE_FLIPS=10000 cargo test --workspace --test damage
 for fault in cpu lock fsync slow-query downstream-sleep reset; do
