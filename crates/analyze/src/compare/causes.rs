@@ -59,6 +59,7 @@ pub(super) fn causes(
         }
         match best(alarm, &reached, &candidates) {
             found if found.is_empty() => unexplained.push(alarm),
+            found if alarm.operation == measures::ALL && passes_on(&candidates[found[0]]) => unexplained.push(alarm),
             found
                 if passes_on(&candidates[found[0]])
                     && is_own(alarm, &candidates[found[0]])
@@ -272,9 +273,11 @@ fn time(ns: f64) -> String {
 fn by_innermost(alarms: &[&Measure], below: &Below, sides: &Sides<'_>) -> Vec<Cause> {
     let lead = |m: &Measure| {
         let inner = below.of(&m.operation);
-        let others = alarms.iter().filter(|o| {
-            o.measure == m.measure && o.operation != m.operation && inner.operations.contains(o.operation.as_str())
-        });
+        let alike =
+            |o: &Measure| o.measure == m.measure || (m.operation == measures::ALL && o.measure == "latency p50");
+        let others = alarms
+            .iter()
+            .filter(|o| alike(o) && o.operation != m.operation && inner.operations.contains(o.operation.as_str()));
         // Of several the one with the least below itself.
         others.min_by_key(|o| (below.of(&o.operation).operations.len(), &o.operation)).map(|o| o.operation.clone())
     };
@@ -343,7 +346,11 @@ impl Below {
     }
 
     fn of<'a>(&'a self, operation: &'a str) -> Reached<'a> {
-        let (mut operations, mut open) = (BTreeSet::from([operation]), vec![operation]);
+        let mut open: Vec<&str> = match operation {
+            measures::ALL => self.calls.keys().map(String::as_str).collect(),
+            one => vec![one],
+        };
+        let mut operations: BTreeSet<&str> = open.iter().copied().chain([operation]).collect();
         while let Some(name) = open.pop() {
             for callee in self.calls.get(name).into_iter().flatten() {
                 if operations.insert(callee) {

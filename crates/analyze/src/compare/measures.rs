@@ -111,7 +111,9 @@ pub(super) fn measures(sides: &Sides<'_>, rules: &mut Rules<'_>) -> Vec<Measure>
 
 /// In a sentence.
 pub(super) fn sentence(m: &Measure) -> String {
-    let at_pace = m.effect.is_some_and(|e| e.basis == Basis::Pace);
+    // What was measured speaks for itself where it lies within the interval.
+    let measured = m.centre.1 / m.centre.0;
+    let at_pace = m.effect.is_some_and(|e| e.basis == Basis::Pace && !(e.low..=e.high).contains(&measured));
     let how = if at_pace { " at the same pace of the host" } else { "" };
     let effect = m.effect_words().map_or(String::new(), |e| format!(", {e}{how}"));
     let value = |v: f64| m.value_words(v);

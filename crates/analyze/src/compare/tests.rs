@@ -437,5 +437,6 @@ fn who_waits_for_a_slower_service_is_put_under_that_service() {
     let first = &c.causes[0];
     assert!(first.sentence.starts_with("latency p50 of place_order (orders)"), "{:?}", c.causes);
     assert!(first.explains.iter().any(|e| e.contains("POST /order (gateway)")), "{first:?}");
+    assert!(first.explains.iter().any(|e| e.starts_with("mean latency of all operations")), "{first:?}");
     assert!(!c.causes.iter().any(|cause| cause.sentence.contains("network wait")), "{:?}", c.causes);
 }

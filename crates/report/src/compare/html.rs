@@ -136,17 +136,18 @@ fn measures(c: &Comparison) -> String {
         vec![
             words(&name),
             words(&m.operation),
+            // What matters most stands where narrow windows show it.
+            words(&unbroken(&decision(m))),
+            figure(change_key(m), &effect(m)),
             figure(m.centre.0, &b),
             figure(m.centre.1, &h),
-            figure(change_key(m), &effect(m)),
-            words(&unbroken(&decision(m))),
             words(&m.tolerance_words()),
             maybe(m.effect, |e| figure(e.p, &format!("{:.4}", e.p))),
             maybe(m.effect.filter(|e| e.runs_needed > 0), |e| figure(f64::from(e.runs_needed), &needed(m))),
         ]
     };
     let columns =
-        ["measure", "of", "#base", "#head", "#change", "decision", "tolerance", "#p (corrected)", "#runs needed"];
+        ["measure", "of", "decision", "#change", "#base", "#head", "tolerance", "#p (corrected)", "#runs needed"];
     let rows = c.measures.iter().take(ROWS).map(row).collect();
     let filter = "<div class=\"tools\"><input type=\"search\" data-filter=\"measure-rows\" placeholder=\"Filter rows\" aria-label=\"Filter measures\"><span class=\"matched\" role=\"status\"> </span></div>";
     let body = table("Measures", &columns, rows, left_out(c.measures.len().min(ROWS), c.measures.len(), "measures"));
