@@ -32,6 +32,18 @@ fn counts_are_those_of_info_and_sums_are_made_by_the_query() {
     let n = |sql: &str| ask(sql)[0]["n"].as_i64().unwrap();
     assert_eq!(n("SELECT count(*) AS n FROM kernel_offcpu"), events("kernel.offcpu"));
     assert_eq!(n("SELECT count(*) AS n FROM offcpu"), events("kernel.offcpu"), "by its short name");
+    for sql in [
+        "SELECT count(*) AS n FROM offcpu",
+        "SELECT COUNT(1) AS n FROM offcpu",
+        "SELECT count(*) AS n FROM offcpu WHERE tid < 0",
+    ] {
+        assert_eq!(ask(sql).len(), 1, "{sql}");
+    }
+    assert_eq!(n("SELECT count(1) AS n FROM offcpu"), events("kernel.offcpu"));
+    assert_eq!(n("SELECT count(*) AS n FROM offcpu WHERE tid < 0"), 0);
+    let within =
+        run_in(dir.path(), &["query", &bundle(), "SELECT sum(n) FROM (SELECT count(*) AS n FROM offcpu) AS c"]).code(2);
+    assert!(within.stderr.contains("count a column"), "{}", within.stderr);
     let by_process = ask("SELECT process, sum(duration) AS waited FROM offcpu GROUP BY process ORDER BY waited DESC");
     assert!(by_process.len() > 2);
     let waited: Vec<i64> = by_process.iter().map(|r| r["waited"].as_i64().unwrap()).collect();

@@ -7,6 +7,7 @@ use coldcase_model::catalogue;
 use polars::prelude::*;
 use polars::sql::SQLContext;
 
+use crate::counting::{self, Counting};
 use crate::decoded;
 use crate::flow::FLOW_TABLES;
 use crate::tables::{TableError, Tables};
@@ -83,6 +84,13 @@ fn wants_all(sql: &str) -> bool {
 /// # Errors
 /// When a table cannot be read or polars refuses the query.
 pub fn query(tables: &Tables, more: Vec<(&str, DataFrame)>, sql: &str) -> Result<Answer, QueryError> {
+    let sql = &counting::of_constants(sql);
+    let counting = counting::of(sql);
+    if counting == Counting::Nested {
+        return Err(QueryError::Sql(
+            "count(*) by itself in a query within a query: count a column there, such as count(utc)".to_owned(),
+        ));
+    }
     let mut context = SQLContext::new();
     let (words, all) = (words(sql), wants_all(sql));
     for name in tables_in(sql) {
@@ -103,9 +111,21 @@ pub fn query(tables: &Tables, more: Vec<(&str, DataFrame)>, sql: &str) -> Result
     let answer = std::panic::catch_unwind(answer);
     std::panic::set_hook(hook);
     match answer {
-        Ok(Ok(frame)) => Ok(Answer { frame }),
+        Ok(Ok(frame)) => Ok(Answer { frame: counted(frame, counting) }),
         Ok(Err(e)) => Err(QueryError::Sql(said(&e))),
         Err(_) => Err(QueryError::Sql("polars cannot answer this query".to_owned())),
+    }
+}
+
+/// One row, where only rows are counted; of none there is none, and that is 0.
+fn counted(frame: DataFrame, counting: Counting) -> DataFrame {
+    match counting {
+        Counting::Alone { plain: true } if frame.height() == 0 => {
+            let zero = |c: &Column| Column::new(c.name().clone(), [0u32]);
+            DataFrame::new(frame.get_columns().iter().map(zero).collect()).unwrap_or(frame)
+        }
+        Counting::Alone { .. } => frame.head(Some(1)),
+        _ => frame,
     }
 }
 
