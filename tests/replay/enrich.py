@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from case import COLDCASE, ROOT, Verdicts, run  # noqa: E402
@@ -40,6 +41,10 @@ def record(folder):
     shop = subprocess.Popen([DEMO, "all", "--dir", str(folder / "shop"), "--for", "9s", "--fault", "fsync", "--otlp", f"http://{otlp}"],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
+        # Threads that begin while the recorder does may be unknown to it.
+        deadline = time.monotonic() + 10
+        while not (folder / "shop/shop.env").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
         run("record", "-o", bundle, "--for", "6s", "--otlp-http", otlp, "--payload", "600", "--quiet", ok=(0, 3))
     finally:
         shop.terminate()
