@@ -13,19 +13,9 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from case import COLDCASE, ROOT, Verdicts, run  # noqa: E402
+from case import COLDCASE, ROOT, Verdicts, framed, run  # noqa: E402
 
 SCHEMA = ROOT / "formats/export_otlp.schema.json"
-
-
-def framed(path):
-    """The requests of a file of the collector's format `proto`, read by its own rule."""
-    data, at, out = path.read_bytes(), 0, []
-    while at < len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        out.append(data[at + 4:at + 4 + length])
-        at += 4 + length
-    return out
 
 
 def exported(folder):

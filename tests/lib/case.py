@@ -2,6 +2,8 @@
 import json
 import os
 import pathlib
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -21,6 +23,22 @@ def run(*argv, ok=(0,)):
     if done.returncode not in ok:
         sys.exit(f"coldcase {' '.join(map(str, argv))}: exit {done.returncode}: {done.stderr.strip()[-800:]}")
     return done.stdout
+
+
+def free_port():
+    """A port of the loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def framed(path):
+    """The requests of a file of the collector's format `proto`, read by its own rule."""
+    data, at, out = path.read_bytes(), 0, []
+    while at < len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        out.append(data[at + 4:at + 4 + length])
+        at += 4 + length
+    return out
 
 
 def rows(bundle, stream, *args):

@@ -14,7 +14,7 @@ import grpc
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from case import COLDCASE, ROOT
+from case import COLDCASE, ROOT, free_port
 
 RECORDER = os.environ.get("RECORDER", str(ROOT / "target/recorder/coldcase"))
 GRPC = {"traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -26,11 +26,6 @@ GRPC = {"traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
 def recorder_binary():
     """The recorder where it is built, else the whole tool: the same command line."""
     return RECORDER if pathlib.Path(RECORDER).exists() else COLDCASE
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
 
 
 class Recorder:

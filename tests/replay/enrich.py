@@ -10,46 +10,27 @@ import json
 import os
 import pathlib
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from case import COLDCASE, ROOT, Verdicts, run  # noqa: E402
+import shop  # noqa: E402
+from case import COLDCASE, Verdicts, framed, run  # noqa: E402
 
 try:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-    from otlp import Recorder, free_port
+    from otlp import Recorder
 except ImportError as e:
     print(f"skipped: enriched replay: {e} (make setup-test installs it)")
     sys.exit(0)
 
-DEMO = os.environ.get("DEMO", str(ROOT / "target/debug/coldcase-demo"))
 # Of one trace in Jaeger's form.
 JAEGER = """{"data":[{"traceID":"5b8efff798038103d269b633813fc60c","spans":[{"traceID":"5b8efff798038103d269b633813fc60c","spanID":"eee19b7ec3c1b174",
 "operationName":"GET /cart","processID":"p1","startTime":1700000000000000,"duration":2500,"tags":[{"key":"span.kind","type":"string","value":"server"}]}],
 "processes":{"p1":{"serviceName":"cart"}}}]}"""
 ZIPKIN = """[{"traceId":"6b8efff798038103d269b633813fc60c","id":"fee19b7ec3c1b174","name":"get /stock","kind":"SERVER","timestamp":1700000000000000,
 "duration":1200,"localEndpoint":{"serviceName":"stock"},"tags":{"http.path":"/stock"}}]"""
-
-
-def record(folder):
-    """The bundle of six seconds of the shop, whose orders sync an audit file."""
-    otlp, bundle = f"127.0.0.1:{free_port()}", folder / "shop.case"
-    shop = subprocess.Popen([DEMO, "all", "--dir", str(folder / "shop"), "--for", "9s", "--fault", "fsync", "--otlp", f"http://{otlp}"],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        # Threads that begin while the recorder does may be unknown to it.
-        deadline = time.monotonic() + 10
-        while not (folder / "shop/shop.env").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        run("record", "-o", bundle, "--for", "6s", "--otlp-http", otlp, "--payload", "600", "--quiet", ok=(0, 3))
-    finally:
-        shop.terminate()
-        shop.wait()
-    return bundle
 
 
 def replayed(folder, name, bundle, *argv):
@@ -63,11 +44,8 @@ def replayed(folder, name, bundle, *argv):
     if done.returncode:
         sys.exit(f"FAILED  replay {argv}: exit {done.returncode}: {done.stderr[-800:]}")
     run("export", to, "--otlp", folder / name, "--force", "--quiet")
-    data, at, spans = (folder / name / "traces.pb").read_bytes(), 0, {}
-    while at < len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        request = ExportTraceServiceRequest.FromString(data[at + 4:at + 4 + length])
-        at += 4 + length
+    spans = {}
+    for request in map(ExportTraceServiceRequest.FromString, framed(folder / name / "traces.pb")):
         for resource in request.resource_spans:
             for scope in resource.scope_spans:
                 for span in scope.spans:
@@ -160,7 +138,7 @@ def main():
         folder = pathlib.Path(folder)
         check_documents(v, folder)
         if os.geteuid() == 0:
-            check(v, folder, record(folder))
+            check(v, folder, shop.recorded(folder, "--quiet", shop=("--fault", "fsync")))
         else:
             v.skip("enriched spans", "recording kernel and packets needs root")
     v.end()

@@ -22,7 +22,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from case import COLDCASE, Verdicts, run  # noqa: E402
+from case import COLDCASE, Verdicts, framed, run  # noqa: E402
 
 try:
     from otlp import Http, free_port, recorder_binary, traces
@@ -191,12 +191,7 @@ def requests(case, dir):
     run("export", case, "--otlp", dir, "--force", "--quiet", ok=(0,))
     out = {}
     for path in sorted(dir.glob("*.pb")):
-        data, at, all = path.read_bytes(), 0, collections.Counter()
-        while at < len(data):
-            (length,) = struct.unpack_from(">I", data, at)
-            all[data[at + 4:at + 4 + length]] += 1
-            at += 4 + length
-        out[path.stem] = all
+        out[path.stem] = collections.Counter(framed(path))
     for path in dir.glob("*.json*"):
         out["json"] = collections.Counter([path.read_bytes()])
     return out

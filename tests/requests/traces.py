@@ -8,42 +8,12 @@ usage: traces.py (as root)
 import json
 import os
 import pathlib
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from case import COLDCASE, ROOT, Verdicts, run  # noqa: E402
-
-DEMO = os.environ.get("DEMO", str(ROOT / "target/debug/coldcase-demo"))
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def record(folder):
-    """The bundle of six seconds of the shop, and the pids of its services."""
-    otlp, bundle = f"127.0.0.1:{free_port()}", folder / "shop.case"
-    shop = subprocess.Popen([DEMO, "all", "--dir", str(folder / "shop"), "--for", "9s", "--otlp", f"http://{otlp}"],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        env = folder / "shop/shop.env"
-        deadline = time.monotonic() + 10
-        while not env.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        told = dict(line.split("=", 1) for line in env.read_text().split() if "=" in line)
-        told = {key: value.strip("'\"") for key, value in told.items()}
-        run("record", "-o", bundle, "--for", "6s", "--otlp-http", otlp, "--log", told["GATEWAY_LOG"], "--log", told["ORDERS_LOG"],
-            "--payload", "600", ok=(0, 3))
-    finally:
-        shop.terminate()
-        shop.wait()
-    return bundle
+import shop  # noqa: E402
+from case import Verdicts, run  # noqa: E402
 
 
 def within_capture(bundle, slowest):
@@ -63,7 +33,7 @@ def main():
         verdicts.skip("traces", "recording kernel and packets needs root")
         verdicts.end()
     with tempfile.TemporaryDirectory() as folder:
-        bundle = record(pathlib.Path(folder))
+        bundle = shop.recorded(pathlib.Path(folder), "--log", "{GATEWAY_LOG}", "--log", "{ORDERS_LOG}")
         traces = json.loads(run("trace", bundle, "--json"))
         posts = next(o for o in traces["operations"] if o["name"] == "POST /order")
         verdicts.check("there are traces of whole orders", posts["traces"] > 20 and posts["usual"] * 2 > posts["traces"], posts["traces"])

@@ -70,7 +70,7 @@ pub(super) fn changed(sides: &Sides<'_>) -> Vec<FunctionShare> {
                 interval: d.map(|d| d.interval()),
                 change: change.to_owned(),
             };
-            (d.map_or(1.0, |d| (2.0 * d.p_above(0.0).min(d.p_below(0.0))).min(1.0)), told)
+            (d.map_or(1.0, |d| d.p_beyond(0.0)), told)
         })
         .collect();
     let p: Vec<f64> = out.iter().map(|(p, _)| *p).collect();

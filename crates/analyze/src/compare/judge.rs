@@ -3,7 +3,7 @@
 use coldcase_model::Nanos;
 use coldcase_model::compare::{Comparison, Decision, Direction, Effect, GateState, Measure, Verdict};
 
-use super::measure::ALPHA;
+use super::measure::{ALPHA, beyond};
 use super::{LEAST_RUNS, exact, measures};
 
 /// Where a critical measure may be so much worse (upper bound of its ratio), the runs did not tell enough for a pass.
@@ -125,12 +125,8 @@ fn passed(c: &Comparison) -> String {
 
 /// Whether only the pace of the host keeps it from being worse.
 fn is_worse_as_measured(m: &Measure) -> bool {
-    let beyond = |e: &Effect| match m.direction {
-        Direction::Up => e.low > m.tolerance,
-        Direction::Down => e.high < 1.0 / m.tolerance,
-        Direction::Both => e.low > m.tolerance || e.high < 1.0 / m.tolerance,
-    };
-    m.as_measured.is_some_and(|e| beyond(&e) && e.p < ALPHA) && !m.effect.is_some_and(|e| beyond(&e))
+    let is_worse = |e: &Effect| beyond(m, e).0;
+    m.as_measured.is_some_and(|e| is_worse(&e) && e.p < ALPHA) && !m.effect.is_some_and(|e| is_worse(&e))
 }
 
 fn beyond_ceiling(m: &Measure) -> bool {

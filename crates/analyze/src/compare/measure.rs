@@ -143,7 +143,7 @@ fn effect(d: &stats::Difference, basis: Basis, direction: Direction, limit: f64,
     let p = match direction {
         Direction::Up => d.p_above(limit),
         Direction::Down => d.p_below(-limit),
-        Direction::Both => (2.0 * d.p_above(limit).min(d.p_below(-limit))).min(1.0),
+        Direction::Both => d.p_beyond(limit),
     };
     Effect {
         estimate: back(d.estimate),
@@ -154,6 +154,17 @@ fn effect(d: &stats::Difference, basis: Basis, direction: Direction, limit: f64,
         family: 1,
         basis,
         runs_needed: d.runs_needed(limit, ALPHA),
+    }
+}
+
+/// Whether the interval of an effect lies beyond the tolerance on the bad side, and on the good one.
+pub(super) fn beyond(m: &Measure, e: &Effect) -> (bool, bool) {
+    let less = if m.is_difference() { -m.tolerance } else { 1.0 / m.tolerance };
+    let (above, below) = (e.low > m.tolerance, e.high < less);
+    match m.direction {
+        Direction::Up => (above, below),
+        Direction::Down => (below, above),
+        Direction::Both => (above || below, false),
     }
 }
 
@@ -174,16 +185,9 @@ pub(super) fn decide(measures: &mut [Measure]) {
         }
         for (&i, &p) in at.iter().zip(&corrected) {
             let m = &mut measures[i];
-            let (more, less) =
-                if m.is_difference() { (m.tolerance, -m.tolerance) } else { (m.tolerance, 1.0 / m.tolerance) };
+            let Some((worse, better)) = m.effect.map(|e| beyond(m, &e)) else { continue };
             let Some(effect) = &mut m.effect else { continue };
             (effect.p, effect.family) = (p, at.len() as u32);
-            let (above, below) = (effect.low > more, effect.high < less);
-            let (worse, better) = match m.direction {
-                Direction::Up => (above, below),
-                Direction::Down => (below, above),
-                Direction::Both => (above || below, false),
-            };
             m.decision = match (worse && p < ALPHA, better) {
                 (true, _) => Decision::Worse,
                 (false, true) => Decision::Better,

@@ -30,8 +30,7 @@ impl Pace {
     /// In nanoseconds, and whether the sides differ.
     pub(super) fn told(&self) -> HostPace {
         let mean = |of: &[f64]| (of.iter().sum::<f64>() / of.len() as f64).exp();
-        let p =
-            stats::welch(&self.base, &self.head).map_or(1.0, |d| (2.0 * d.p_above(0.0).min(d.p_below(0.0))).min(1.0));
+        let p = stats::welch(&self.base, &self.head).map_or(1.0, |d| d.p_beyond(0.0));
         HostPace { base: mean(&self.base), head: mean(&self.head), differs: p < ALPHA }
     }
 }

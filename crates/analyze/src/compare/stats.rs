@@ -117,6 +117,11 @@ impl Difference {
         Difference { estimate: -self.estimate, ..*self }.p_above(-at)
     }
 
+    /// The same on either side of `limit` (two-sided).
+    pub(super) fn p_beyond(&self, limit: f64) -> f64 {
+        (2.0 * self.p_above(limit).min(self.p_below(-limit))).min(1.0)
+    }
+
     /// Whether the difference is shown to be less than `limit` either way: two one-sided tests (D. J. Schuirmann, *A comparison of the two
     /// one-sided tests procedure and the power approach*, 1987).
     pub(super) fn is_within(&self, limit: f64, alpha: f64) -> bool {

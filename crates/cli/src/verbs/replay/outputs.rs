@@ -9,7 +9,7 @@ use coldcase_replay::metrics::{Exposition, OpenMetrics, RemoteWrite, RemoteWrite
 use coldcase_replay::otlp::{Otlp, Target};
 use coldcase_replay::plain::Plain;
 use coldcase_replay::{Event, Item, Sink, Stop};
-use coldcase_timeline::Timeline;
+use coldcase_timeline::{StreamSet, Timeline};
 
 use super::play::{Args, sink_failure};
 use super::view::View;
@@ -96,7 +96,7 @@ impl Outputs {
             None if self.plain || !(self.is_elsewhere() || out.json) => sinks.push(lines(args, t, out)),
             None => {}
         }
-        let has_packets = args.stream.is_empty() || args.stream.iter().any(|s| "packets".starts_with(s.as_str()));
+        let has_packets = args.stream.is_empty() || StreamSet::named(&args.stream).has("packets");
         let on_wire = match self.enrich && has_packets {
             true => OnWire::read(t, None).map_err(failure)?,
             false => OnWire::default(),
